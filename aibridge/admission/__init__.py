@@ -1,0 +1,1 @@
+"""May it go now? The gate and the buckets, pure."""

@@ -1,0 +1,1 @@
+"""Who is it? Credentials on the wire and tokens at rest, pure."""

@@ -1,0 +1,1 @@
+"""What twistd runs: configuration, the service tree, start, reload and drain."""

@@ -1,0 +1,89 @@
+"""
+Many deadlines of one length on one timer.
+
+A daemon with ten thousand open exchanges has ten thousand deadlines of each kind, nearly all of which are cancelled
+or moved before they pass. One `callLater` for each costs more than relaying the bytes. Since all deadlines of a kind
+are equally long, the order in which they were started is the order in which they pass, and a dictionary keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+Item = TypeVar("Item")
+
+
+class Deadlines(Generic[Item]):
+    """
+    Calls `expired(item)` once `seconds` have passed since `start(item)`, unless it was started again or cancelled.
+
+    Each operation costs constant time, and at most one delayed call is pending whatever the number of items. A
+    length of 0 means that there is no deadline: nothing ever expires.
+
+    :param clock: the time and the timer; monotonic.
+    :param seconds: how long every item has; may be changed, which holds for items started from then on.
+    :param expired: called in the order in which the deadlines pass; it may start and cancel items.
+    """
+
+    __slots__ = ("_call", "_clock", "_due", "_expired", "seconds")
+
+    def __init__(self, clock: IReactorTime, seconds: float, expired: Callable[[Item], None]) -> None:
+        self.seconds = seconds
+        self._clock = clock
+        self._expired = expired
+        self._due: dict[Item, float] = {}
+        self._call: IDelayedCall | None = None
+
+    def start(self, item: Item) -> None:
+        """
+        Give `item` its full time from now, whether or not it had some left.
+        """
+        seconds = self.seconds
+        if not seconds:
+            return
+        due = self._due
+        due.pop(item, None)
+        due[item] = self._clock.seconds() + seconds
+        if self._call is None:
+            self._call = self._clock.callLater(seconds, self._pass)
+
+    def cancel(self, item: Item) -> None:
+        """
+        Forget `item`; it is no error if it was not there.
+        """
+        self._due.pop(item, None)
+
+    def stop(self) -> None:
+        """
+        Forget everything, and leave no timer behind.
+        """
+        self._due.clear()
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    def __contains__(self, item: Item) -> bool:
+        return item in self._due
+
+    def _pass(self) -> None:
+        self._call = None
+        now = self._clock.seconds()
+        due = self._due
+        try:
+            while due:
+                item, at = next(iter(due.items()))
+                if at > now:
+                    break
+                del due[item]
+                self._expired(item)
+        finally:
+            # A callback that raises must not silence the deadlines behind it.
+            if due and self._call is None:
+                at = next(iter(due.values()))
+                self._call = self._clock.callLater(max(0.0, at - now), self._pass)

@@ -1,0 +1,1 @@
+"""A simulated provider, spoken to over a loopback socket like any other."""

@@ -1,0 +1,279 @@
+"""
+Everything that can go wrong with an exchange, with the blame in the type.
+
+An error says what happened (`kind`, one closed word for metrics and logs), who refused (`reason`, the word in
+``X-AI-Bridge-Reason``) and a sentence that may be shown to the client. It never carries a prompt, a key or a token.
+`aibridge.web.faults` turns it into a status and a body; nothing else does.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class BridgeError(Exception):
+    """
+    An exchange could not be served as asked.
+
+    :ivar reason: who refused, as the client is told.
+    :ivar kind: what happened, as metrics and logs are told; unique per class.
+    """
+
+    reason: ClassVar[str]
+    kind: ClassVar[str]
+
+    @property
+    def detail(self) -> str:
+        """
+        The sentence for the client; free of secrets and of upstream addresses.
+        """
+        return str(self)
+
+
+# -- theirs ------------------------------------------------------------------------------------------------------
+
+
+class ClientError(BridgeError):
+    """
+    The client asked for something that is not well formed, not known, or not its own.
+    """
+
+
+class BadRequest(ClientError):
+    """
+    The request cannot be understood, whatever the route.
+    """
+
+    reason = "request"
+    kind = "bad_request"
+
+
+class RouteUnknown(ClientError):
+    """
+    No provider has this path, or this method on it. Nothing went upstream.
+    """
+
+    reason = "route"
+    kind = "route_unknown"
+
+
+class UpgradeRefused(ClientError):
+    """
+    The client asked for another protocol on this connection; it may go on in HTTP/1.1.
+    """
+
+    reason = "upgrade"
+    kind = "upgrade_refused"
+
+
+class Unauthenticated(ClientError):
+    """
+    No token was shown, or not one that is known and valid now.
+    """
+
+    reason = "auth"
+    kind = "unauthenticated"
+
+
+class CredentialMissing(ClientError):
+    """
+    The token is good, but there is neither a provider key of the client's nor one in the configuration.
+    """
+
+    reason = "credential"
+    kind = "credential_missing"
+
+
+class BodyTooLarge(ClientError):
+    """
+    The body is declared, or turned out, to be larger than the bridge accepts.
+    """
+
+    reason = "body"
+    kind = "body_too_large"
+
+
+class BodyTooSlow(ClientError):
+    """
+    The body was not complete when its deadline passed.
+    """
+
+    reason = "body"
+    kind = "body_too_slow"
+
+
+class ClientLeft(ClientError):
+    """
+    The client went away before the exchange ended. It is told nothing; the log is.
+    """
+
+    reason = "client"
+    kind = "client_left"
+
+
+# -- ours --------------------------------------------------------------------------------------------------------
+
+
+class GatewayError(BridgeError):
+    """
+    The bridge itself will not, or cannot, take this exchange now.
+
+    :ivar retry_after_s: seconds after which it is worth asking again, or None where that is not known.
+    """
+
+    def __init__(self, detail: str = "", retry_after_s: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after_s = retry_after_s
+
+
+class AtCapacity(GatewayError):
+    """
+    The gate has no permit left.
+    """
+
+    reason = "gate"
+    kind = "at_capacity"
+
+
+class RateLimited(GatewayError):
+    """
+    A leaky bucket is full.
+    """
+
+    reason = "rate"
+    kind = "rate_limited"
+
+
+class TooManyFailures(GatewayError):
+    """
+    This address has shown too many bad tokens lately.
+    """
+
+    reason = "auth"
+    kind = "too_many_failures"
+
+
+class Draining(GatewayError):
+    """
+    The daemon is going down and takes no new exchanges.
+    """
+
+    reason = "drain"
+    kind = "draining"
+
+
+class IdentityUnavailable(GatewayError):
+    """
+    Who the client is could not be found out, through no fault of the client's.
+    """
+
+    reason = "auth"
+    kind = "identity_unavailable"
+
+
+class InternalError(GatewayError):
+    """
+    A defect of the bridge; the log has the traceback, the client a request id.
+    """
+
+    reason = "internal"
+    kind = "internal"
+
+
+# -- the provider's ----------------------------------------------------------------------------------------------
+
+
+class UpstreamError(BridgeError):
+    """
+    The provider, or the way to it, failed.
+    """
+
+    reason = "upstream"
+
+
+class ResolveFailed(UpstreamError):
+    """
+    The provider's host name has no address, or none was found in time.
+    """
+
+    kind = "resolve"
+
+
+class ConnectFailed(UpstreamError):
+    """
+    No connection could be made: refused, unreachable.
+    """
+
+    kind = "connect"
+
+
+class ConnectTimeout(UpstreamError):
+    """
+    No connection was made in time, TLS handshake included.
+    """
+
+    kind = "connect_timeout"
+
+
+class TLSFailed(UpstreamError):
+    """
+    The provider's certificate is not one to trust for its name, or the handshake failed.
+    """
+
+    kind = "tls"
+
+
+class PoolTimeout(UpstreamError):
+    """
+    Every connection that may be open to this provider was busy until the deadline.
+    """
+
+    kind = "pool_timeout"
+
+
+class FirstByteTimeout(UpstreamError):
+    """
+    The request was sent, and no complete response head came in time.
+    """
+
+    kind = "first_byte_timeout"
+
+
+class SilenceTimeout(UpstreamError):
+    """
+    The response began, and then nothing more came for too long.
+    """
+
+    kind = "silence_timeout"
+
+
+class TotalTimeout(UpstreamError):
+    """
+    The response was still going on when the exchange's whole time was up.
+    """
+
+    kind = "total_timeout"
+
+
+class UpstreamReset(UpstreamError):
+    """
+    The connection ended before a complete response head.
+    """
+
+    kind = "reset"
+
+
+class UpstreamTruncated(UpstreamError):
+    """
+    The connection ended within a response body that was to go on.
+    """
+
+    kind = "truncated"
+
+
+class UpstreamViolation(UpstreamError):
+    """
+    What came back is not well-formed HTTP/1.1, or is larger than any response head may be.
+    """
+
+    kind = "protocol"

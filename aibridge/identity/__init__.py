@@ -1,0 +1,1 @@
+"""Who is it? The backends that answer: a file, a Coder deployment, nobody."""

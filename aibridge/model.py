@@ -1,0 +1,65 @@
+"""
+The values that travel between the floors. All frozen, none with behaviour beyond its own reading.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import attrs
+
+
+class Dialect(enum.Enum):
+    """
+    A wire format: how requests, answers, events and errors look on a route.
+    """
+
+    CHAT = "chat"
+    """OpenAI chat completions."""
+    RESPONSES = "responses"
+    """OpenAI responses."""
+    MESSAGES = "messages"
+    """Anthropic messages."""
+    PLAIN = "plain"
+    """None of them: the bridge's own pages and unknown places."""
+
+
+class Class(enum.Enum):
+    """
+    How much a principal's requests matter when not all can be served.
+    """
+
+    INTERACTIVE = "interactive"
+    DEFAULT = "default"
+    BATCH = "batch"
+
+
+@attrs.frozen(kw_only=True)
+class Principal:
+    """
+    Who a verified token belongs to, or whom a request is counted for when no token is asked for.
+
+    :ivar id: stable and unique; the key of buckets and records. Never a token's text.
+    :ivar name: for people: logs, metrics.
+    :ivar rate_limit: requests per second for this principal, or None for the configured one.
+    :ivar rate_burst: size of its bucket, or None for the configured one.
+    """
+
+    id: str
+    name: str
+    class_: Class = Class.DEFAULT
+    rate_limit: float | None = None
+    rate_burst: float | None = None
+
+
+class CredentialKind(enum.Enum):
+    """
+    Whose key the provider was shown.
+    """
+
+    CENTRAL = "central"
+    """The configured one."""
+    CLIENT = "client"
+    """The client's own (bring your own key)."""
+    NONE = "none"
+    """No key: the provider asks for none."""

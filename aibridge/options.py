@@ -1,0 +1,64 @@
+"""
+How one option of the configuration is declared: once, with its default, its range and the reason for both.
+
+A settings class is a frozen attrs class whose fields are made by `option`, and lives beside what it configures.
+`aibridge.daemon.config` reads the declarations to check a file, `aibridge.daemon.reference` to document it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+METADATA = "aibridge"
+
+
+@attrs.frozen(kw_only=True)
+class Declaration:
+    """
+    What is known of an option beside its name, type and default.
+
+    :ivar why: one sentence: what it does and why the default is what it is.
+    :ivar least: smallest value allowed, or None.
+    :ivar most: largest value allowed, or None.
+    :ivar unit: of a number: ``s``, ``bytes``, ``requests/s`` …
+    :ivar choices: the closed set of values, or empty.
+    :ivar matches: regular expression that a text must match as a whole, or empty.
+    :ivar env: environment variables that set it, first one wins.
+    :ivar flag: command-line option that sets it, without dashes, or empty.
+    :ivar restart: a change takes effect only at a restart.
+    :ivar secret: the text is a reference to a secret: ``file:``, ``env:`` or ``credential:``.
+    """
+
+    why: str
+    least: float | None = None
+    most: float | None = None
+    unit: str = ""
+    choices: tuple[str, ...] = ()
+    matches: str = ""
+    env: tuple[str, ...] = ()
+    flag: str = ""
+    restart: bool = False
+    secret: bool = False
+
+
+def option(default: Any = attrs.NOTHING, *, factory: Callable[[], Any] | None = None, **declared: Any) -> Any:
+    """
+    An attrs field with a `Declaration`; without `default` and `factory` the option is required.
+    """
+    metadata = {METADATA: Declaration(**declared)}
+    if factory is not None:
+        return attrs.field(factory=factory, metadata=metadata)
+    return attrs.field(default=default, metadata=metadata)
+
+
+def declaration(field: attrs.Attribute[Any]) -> Declaration:
+    """
+    The declaration of a settings class's field.
+
+    :raises KeyError: the field was not made by `option`.
+    """
+    found: Declaration = field.metadata[METADATA]
+    return found

@@ -1,0 +1,1 @@
+"""Where may it go? Provider types, their routes and their upstream URLs, pure."""

@@ -1,0 +1,124 @@
+"""
+What can be configured about one provider: who it is, whose key it is shown, how it is reached.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from aibridge.options import option
+
+NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
+TYPES = ("openai", "anthropic", "copilot", "openai-compatible", "demo")
+CREDENTIALS = ("client-or-central", "central", "client")
+
+
+@attrs.frozen(kw_only=True)
+class TransportSettings:
+    """
+    How a provider is reached. Every wait has its own end, and each end its own error.
+    """
+
+    max_connections: int = option(
+        1024,
+        why="Most connections open to the provider at once; a request beyond it waits, because an overflowing pool "
+        "takes the file descriptors of everyone else.",
+        least=1,
+        most=65536,
+    )
+    pool_timeout: float = option(
+        10.0,
+        why="How long a request waits for one of them before it is answered 504.",
+        least=0.001,
+        most=600,
+        unit="s",
+    )
+    max_idle_connections: int = option(
+        64, why="Connections kept open for the next request, most recently used first.", least=0, most=65536
+    )
+    idle_timeout: float = option(
+        55.0,
+        why="How long an unused connection is kept; shorter than the 60 s after which most providers and load "
+        "balancers close theirs, so that none is closed under a request.",
+        least=0,
+        most=3600,
+        unit="s",
+    )
+    max_connection_age: float = option(
+        3600.0,
+        why="How old a connection may grow before it is not used again, so that a provider's DNS changes are followed.",
+        least=1,
+        most=86400,
+        unit="s",
+    )
+    connect_timeout: float = option(
+        10.0,
+        why="Time for resolving, connecting and the TLS handshake together.",
+        least=0.001,
+        most=600,
+        unit="s",
+    )
+    first_byte_timeout: float = option(
+        600.0,
+        why="Time from the request's last byte to the response head; the SDKs themselves wait 600 s, and a model may "
+        "think that long.",
+        least=0.001,
+        most=86400,
+        unit="s",
+    )
+    silence_timeout: float = option(
+        600.0,
+        why="Longest pause within a response; a long thought is silent, a dead connection too.",
+        least=0.001,
+        most=86400,
+        unit="s",
+    )
+    total_timeout: float = option(
+        0.0,
+        why="Longest life of one upstream call, whatever its progress; 0 means no limit, since answers are long.",
+        least=0,
+        most=604800,
+        unit="s",
+    )
+    max_response_head: int = option(
+        65536,
+        why="Largest response head that is accepted, 1xx heads included.",
+        least=1024,
+        most=1048576,
+        unit="bytes",
+    )
+    ca_file: str = option(
+        "",
+        why="PEM file of further certificate authorities to trust for this provider; the system's own stay trusted, "
+        "and no option turns verification off.",
+    )
+
+
+@attrs.frozen(kw_only=True)
+class ProviderSettings(TransportSettings):
+    """
+    One ``[[provider]]``.
+    """
+
+    name: str = option(
+        why="First segment of the provider's paths; lower-case letters, digits and single hyphens, unique.",
+        matches=NAME,
+    )
+    type: str = option(why="Which routes it has and which dialects it speaks.", choices=TYPES)
+    base_url: str = option(
+        "",
+        why="Where its API is; empty means the type's own default, and openai-compatible has none.",
+        matches=r"(https?://[^\s/?#@]+(/[^\s?#]*)?)?",
+    )
+    key: str = option(
+        "",
+        why="Reference to the provider key: file:PATH, env:NAME or credential:NAME; empty means that clients bring "
+        "their own.",
+        secret=True,
+    )
+    credentials: str = option(
+        "client-or-central",
+        why="Whose key the provider is shown: the client's own when it brought one and else the configured one, "
+        "always the configured one, or always the client's.",
+        choices=CREDENTIALS,
+    )

@@ -1,0 +1,1 @@
+"""HTTP out: the treq client, its connections, and the way of the bytes back."""

@@ -1,0 +1,1 @@
+"""HTTP in: the channel, the exchange, the admin pages, and the one table of faults."""

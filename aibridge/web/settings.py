@@ -1,0 +1,93 @@
+"""
+What can be configured about HTTP on the way in: sizes and deadlines, so that no client can hold more than its share.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from aibridge.options import option
+
+
+@attrs.frozen(kw_only=True)
+class HttpSettings:
+    """
+    ``[http]``: the limits of one client connection.
+    """
+
+    header_timeout: float = option(
+        30.0,
+        why="Time for a whole request head from its first byte (on a new connection: from its start), however "
+        "steadily its bytes drip in.",
+        least=0.001,
+        most=3600,
+        unit="s",
+        restart=True,
+    )
+    body_timeout: float = option(
+        300.0,
+        why="Time for a whole request body; 32 MB over a slow line fit in it, a dripping client does not.",
+        least=0.001,
+        most=86400,
+        unit="s",
+        restart=True,
+    )
+    keep_alive_timeout: float = option(
+        75.0,
+        why="How long an idle connection is kept for a next request.",
+        least=0.001,
+        most=86400,
+        unit="s",
+        restart=True,
+    )
+    write_timeout: float = option(
+        600.0,
+        why="How long a client may take no byte of an answer that waits for it, before it counts as gone.",
+        least=0.001,
+        most=86400,
+        unit="s",
+        restart=True,
+    )
+    max_request_line: int = option(
+        8192,
+        why="Longest method, target and version.",
+        least=64,
+        most=65536,
+        unit="bytes",
+        restart=True,
+    )
+    max_head: int = option(
+        65536,
+        why="Largest request head; some CLIs send several KB of metadata in one.",
+        least=256,
+        most=1048576,
+        unit="bytes",
+        restart=True,
+    )
+    max_headers: int = option(
+        128, why="Most header fields in a head.", least=8, most=4096, restart=True
+    )
+    max_pipelined: int = option(
+        65536,
+        why="Most bytes that a client may send ahead while its previous request is being answered; beyond it the "
+        "connection is cut, since a connection that is not read cannot tell that its client left.",
+        least=1024,
+        most=16777216,
+        unit="bytes",
+        restart=True,
+    )
+    max_body: int = option(
+        33554432,
+        why="Largest request body (32 MiB, the largest that a provider documents).",
+        least=1024,
+        most=1073741824,
+        unit="bytes",
+    )
+    max_connections: int = option(
+        0,
+        why="Most client connections at once; 0 means as many as file descriptors allow, less those kept for "
+        "upstream calls.",
+        least=0,
+        most=1048576,
+        restart=True,
+    )
