@@ -1,0 +1,59 @@
+"""
+The seams: what the floors promise each other where there is more than one way to keep the promise.
+"""
+
+from __future__ import annotations
+
+from zope.interface import Attribute, Interface
+
+
+class IIdentity(Interface):
+    """
+    Says who a token belongs to.
+    """
+
+    verifies_tokens = Attribute(
+        "bool: tokens are the bridge's own, to be verified and never to cross; False where a client shows its "
+        "provider key alone and is let through with it."
+    )
+
+    def identify(token: bytes | None, client_host: str, now: float) -> object:
+        """
+        Find the principal.
+
+        :param token: what the client showed, or None.
+        :param client_host: the client's address as text, without port.
+        :param now: monotonic seconds.
+        :return: a `Principal`, or a Deferred of one where it has to be asked for.
+        :raises aibridge.errors.Unauthenticated: there is no such token, or not any more.
+        :raises aibridge.errors.TooManyFailures: this address may not try again yet.
+        :raises aibridge.errors.IdentityUnavailable: it could not be found out.
+        """
+
+    def start() -> object:
+        """
+        Begin to follow changes (a file, a clock); returns None or a Deferred.
+        """
+
+    def stop() -> object:
+        """
+        Give up what `start` took; returns None or a Deferred.
+        """
+
+
+class IPairsAgent(Interface):
+    """
+    An `IAgent` that also takes and gives header fields as pairs of bytes, in order, as they are on the wire.
+    """
+
+    def send(method: bytes, uri: bytes, pairs: object, body: object) -> object:
+        """
+        Issue a request.
+
+        :param method: as on the wire.
+        :param uri: absolute and already encoded.
+        :param pairs: list of (name, value), Host and framing excluded.
+        :param body: None, bytes, or an `IBodyProducer`.
+        :return: a Deferred of an `IResponse` that has a `pairs` attribute too; cancelling it, in whatever phase,
+            ends the upstream call.
+        """

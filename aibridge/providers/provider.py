@@ -1,0 +1,50 @@
+"""
+One configured provider: its type, where it is, and its key.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from aibridge.providers.anthropic import ANTHROPIC
+from aibridge.providers.copilot import COPILOT
+from aibridge.providers.demo import DEMO
+from aibridge.providers.openai import COMPATIBLE, OPENAI
+from aibridge.providers.settings import ProviderSettings
+from aibridge.providers.types import ProviderType
+from aibridge.secret import Secret
+
+TYPES: dict[str, ProviderType] = {type_.name: type_ for type_ in (OPENAI, COMPATIBLE, ANTHROPIC, COPILOT, DEMO)}
+
+
+@attrs.frozen(kw_only=True)
+class Provider:
+    """
+    A provider as requests meet it.
+
+    :ivar base_url: scheme, authority and path, without a slash at the end, ready for the wire.
+    :ivar key: the configured key, or None if clients bring theirs.
+    """
+
+    settings: ProviderSettings
+    type: ProviderType
+    base_url: bytes
+    key: Secret | None = None
+
+    @property
+    def name(self) -> str:
+        """
+        The first segment of its paths, and its label.
+        """
+        return self.settings.name
+
+    @classmethod
+    def from_settings(cls, settings: ProviderSettings, key: Secret | None, demo_url: str = "") -> Provider:
+        """
+        Make the provider that `settings` describe.
+
+        :param demo_url: where the simulated provider listens, for those of type ``demo`` that name no other place.
+        """
+        type_ = TYPES[settings.type]
+        base_url = settings.base_url or type_.base_url or demo_url
+        return cls(settings=settings, type=type_, base_url=base_url.rstrip("/").encode("ascii"), key=key)

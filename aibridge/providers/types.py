@@ -1,0 +1,47 @@
+"""
+What a provider type is: the paths it has, the dialect of each, and how it is shown a key.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+
+import attrs
+
+from aibridge.model import Dialect
+
+
+class KeyStyle(enum.Enum):
+    """
+    The header in which a provider expects its key.
+    """
+
+    BEARER = "bearer"
+    """``Authorization: Bearer KEY``"""
+    API_KEY = "api-key"
+    """``X-Api-Key: KEY``"""
+    NONE = "none"
+    """It expects none."""
+
+
+@attrs.frozen(kw_only=True)
+class ProviderType:
+    """
+    A vendor's API as the bridge knows it. Paths are below ``/<provider name><prefix>``.
+
+    :ivar prefix: the part of the client's path, after the provider's name, that the base URL stands for.
+    :ivar base_url: the default, or empty if there is none.
+    :ivar dialect: how errors look where the route itself does not say.
+    :ivar bridged: path → dialect of the routes that are understood and recorded; POST only.
+    :ivar passthrough: allow-listed paths, any method; one that ends in ``/`` stands for everything below it. It is a
+        list of what is allowed because the configured key may be allowed more than a client ought to be.
+    """
+
+    name: str
+    prefix: str = ""
+    base_url: str = ""
+    key_style: KeyStyle
+    dialect: Dialect
+    bridged: Mapping[str, Dialect]
+    passthrough: tuple[str, ...]

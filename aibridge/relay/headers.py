@@ -1,0 +1,129 @@
+"""
+Which header fields cross the bridge, each way. Pure, and the only place that says so.
+
+What is not named here crosses, as it was sent, in its order. Lists of what may cross would break the next client that
+adds a field of its own, which each of them does; what must not cross is known, because it belongs to a connection,
+to a hop, or to the bridge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+Pair = tuple[bytes, bytes]
+
+HOP_BY_HOP = frozenset(
+    (
+        b"connection",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authentication-info",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+"""They speak of one connection (RFC 9110, 7.6.1), and so do not outlive it."""
+
+FRAMING = frozenset((b"content-length", b"expect", b"host"))
+"""Each side's wire writes its own."""
+
+CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"cookie", b"cookie2"))
+"""What remains of these is decided by `aibridge.auth.credentials`, and set anew."""
+
+TRACES = frozenset((b"forwarded", b"x-real-ip"))
+"""Who asked is the bridge's knowledge; some providers' signatures break on it as well."""
+
+BILLING = frozenset((b"anthropic-workspace-id",))
+"""Whom the provider charges; with the configured key that is not the client's to choose."""
+
+_REQUEST = HOP_BY_HOP | FRAMING | CREDENTIALS | TRACES
+_REQUEST_FAMILIES = (b"x-forwarded-", b"x-coder-", b"coder-", b"x-ai-bridge-")
+
+_RESPONSE = HOP_BY_HOP | frozenset(
+    (
+        b"alt-svc",  # it would send the client past the bridge
+        b"content-length",
+        b"date",  # the bridge says its own, once
+        b"set-cookie",
+        b"set-cookie2",
+        b"strict-transport-security",  # it speaks for another host
+    )
+)
+_RESPONSE_FAMILIES = (b"x-ai-bridge-",)
+
+
+def compiled(names: frozenset[bytes], families: tuple[bytes, ...], size: int = 2048) -> Callable[[bytes], bool]:
+    """
+    A predicate on field names, in any spelling, that remembers its answers.
+
+    Clients spell their names alike, so nearly every question is one look into a dictionary. The memory holds at most
+    `size` spellings, as they are the client's to choose.
+    """
+    known: dict[bytes, bool] = {}
+
+    def stays(name: bytes) -> bool:
+        answer = known.get(name)
+        if answer is None:
+            lower = name.lower().replace(b"_", b"-")
+            answer = lower in names or lower.startswith(families)
+            if len(known) < size:
+                known[name] = answer
+        return answer
+
+    return stays
+
+
+_stays_here = compiled(_REQUEST, _REQUEST_FAMILIES)
+_stays_there = compiled(_RESPONSE, _RESPONSE_FAMILIES)
+_is_billing = compiled(BILLING, (b"\n",))
+
+
+def to_provider(
+    pairs: Iterable[Pair], connection: Sequence[bytes], credentials: Iterable[Pair], *, client_pays: bool
+) -> list[Pair]:
+    """
+    The fields of the request that goes to the provider.
+
+    :param pairs: as the client sent them.
+    :param connection: the values of its ``Connection`` fields; what they list goes no further.
+    :param credentials: the fields that show the provider its key.
+    :param client_pays: the key is the client's own.
+    """
+    crossing = [pair for pair in pairs if not _stays_here(pair[0])]
+    if not client_pays:
+        crossing = [pair for pair in crossing if not _is_billing(pair[0])]
+    crossing = _without_listed(crossing, connection)
+    crossing.extend(credentials)
+    return crossing
+
+
+def to_client(pairs: Iterable[Pair], connection: Sequence[bytes] = ()) -> list[Pair]:
+    """
+    The fields of the answer that goes to the client; its framing and date are not among them.
+
+    :param pairs: as the provider sent them.
+    :param connection: the values of its ``Connection`` fields.
+    """
+    return _without_listed([pair for pair in pairs if not _stays_there(pair[0])], connection)
+
+
+def connection_values(pairs: Iterable[Pair]) -> list[bytes]:
+    """
+    The values of the ``Connection`` fields among `pairs`.
+    """
+    return [value for name, value in pairs if len(name) == 10 and name.lower() == b"connection"]
+
+
+_ORDINARY = frozenset((b"keep-alive", b"close", b"Keep-Alive", b"Close"))
+
+
+def _without_listed(pairs: list[Pair], connection: Sequence[bytes]) -> list[Pair]:
+    if not connection or all(value in _ORDINARY for value in connection):
+        return pairs
+    listed = {name.strip().lower() for value in connection for name in value.split(b",")}
+    return [pair for pair in pairs if pair[0].lower() not in listed]

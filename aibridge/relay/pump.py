@@ -1,0 +1,105 @@
+"""
+The way of a response body back to the client, chunk by chunk, as it comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseDone
+from twisted.web.http import PotentialDataLoss
+
+from aibridge.dialects.sse import Boundary
+from aibridge.errors import UpstreamError, UpstreamTruncated
+
+
+class Sink(Protocol):
+    """
+    Where the bytes go: a request that is being answered.
+    """
+
+    def write(self, data: bytes) -> Any: ...
+
+    def registerProducer(self, producer: Any, streaming: bool) -> Any: ...
+
+    def unregisterProducer(self) -> Any: ...
+
+
+class Pump(TwistedProtocol):
+    """
+    Takes a response body from a provider and gives it to a client, unchanged, each piece in the turn in which it came.
+
+    Back-pressure: the upstream connection is the client's producer. While the client does not read, the provider is
+    not read either, so what waits in between is bounded by the two socket buffers and one segment.
+
+    :param ended: called once: with None when the body was whole, else with what went wrong.
+    :ivar between_events: whether the stream stands between two server-sent events; None for other bodies.
+    """
+
+    def __init__(self, sink: Sink, boundary: Boundary | None, ended: Callable[[UpstreamError | None], None]) -> None:
+        self.bytes = 0
+        self._sink = sink
+        self._boundary = boundary
+        self._ended: Callable[[UpstreamError | None], None] | None = ended
+        self._write = sink.write
+
+    @property
+    def between_events(self) -> bool:
+        """
+        Whether an event of the bridge's own can be added to the stream here.
+        """
+        return self._boundary is not None and bool(self._boundary)
+
+    def connectionMade(self) -> None:
+        """
+        The body begins.
+        """
+        assert self.transport is not None
+        if IPushProducer.providedBy(self.transport):
+            self._sink.registerProducer(self.transport, True)
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        A piece of the body.
+        """
+        self.bytes += len(data)
+        if self._boundary is not None:
+            self._boundary.passed(data)
+        self._write(data)
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        """
+        The body is over, one way or the other.
+        """
+        ended, self._ended = self._ended, None
+        if ended is None:
+            return
+        self._sink.unregisterProducer()
+        assert reason is not None
+        if reason.check(ResponseDone, PotentialDataLoss):
+            # A body that ends with its connection (RFC 9112, 6.3) has no other end that could be waited for.
+            ended(None)
+        elif isinstance(reason.value, UpstreamError):
+            ended(reason.value)
+        else:
+            ended(UpstreamTruncated())
+
+    def cancel(self) -> None:
+        """
+        Nobody wants the rest: end the upstream call, and say nothing more.
+        """
+        if self._ended is None:
+            return
+        self._ended = None
+        transport: Any = self.transport
+        if transport is None:
+            return
+        abort = getattr(transport, "abortConnection", None) or getattr(transport, "loseConnection", None)
+        if abort is not None:
+            abort()
+        else:
+            transport.stopProducing()

@@ -1,0 +1,211 @@
+"""
+The one table from errors to answers: which status, which words, in whose dialect.
+
+Nothing else in the daemon chooses a status for a failure. The bodies are those of the vendors
+(https://platform.openai.com/docs/guides/error-codes, https://docs.anthropic.com/en/api/errors), because SDKs read them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+
+import attrs
+
+from aibridge import errors
+from aibridge.admission.bucket import whole_seconds
+from aibridge.model import Dialect
+
+REASON = b"X-AI-Bridge-Reason"
+REQUEST_ID = b"X-AI-Bridge-Request-Id"
+
+
+@attrs.frozen
+class _Words:
+    """
+    How an error is told.
+
+    :ivar openai: type and code.
+    :ivar anthropic: type.
+    :ivar message: said instead of the error's own detail where that is empty.
+    """
+
+    status: int
+    openai: tuple[str, str]
+    anthropic: str
+    message: str
+
+
+_INVALID = "invalid_request_error"
+
+FAULTS: dict[type[errors.BridgeError], _Words] = {
+    errors.BadRequest: _Words(400, (_INVALID, "bad_request"), _INVALID, "The request is not well formed."),
+    errors.RouteUnknown: _Words(404, (_INVALID, "unknown_url"), "not_found_error", "There is no such route."),
+    errors.UpgradeRefused: _Words(
+        426, (_INVALID, "upgrade_refused"), _INVALID, "WebSocket is not served here; use HTTP/1.1."
+    ),
+    errors.Unauthenticated: _Words(
+        401, (_INVALID, "invalid_api_key"), "authentication_error", "No bridge token was shown."
+    ),
+    errors.CredentialMissing: _Words(
+        403,
+        (_INVALID, "provider_key_missing"),
+        "permission_error",
+        "There is no key for this provider: none is configured, and the request brought none.",
+    ),
+    errors.BodyTooLarge: _Words(
+        413, (_INVALID, "request_too_large"), "request_too_large", "The request body is too large."
+    ),
+    errors.BodyTooSlow: _Words(408, (_INVALID, "request_timeout"), _INVALID, "The request body did not come in time."),
+    errors.ClientLeft: _Words(499, (_INVALID, "client_left"), _INVALID, "The client left."),
+    errors.AtCapacity: _Words(
+        503,
+        ("server_error", "service_unavailable"),
+        "overloaded_error",
+        "AI Bridge is currently at capacity. Please try again later.",
+    ),
+    errors.RateLimited: _Words(
+        429,
+        ("requests", "rate_limit_exceeded"),
+        "rate_limit_error",
+        "You've been rate limited. Please try again later.",
+    ),
+    errors.TooManyFailures: _Words(
+        429,
+        ("requests", "rate_limit_exceeded"),
+        "rate_limit_error",
+        "Too many failed attempts to authenticate. Please try again later.",
+    ),
+    errors.Draining: _Words(
+        503,
+        ("server_error", "service_unavailable"),
+        "overloaded_error",
+        "AI Bridge is shutting down. Please try again later.",
+    ),
+    errors.IdentityUnavailable: _Words(
+        503,
+        ("server_error", "service_unavailable"),
+        "overloaded_error",
+        "AI Bridge cannot verify tokens at the moment. Please try again later.",
+    ),
+    errors.InternalError: _Words(500, ("server_error", "internal_error"), "api_error", "AI Bridge failed internally."),
+    errors.ResolveFailed: _Words(
+        502, ("server_error", "bad_gateway"), "api_error", "The provider's host name was not resolved."
+    ),
+    errors.ConnectFailed: _Words(
+        502, ("server_error", "bad_gateway"), "api_error", "The provider could not be connected to."
+    ),
+    errors.ConnectTimeout: _Words(
+        504, ("server_error", "gateway_timeout"), "timeout_error", "Connecting to the provider took too long."
+    ),
+    errors.TLSFailed: _Words(
+        502, ("server_error", "bad_gateway"), "api_error", "The provider's certificate was not accepted."
+    ),
+    errors.PoolTimeout: _Words(
+        504,
+        ("server_error", "gateway_timeout"),
+        "timeout_error",
+        "All connections to the provider were busy for too long.",
+    ),
+    errors.FirstByteTimeout: _Words(
+        504, ("server_error", "gateway_timeout"), "timeout_error", "The provider did not answer in time."
+    ),
+    errors.SilenceTimeout: _Words(
+        504, ("server_error", "gateway_timeout"), "timeout_error", "The provider fell silent within its answer."
+    ),
+    errors.TotalTimeout: _Words(
+        504, ("server_error", "gateway_timeout"), "timeout_error", "The provider's answer took too long as a whole."
+    ),
+    errors.UpstreamReset: _Words(
+        502, ("server_error", "bad_gateway"), "api_error", "The provider closed the connection without an answer."
+    ),
+    errors.UpstreamTruncated: _Words(
+        502, ("server_error", "bad_gateway"), "api_error", "The provider's answer was cut off."
+    ),
+    errors.UpstreamViolation: _Words(
+        502, ("server_error", "bad_gateway"), "api_error", "The provider's answer was not valid HTTP."
+    ),
+}
+
+
+@attrs.frozen
+class Answer:
+    """
+    A whole answer of the bridge's own.
+    """
+
+    status: int
+    pairs: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+def status_of(error: errors.BridgeError) -> int:
+    """
+    The status that tells `error`; 499, which no client ever sees, for one that left.
+    """
+    return FAULTS[type(error)].status
+
+
+def answer(error: errors.BridgeError, dialect: Dialect, request_id: str, max_retry_after_s: float = 45.0) -> Answer:
+    """
+    Tell `error` before the first byte of an answer.
+
+    :param max_retry_after_s: the longest wait that is ever asked for; some SDKs sleep as long as they are told, and
+        others give up when told more than a minute.
+    """
+    words = FAULTS[type(error)]
+    pairs = [
+        (b"Content-Type", b"application/json"),
+        (b"Cache-Control", b"no-store"),
+        (REASON, error.reason.encode()),
+        (REQUEST_ID, request_id.encode()),
+    ]
+    if isinstance(error, errors.GatewayError) and error.retry_after_s is not None:
+        wait = min(error.retry_after_s, max_retry_after_s)
+        pairs.append((b"Retry-After", b"%d" % whole_seconds(wait)))
+        pairs.append((b"retry-after-ms", b"%d" % max(1, math.ceil(wait * 1000 - 1e-6))))
+    if words.status in (401, 403):
+        # Claude Code repeats a plain 401 silently for minutes.
+        pairs.append((b"x-should-retry", b"false"))
+    if words.status == 401:
+        pairs.append((b"WWW-Authenticate", b"Bearer"))
+    if words.status == 426:
+        pairs.append((b"Upgrade", b"HTTP/1.1"))  # RFC 9110, 15.5.22 asks for it
+    return Answer(words.status, pairs, _body(error, words, dialect, request_id))
+
+
+def event(error: errors.BridgeError, dialect: Dialect, request_id: str) -> bytes:
+    """
+    Tell `error` within a stream of server-sent events that stands between two events; empty where the dialect has no
+    such event.
+    """
+    words = FAULTS[type(error)]
+    message = error.detail or words.message
+    match dialect:
+        case Dialect.CHAT:
+            return b"data: " + _body(error, words, dialect, request_id) + b"\n\n"
+        case Dialect.RESPONSES:
+            told = {"type": "error", "code": words.openai[1], "message": message, "param": None}
+            return b"event: error\ndata: " + _dumps(told) + b"\n\n"
+        case Dialect.MESSAGES:
+            return b"event: error\ndata: " + _body(error, words, dialect, request_id) + b"\n\n"
+        case Dialect.PLAIN:
+            return b""
+
+
+def _body(error: errors.BridgeError, words: _Words, dialect: Dialect, request_id: str) -> bytes:
+    message = error.detail or words.message
+    if dialect is Dialect.PLAIN:
+        return _dumps({"message": message})
+    if dialect is Dialect.MESSAGES:
+        told = {"type": words.anthropic, "message": message}
+        return _dumps({"type": "error", "error": told, "request_id": request_id})
+    if words.status == 401:
+        # Some clients tell a bad key from a bad request by these words alone.
+        message = f"Incorrect API key provided. {message}"
+    type_, code = words.openai
+    return _dumps({"error": {"message": message, "type": type_, "param": None, "code": code}})
+
+
+def _dumps(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
