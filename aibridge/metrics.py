@@ -132,7 +132,9 @@ class Metrics:
             ("provider", "state"),
             registry=registry,
         )
-        self.reloads = Counter("aibridge_reloads_total", "Reloads of the configuration.", ("outcome",), registry=registry)
+        self.reloads = Counter(
+            "aibridge_reloads_total", "Reloads of the configuration.", ("outcome",), registry=registry
+        )
         self.reloaded_at = Gauge(
             "aibridge_providers_last_reload_success_timestamp_seconds",
             "When the configuration in force was read, Unix time.",

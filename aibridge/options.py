@@ -8,11 +8,20 @@ A settings class is a frozen attrs class whose fields are made by `option`, and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import attrs
 
 METADATA = "aibridge"
+
+# Forms that several options share; a daemon has no directory of its own to start a path from.
+_PATH = r"/[^\x00-\x1f\x7f]*"
+_URL = r"(?=[!-~]+\Z)https?://[^/?#@]+(/[^?#]*)?"
+_URL_FORM = "a URL that begins with http:// or https://, without user name, query and fragment"
+
+ABSOLUTE_PATH: Final[dict[str, Any]] = {"matches": _PATH, "form": "an absolute path"}
+OPTIONAL_PATH: Final[dict[str, Any]] = {"matches": f"({_PATH})?", "form": "an absolute path, or empty"}
+OPTIONAL_URL: Final[dict[str, Any]] = {"matches": f"({_URL})?", "form": f"{_URL_FORM}, or empty"}
 
 
 @attrs.frozen(kw_only=True)
@@ -21,11 +30,12 @@ class Declaration:
     What is known of an option beside its name, type and default.
 
     :ivar why: one sentence: what it does and why the default is what it is.
-    :ivar least: smallest value allowed, or None.
-    :ivar most: largest value allowed, or None.
+    :ivar least: smallest value allowed, or None; of a list, its fewest items.
+    :ivar most: largest value allowed, or None; of a list, its most items.
     :ivar unit: of a number: ``s``, ``bytes``, ``requests/s`` …
     :ivar choices: the closed set of values, or empty.
     :ivar matches: regular expression that a text must match as a whole, or empty.
+    :ivar form: the same in words, for people.
     :ivar env: environment variables that set it, first one wins.
     :ivar flag: command-line option that sets it, without dashes, or empty.
     :ivar restart: a change takes effect only at a restart.
@@ -38,6 +48,7 @@ class Declaration:
     unit: str = ""
     choices: tuple[str, ...] = ()
     matches: str = ""
+    form: str = ""
     env: tuple[str, ...] = ()
     flag: str = ""
     restart: bool = False

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import attrs
 
-from aibridge.options import option
+from aibridge.options import OPTIONAL_PATH, OPTIONAL_URL, option
 
 NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 TYPES = ("openai", "anthropic", "copilot", "openai-compatible", "demo")
@@ -91,6 +91,7 @@ class TransportSettings:
         "",
         why="PEM file of further certificate authorities to trust for this provider; the system's own stay trusted, "
         "and no option turns verification off.",
+        **OPTIONAL_PATH,
     )
 
 
@@ -103,12 +104,13 @@ class ProviderSettings(TransportSettings):
     name: str = option(
         why="First segment of the provider's paths; lower-case letters, digits and single hyphens, unique.",
         matches=NAME,
+        form="lower-case letters and digits, in parts joined by single hyphens",
     )
     type: str = option(why="Which routes it has and which dialects it speaks.", choices=TYPES)
     base_url: str = option(
         "",
         why="Where its API is; empty means the type's own default, and openai-compatible has none.",
-        matches=r"(https?://[^\s/?#@]+(/[^\s?#]*)?)?",
+        **OPTIONAL_URL,
     )
     key: str = option(
         "",

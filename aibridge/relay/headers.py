@@ -84,7 +84,12 @@ _is_billing = compiled(BILLING, (b"\n",))
 
 
 def to_provider(
-    pairs: Iterable[Pair], connection: Sequence[bytes], credentials: Iterable[Pair], *, client_pays: bool
+    pairs: Iterable[Pair],
+    connection: Sequence[bytes],
+    credentials: Iterable[Pair],
+    *,
+    client_pays: bool,
+    withheld: bytes | None = None,
 ) -> list[Pair]:
     """
     The fields of the request that goes to the provider.
@@ -93,11 +98,14 @@ def to_provider(
     :param connection: the values of its ``Connection`` fields; what they list goes no further.
     :param credentials: the fields that show the provider its key.
     :param client_pays: the key is the client's own.
+    :param withheld: the bridge token, which crosses in no field whatever its name.
     """
     crossing = [pair for pair in pairs if not _stays_here(pair[0])]
     if not client_pays:
         crossing = [pair for pair in crossing if not _is_billing(pair[0])]
     crossing = _without_listed(crossing, connection)
+    if withheld:
+        crossing = [pair for pair in crossing if withheld not in pair[1] and withheld not in pair[0]]
     crossing.extend(credentials)
     return crossing
 

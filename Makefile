@@ -1,0 +1,80 @@
+# Everything a clean clone needs; `make run` and `make test` are all that has to be known.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+TEST_STAMP := $(VENV)/.installed-test
+CHECK_STAMP := $(VENV)/.installed-check
+SOURCES := $(shell find aibridge twisted -name '*.py') setup.cfg pyproject.toml
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-all check format docs bench bench-check bench-tools debian clean
+
+help:
+	@echo "make run         start the bridge in the foreground on its embedded default"
+	@echo "make test        run the tests"
+	@echo "make test-all    run the slow ones as well"
+	@echo "make check       lint, types, floors, pairing of modules and tests"
+	@echo "make bench       measure side by side with nginx and others (see docs/performance.md)"
+	@echo "make bench-check measure, and compare the ratios with those to be kept"
+	@echo "make docs        write the generated pages anew"
+	@echo "make clean       forget everything that was built"
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# A plain editable install would not register the twistd plugin; the normal one does.
+$(STAMP): $(VENV)/bin/python $(SOURCES)
+	@rm -rf build
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade .
+	@rm -rf build
+	@touch $@
+
+$(TEST_STAMP): $(STAMP) setup.cfg
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[test]'
+	@rm -rf build
+	@touch $@
+
+$(CHECK_STAMP): $(TEST_STAMP) setup.cfg
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[test,check]'
+	@rm -rf build
+	@touch $@
+
+run: $(STAMP)
+	@exec $(BIN)/twistd -n --pidfile= aibridge $(ARGS)
+
+test: $(TEST_STAMP)
+	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" $(ARGS)
+
+test-all: $(TEST_STAMP)
+	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+
+check: $(CHECK_STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_floors.py tests/test_pairing.py tests/test_packaging.py
+
+format: $(CHECK_STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(STAMP)
+	PYTHONPATH=. $(BIN)/python -m aibridge.daemon.reference
+
+# What the benchmarks compare with; Debian's, and only where that can be installed.
+debian:
+	@if command -v apt-get >/dev/null && [ "$$(id -u)" = 0 ]; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nginx-light haproxy golang-go gcc libc6-dev; \
+	else echo "not root on Debian: install nginx, haproxy, go and a C compiler by hand to compare with them"; fi
+
+bench: $(TEST_STAMP)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-check: $(TEST_STAMP)
+	$(BIN)/python -m benchmarks --check $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/bin

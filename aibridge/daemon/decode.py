@@ -1,0 +1,163 @@
+"""
+From the tables of a TOML document to `Settings`, with everything that is wrong in them.
+
+cattrs walks the tables and gathers what it meets; each option is accepted by its declaration alone. What was refused
+is then replaced with its default, so that the rest can still be looked at: a missing key file is to be reported
+together with the misspelt option above it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import attrs
+from cattrs import ClassValidationError, Converter, ForbiddenExtraKeysError, IterableValidationError
+from cattrs.gen import make_dict_structure_fn, override
+
+from aibridge.daemon.problems import Fault, KeyPath, Unacceptable, dotted, shown
+from aibridge.daemon.settings import PROVIDER, SECTIONS, Leaf, Settings, leaves
+from aibridge.daemon.values import accept
+from aibridge.providers.settings import ProviderSettings
+
+Document = dict[str, Any]
+
+REFUSED = object()
+"""What stands in a document where something was that is not allowed."""
+
+UNKNOWN = "a key that nothing is known of"
+MISSING = "nothing"
+
+_PROVIDERS = tuple[ProviderSettings, ...]
+
+
+def decode(document: Document) -> tuple[Settings, list[Fault]]:
+    """
+    Read a document. It is changed: what was refused is taken out or becomes `REFUSED`.
+
+    :return: settings in which what was refused has its default (or empty text, where there is none), and a fault
+        for each thing that was.
+    """
+    try:
+        return _CONVERTER.structure(document, Settings), []
+    except ClassValidationError as error:
+        faults = list(_faults(error, ()))
+    for fault in faults:
+        _mend(document, fault)
+    settings, further = decode(document)
+    return settings, faults + further
+
+
+# -- what cattrs is told -----------------------------------------------------------------------------------------
+
+
+def _of_option(leaf: Leaf) -> Any:
+    fallback = "" if leaf.default is attrs.NOTHING else leaf.default
+
+    def structure(value: object, _: Any) -> Any:
+        return fallback if value is REFUSED else accept(value, leaf.type, leaf.declared)
+
+    return override(struct_hook=structure)
+
+
+def _of_table(cls: type[attrs.AttrsInstance], converter: Converter) -> Callable[[Any, Any], Any]:
+    overrides: dict[str, Any] = {leaf.name: _of_option(leaf) for leaf in leaves(cls)}
+    required = [leaf.name for leaf in leaves(cls) if leaf.default is attrs.NOTHING]
+    structure = make_dict_structure_fn(cls, converter, **overrides)
+
+    def checked(value: Any, type_: Any) -> Any:
+        if value is REFUSED:
+            value = dict.fromkeys(required, REFUSED)
+        if not isinstance(value, dict):
+            raise Unacceptable(shown(value), "a table")
+        return structure(value, type_)
+
+    return checked
+
+
+def _of_providers(converter: Converter) -> Callable[[Any, Any], Any]:
+    structure = converter.get_structure_hook(_PROVIDERS)
+
+    def checked(value: Any, type_: Any) -> Any:
+        if value is REFUSED:
+            return ()
+        if not isinstance(value, list):
+            raise Unacceptable(shown(value), f"tables, each headed [[{PROVIDER}]]")
+        return structure(value, type_)
+
+    return checked
+
+
+def _converter() -> Converter:
+    converter = Converter(forbid_extra_keys=True, detailed_validation=True)
+    for cls in (*SECTIONS.values(), ProviderSettings):
+        converter.register_structure_hook(cls, _of_table(cls, converter))
+    converter.register_structure_hook_func(lambda type_: type_ == _PROVIDERS, _of_providers(converter))
+    return converter
+
+
+_CONVERTER = _converter()
+
+
+# -- what cattrs tells -------------------------------------------------------------------------------------------
+
+
+def _faults(error: Exception, path: KeyPath) -> Iterator[Fault]:
+    match error:
+        case ClassValidationError():
+            named, others = error.group_exceptions()
+            for inner, note in named:
+                yield from _faults(inner, (*path, note.name))
+            for inner in others:
+                yield from _faults(inner, path)
+        case IterableValidationError():
+            for inner, item in error.group_exceptions()[0]:
+                yield from _faults(inner, (*path, item.index))
+        case ForbiddenExtraKeysError():
+            for key in sorted(error.extra_fields):
+                yield Fault(path=(*path, key), found=UNKNOWN, allowed=_instead(key, path))
+        case Unacceptable():
+            yield Fault(path=path, found=error.found, allowed=error.allowed)
+        case KeyError():
+            (leaf,) = (leaf for leaf in leaves(ProviderSettings) if leaf.name == path[-1])
+            yield Fault(path=path, found=MISSING, allowed=_required(leaf))
+        case _:
+            raise error
+
+
+def _required(leaf: Leaf) -> str:
+    try:
+        accept(REFUSED, leaf.type, leaf.declared)
+    except Unacceptable as refusal:
+        return f"{refusal.allowed}; it is required"
+    raise AssertionError(leaf.name)
+
+
+def _known(path: KeyPath) -> list[str]:
+    if not path:
+        return [*SECTIONS, PROVIDER]
+    cls = ProviderSettings if path[0] == PROVIDER else SECTIONS[str(path[0])]
+    return sorted(leaf.name for leaf in leaves(cls))
+
+
+def _instead(key: str, path: KeyPath) -> str:
+    known = _known(path)
+    words = key.lower().replace("-", "_")
+    elsewhere = [f"{section}.{words}" for section in SECTIONS if words in _known((section,))]
+    if words not in known and elsewhere:
+        return f"did you mean {' or '.join(elsewhere)}?"
+    if near := difflib.get_close_matches(words, known, n=1):
+        return f"did you mean {dotted((*path, near[0]))}?"
+    return "one of " + ", ".join(known)
+
+
+def _mend(document: Document, fault: Fault) -> None:
+    *above, last = fault.path
+    place: Any = document
+    for part in above:
+        place = place[part]
+    if fault.found is UNKNOWN:
+        del place[last]
+    else:
+        place[last] = REFUSED

@@ -1,0 +1,170 @@
+"""
+The whole configuration as one frozen value: a section for each table of the file.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterator
+from typing import Any
+
+import attrs
+
+from aibridge.admission.settings import AdmissionSettings
+from aibridge.auth.settings import AuthSettings
+from aibridge.options import ABSOLUTE_PATH, OPTIONAL_PATH, Declaration, declaration, option
+from aibridge.providers.settings import ProviderSettings
+from aibridge.web.settings import HttpSettings
+
+
+@attrs.frozen(kw_only=True)
+class ListenSettings:
+    """
+    ``[listen]``: where the bridge is found. Addresses are Twisted server endpoints: ``tcp:``, ``tcp6:``, ``ssl:``,
+    ``tls:``, ``unix:``, ``systemd:``.
+    """
+
+    endpoints: tuple[str, ...] = option(
+        ("tcp:port=4000:interface=127.0.0.1",),
+        why="Where clients are served; this machine alone, until somebody decides otherwise.",
+        least=1,
+        most=64,
+        env=("AIBRIDGE_LISTEN",),
+        flag="listen",
+        restart=True,
+    )
+    admin: tuple[str, ...] = option(
+        ("tcp:port=4001:interface=127.0.0.1",),
+        why="Where health, readiness and metrics are served, without tokens, hence on this machine alone; empty means "
+        "nowhere.",
+        most=64,
+        env=("AIBRIDGE_ADMIN",),
+        flag="admin",
+        restart=True,
+    )
+    proxy_protocol_from: tuple[str, ...] = option(
+        (),
+        why="Networks (such as 10.0.0.0/8) of load balancers whose connections to endpoints begin with a PROXY "
+        "protocol header that names the real client; nobody else is believed.",
+        most=1024,
+        env=("AIBRIDGE_PROXY_PROTOCOL_FROM",),
+        restart=True,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class LogSettings:
+    """
+    ``[log]``: what is told, and how.
+    """
+
+    level: str = option(
+        "info",
+        why="Least severe event that is logged; completions are written whatever it is.",
+        choices=("debug", "info", "warn", "error"),
+        env=("AIBRIDGE_LOG_LEVEL",),
+        flag="log-level",
+    )
+    format: str = option(
+        "text",
+        why="Lines for people or JSON lines for machines.",
+        choices=("text", "json"),
+        env=("AIBRIDGE_LOG_FORMAT",),
+        flag="log-format",
+    )
+    completions: str = option(
+        "-",
+        why="Where the one line about each finished exchange goes: - to where the log goes, a path to that file "
+        "(appended to, reopened by a reload), empty nowhere.",
+        matches=rf"-|{OPTIONAL_PATH['matches']}",
+        form="-, an absolute path, or empty",
+        env=("AIBRIDGE_LOG_COMPLETIONS",),
+    )
+
+
+@attrs.frozen(kw_only=True)
+class DaemonSettings:
+    """
+    ``[daemon]``: how the process lives.
+    """
+
+    drain_timeout: float = option(
+        600.0,
+        why="How long running exchanges may go on once the daemon was told to stop; answers are long.",
+        least=0,
+        most=86400,
+        unit="s",
+        env=("AIBRIDGE_DRAIN_TIMEOUT",),
+        flag="drain-timeout",
+    )
+    state_dir: str = option(
+        "",
+        why="Directory for what the daemon itself writes; empty means that it writes nothing. Without a configuration "
+        "file it is $STATE_DIRECTORY, or aibridge below $XDG_STATE_HOME or ~/.local/state.",
+        **OPTIONAL_PATH,
+        env=("AIBRIDGE_STATE_DIR",),
+        restart=True,
+    )
+
+
+@attrs.frozen(kw_only=True)
+class Settings:
+    """
+    Everything that can be configured.
+
+    :ivar provider: the ``[[provider]]`` tables, in the order of the file.
+    """
+
+    listen: ListenSettings = attrs.field(factory=ListenSettings)
+    http: HttpSettings = attrs.field(factory=HttpSettings)
+    admission: AdmissionSettings = attrs.field(factory=AdmissionSettings)
+    auth: AuthSettings = attrs.field(factory=AuthSettings)
+    log: LogSettings = attrs.field(factory=LogSettings)
+    daemon: DaemonSettings = attrs.field(factory=DaemonSettings)
+    provider: tuple[ProviderSettings, ...] = ()
+
+
+SECTIONS: dict[str, type[attrs.AttrsInstance]] = {
+    name: cls for name, cls in typing.get_type_hints(Settings).items() if attrs.has(cls)
+}
+"""The tables that occur once, in the order of the file."""
+
+PROVIDER = "provider"
+"""The table that may occur often: ``[[provider]]``."""
+
+
+@attrs.frozen(kw_only=True)
+class Leaf:
+    """
+    One option of a settings class.
+
+    :ivar default: as the class has it, or `attrs.NOTHING` for a required option.
+    """
+
+    name: str
+    type: Any
+    default: Any
+    declared: Declaration
+
+
+def leaves(cls: type[attrs.AttrsInstance]) -> Iterator[Leaf]:
+    """
+    The options of a settings class, its own before those it inherits.
+    """
+    types = typing.get_type_hints(cls)
+    fields = sorted(attrs.fields(cls), key=lambda field: field.inherited)
+    for field in fields:
+        yield Leaf(name=field.name, type=types[field.name], default=field.default, declared=declaration(field))
+
+
+def restart_needed(old: Settings, new: Settings) -> list[str]:
+    """
+    The options, dotted, that differ and keep their old value until a restart.
+    """
+    return [
+        f"{section}.{leaf.name}"
+        for section, cls in SECTIONS.items()
+        for leaf in leaves(cls)
+        if leaf.declared.restart
+        and getattr(getattr(old, section), leaf.name) != getattr(getattr(new, section), leaf.name)
+    ]

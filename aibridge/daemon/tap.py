@@ -1,0 +1,212 @@
+"""
+``twistd aibridge``: options, and the one place where the daemon is put together.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from io import FileIO
+from random import SystemRandom
+from typing import Any, BinaryIO
+
+from prometheus_client import CollectorRegistry
+from twisted.logger import LogLevel
+from twisted.python import usage
+
+from aibridge.admission.bucket import Buckets
+from aibridge.admission.gate import Gate
+from aibridge.daemon.assembly import Upstreams, make_terms
+from aibridge.daemon.banner import banner
+from aibridge.daemon.config import ConfigErrors, Loaded, load
+from aibridge.daemon.demo import DemoListener
+from aibridge.daemon.logs import LogObserver
+from aibridge.daemon.notify import Notifier
+from aibridge.daemon.service import BridgeService
+from aibridge.identity.build import build_identity, ephemeral_identity
+from aibridge.interfaces import IIdentity
+from aibridge.log import as_json, as_text
+from aibridge.metrics import Metrics
+from aibridge.web.completions import Completions
+from aibridge.web.terms import Bridge
+
+EXIT_CONFIG = 2
+
+
+class Options(usage.Options):
+    """
+    The command line. Everything else is in the file and the environment.
+    """
+
+    synopsis = "[options]"
+    longdesc = "Serves AI clients on behalf of AI providers. `aibridge check` tells whether a configuration is good."
+    optParameters = [
+        ["config", "c", None, "Configuration file (default: /etc/aibridge/aibridge.toml if it exists)."],
+        ["listen", None, None, "Where clients are served: a Twisted endpoint, for example tcp:4000."],
+        ["admin", None, None, "Where health, readiness and metrics are served."],
+        ["max-concurrency", None, None, "Most exchanges in flight at once; 0 means no limit."],
+        ["rate-limit", None, None, "Requests per second and principal; 0 means no limit."],
+        ["log-level", None, None, "debug, info, warn or error."],
+        ["log-format", None, None, "text or json."],
+        ["drain-timeout", None, None, "Seconds that running exchanges may go on after SIGTERM."],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        # What twistd put there before it redirects the standard streams into the log.
+        self.observer = LogObserver(sys.stdout)
+
+    def postOptions(self) -> None:
+        """
+        Log the way the configuration says, unless twistd was told to log another way.
+        """
+        twistd: Any = self.parent
+        if twistd and twistd.get("nodaemon") and not any(twistd.get(name) for name in ("logfile", "logger", "syslog")):
+            twistd["logger"] = lambda: self.observer
+
+    def given(self) -> Mapping[str, str]:
+        """
+        The settings that were given on the command line.
+        """
+        return {name: text for name, text in self.items() if name != "config" and text is not None}
+
+
+def makeService(options: Options) -> BridgeService:
+    """
+    Read the configuration and build what runs under it; nothing listens yet.
+
+    :raises SystemExit: the configuration has errors, which were printed, all of them (status 2).
+    """
+    from twisted.internet import reactor as global_reactor
+
+    reactor: Any = global_reactor
+    # Twisted's clock is the wall's: a step of it would fire every deadline at once, or none for an hour.
+    reactor.seconds = time.monotonic
+    _raise_descriptor_limit()
+
+    environ = dict(os.environ)
+
+    def read() -> Loaded:
+        return load(options["config"], environ, options.given())
+
+    try:
+        loaded = read()
+    except ConfigErrors as errors:
+        for problem in errors.problems:
+            print(f"aibridge: {problem}", file=sys.stderr)
+        raise SystemExit(EXIT_CONFIG) from None
+    for problem in loaded.warnings:
+        print(f"aibridge: warning: {problem}", file=sys.stderr)
+    try:
+        return _assemble(reactor, loaded, read, options.observer, environ)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"aibridge: {error}") from error
+
+
+def _assemble(
+    reactor: Any, loaded: Loaded, read: Any, observer: LogObserver, environ: Mapping[str, str]
+) -> BridgeService:
+    settings = loaded.settings
+    token = None
+    if loaded.embedded:
+        identity, token = ephemeral_identity(os.urandom, settings.auth)
+    else:
+        identity = build_identity(settings.auth, reactor, time.time)
+    upstreams = Upstreams(reactor)
+    demo = DemoListener(reactor, time.time, settings.http)
+    clients = upstreams.adopt(upstreams.prepare(settings))
+    completions = Completions(reactor, None, as_text)
+    sink = _Sink()
+
+    def in_force(now: Loaded) -> None:
+        log = now.settings.log
+        observer.level = LogLevel.lookupByName(log.level)
+        observer.as_json = log.format == "json"
+        completions.reopen(sink.open(log.completions), as_json if log.format == "json" else as_text)
+
+    def identity_for(now: Loaded) -> IIdentity:
+        return identity if now.embedded else build_identity(now.settings.auth, reactor, time.time)
+
+    bridge = Bridge(
+        terms=make_terms(settings, loaded.secrets, identity, clients, demo.url),
+        clock=reactor,
+        wall_clock=time.time,
+        new_id=_ids(),
+        gate=Gate(settings.admission.max_concurrency),
+        buckets=Buckets(settings.admission.max_principals),
+        metrics=Metrics(CollectorRegistry()),
+        completions=completions,
+    )
+    service = BridgeService(
+        reactor,
+        loaded,
+        bridge,
+        upstreams,
+        demo,
+        Notifier(environ),
+        load=read,
+        make_identity=identity_for,
+        on_change=in_force,
+        banner=banner(sys.stdout, token),
+    )
+    reactor.callWhenRunning(_follow_signals, reactor, service)
+    return service
+
+
+def _follow_signals(reactor: Any, service: BridgeService) -> None:
+    stopping = False
+
+    def stop() -> None:
+        nonlocal stopping
+        if stopping:
+            service.hurry()
+            return
+        stopping = True
+        reactor.stop()
+
+    for number, step in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, service.reload)):
+        signal.signal(number, lambda *_, step=step: reactor.callFromThread(step))
+
+
+def _raise_descriptor_limit() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _ids() -> Any:
+    # Unguessable, so that nobody can ask about somebody else's request; drawn in blocks, since each draw is a system
+    # call.
+    random = SystemRandom()
+    block: list[str] = []
+
+    def new_id() -> str:
+        if not block:
+            text = f"{random.getrandbits(96 * 64):01536x}"
+            block.extend(text[start : start + 24] for start in range(0, 1536, 24))
+        return block.pop()
+
+    return new_id
+
+
+class _Sink:
+    """
+    Opens what completions are written to.
+    """
+
+    def __init__(self) -> None:
+        # twistd replaces sys.stdout; the descriptor stays what it was.
+        self._standard: BinaryIO | None = None
+
+    def open(self, target: str) -> BinaryIO | None:
+        if target == "":
+            return None
+        if target == "-":
+            if self._standard is None:
+                self._standard = FileIO(os.dup(1), "w")  # type: ignore[assignment]  # raw, so that nothing is held back
+            return self._standard
+        return FileIO(os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640), "w")  # type: ignore[return-value]  # as above

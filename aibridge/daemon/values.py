@@ -1,0 +1,140 @@
+"""
+One value against one declaration: what is accepted, how text becomes a value, and what is allowed, in words.
+
+Nothing is coerced but a whole number where a number is asked for: a bool is no int, and a text no number, unless it
+comes from the environment or the command line, where there is nothing but text.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from aibridge.daemon.problems import NOT_SHOWN, Unacceptable, shown
+from aibridge.options import ABSOLUTE_PATH, Declaration
+
+TEXTS = tuple[str, ...]
+
+REFERENCE = re.compile(
+    rf"(?P<file>file):(?P<path>{ABSOLUTE_PATH['matches']})|(?P<env>env):(?P<variable>[A-Za-z_][A-Za-z0-9_]*)"
+    r"|(?P<credential>credential):(?P<id>(?!\.\.?\Z)[A-Za-z0-9_.-]+)"
+)
+REFERENCE_FORM = "a reference: file:/PATH, env:NAME or credential:NAME"
+
+_WHOLE = re.compile(r"[+-]?[0-9]+")
+_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,4})?")
+_BOOLS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+def accept(value: object, type_: Any, declared: Declaration) -> Any:
+    """
+    A value as the settings hold it.
+
+    :param type_: of the option: bool, int, float, str, or a tuple of str.
+    :raises Unacceptable: the declaration does not allow it.
+    """
+    if type_ is bool and isinstance(value, bool):
+        return value
+    if type_ is int or type_ is float:
+        return _number(value, type_, declared)
+    if type_ is str and isinstance(value, str) and _is_in(value, declared):
+        return value
+    if type_ == TEXTS and isinstance(value, list | tuple):
+        return _texts(value, declared)
+    raise _refusal(value, type_, declared)
+
+
+def parse(text: str, type_: Any, declared: Declaration) -> Any:
+    """
+    A value as the environment and the command line have it: text. A list is separated by white space.
+
+    :raises Unacceptable: it is no text of a value that is allowed.
+    """
+    value: object = text
+    bare = text.strip()
+    if type_ is bool:
+        value = _BOOLS.get(bare.lower(), text)
+    elif type_ is int and _WHOLE.fullmatch(bare) and len(bare) < 32:
+        value = int(bare)
+    elif type_ is float and _NUMBER.fullmatch(bare):
+        value = float(bare)
+    elif type_ == TEXTS:
+        value = text.split()
+    return accept(value, type_, declared)
+
+
+def allowed(type_: Any, declared: Declaration) -> str:
+    """
+    What an option may be, in words.
+    """
+    if type_ is bool:
+        return "true or false"
+    if type_ is int or type_ is float:
+        words = "a whole number" if type_ is int else "a number"
+        return " ".join(filter(None, (words, _range(declared), declared.unit)))
+    if type_ == TEXTS:
+        least = f", at least {number(declared.least)}" if declared.least else ""
+        return f"a list of texts{least}"
+    if declared.secret:
+        return f"{REFERENCE_FORM}, or empty"
+    if declared.choices:
+        return "one of " + ", ".join(f'"{choice}"' for choice in declared.choices)
+    return declared.form or (f"a text that matches {declared.matches}" if declared.matches else "a text")
+
+
+def number(value: float) -> str:
+    """
+    A number without a fraction that it does not need.
+    """
+    return str(int(value)) if value == int(value) else str(value)
+
+
+def _number(value: object, type_: Any, declared: Declaration) -> float:
+    kinds = (int, float) if type_ is float else (int,)
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, kinds)
+        or (isinstance(value, float) and not math.isfinite(value))
+        or (declared.least is not None and value < declared.least)
+        or (declared.most is not None and value > declared.most)
+    ):
+        raise _refusal(value, type_, declared)
+    number: float = type_(value)
+    return number
+
+
+def _texts(value: list[object] | tuple[object, ...], declared: Declaration) -> tuple[str, ...]:
+    texts = tuple(item for item in value if isinstance(item, str))
+    if len(texts) < len(value):
+        stranger = next(item for item in value if not isinstance(item, str))
+        raise Unacceptable(f"{shown(stranger)} in the list", allowed(TEXTS, declared))
+    if declared.least is not None and len(texts) < declared.least:
+        raise _refusal(value, TEXTS, declared)
+    if declared.most is not None and len(texts) > declared.most:
+        raise Unacceptable(f"a list of {len(texts)}", f"at most {number(declared.most)}")
+    return texts
+
+
+def _is_in(value: str, declared: Declaration) -> bool:
+    if declared.secret:
+        return not value or REFERENCE.fullmatch(value) is not None
+    if declared.choices:
+        return value in declared.choices
+    return not declared.matches or re.fullmatch(declared.matches, value) is not None
+
+
+def _range(declared: Declaration) -> str:
+    least, most = declared.least, declared.most
+    if least is not None and most is not None:
+        return f"from {number(least)} to {number(most)}"
+    if least is not None:
+        return f"of at least {number(least)}"
+    return f"of at most {number(most)}" if most is not None else ""
+
+
+def _refusal(value: object, type_: Any, declared: Declaration) -> Unacceptable:
+    found = shown(value)
+    if declared.secret and isinstance(value, str | int | float):
+        found = NOT_SHOWN
+    return Unacceptable(found, allowed(type_, declared))
