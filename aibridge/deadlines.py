@@ -24,7 +24,8 @@ class Deadlines(Generic[Item]):
     length of 0 means that there is no deadline: nothing ever expires.
 
     :param clock: the time and the timer; monotonic.
-    :param seconds: how long every item has; may be changed, which holds for items started from then on.
+    :param seconds: how long every item has; may be changed, which holds for items started from then on. An item that
+        was given less passes no earlier than those started before it.
     :param expired: called in the order in which the deadlines pass; it may start and cancel items.
     """
 
@@ -42,10 +43,10 @@ class Deadlines(Generic[Item]):
         Give `item` its full time from now, whether or not it had some left.
         """
         seconds = self.seconds
-        if not seconds:
-            return
         due = self._due
         due.pop(item, None)
+        if not seconds:
+            return
         due[item] = self._clock.seconds() + seconds
         if self._call is None:
             self._call = self._clock.callLater(seconds, self._pass)
@@ -61,8 +62,9 @@ class Deadlines(Generic[Item]):
         Forget everything, and leave no timer behind.
         """
         self._due.clear()
-        call, self._call = self._call, None
-        if call is not None:
+        call = self._call
+        if call is not None and call.active():
+            self._call = None
             call.cancel()
 
     def __len__(self) -> int:
@@ -72,7 +74,8 @@ class Deadlines(Generic[Item]):
         return item in self._due
 
     def _pass(self) -> None:
-        self._call = None
+        # `_call` stays set for as long as the items are told, so that one which is started meanwhile makes no timer of
+        # its own: that would be set for its own time, and those due before it would wait for it.
         now = self._clock.seconds()
         due = self._due
         try:
@@ -84,6 +87,7 @@ class Deadlines(Generic[Item]):
                 self._expired(item)
         finally:
             # A callback that raises must not silence the deadlines behind it.
-            if due and self._call is None:
+            self._call = None
+            if due:
                 at = next(iter(due.values()))
                 self._call = self._clock.callLater(max(0.0, at - now), self._pass)

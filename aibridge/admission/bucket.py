@@ -20,6 +20,9 @@ class Buckets:
     back to an empty bucket: `size` has to cover the principals there are, and unverified keys (addresses) belong in
     a table of their own.
 
+    Rate and burst may differ from call to call (a reload changes them): a bucket that was filled under other terms is
+    at most full under the new ones, so a raised limit helps at once.
+
     :param size: how many keys are remembered.
     """
 
@@ -46,6 +49,9 @@ class Buckets:
         # Twenty nanoseconds are rounding, not load: without this a client that waits exactly as long as it was told
         # could be refused again.
         if wait > 2e-8:
+            # A full bucket has room for `cost` after `cost / rate`; that much more than it was not filled at this rate.
+            if wait - 1e-6 > cost / rate:
+                wait, empty_at = cost / rate, now + burst / rate
             self._empty_at[key] = empty_at
             return wait
         self._empty_at[key] = empty_at + cost / rate

@@ -42,7 +42,6 @@ class AdmissionSettings:
         most=1000000,
         unit="requests",
         env=("AIBRIDGE_RATE_BURST",),
-        flag="rate-burst",
     )
     count_passthrough: bool = option(
         False,

@@ -23,27 +23,23 @@ class AuthSettings:
         "with a provider key of their own.",
         choices=BACKENDS,
         env=("AIBRIDGE_AUTH_BACKEND",),
-        restart=True,
     )
     tokens_file: str = option(
         "/etc/aibridge/tokens.toml",
         why="Tokens and what they may, hashed; written by `aibridge token`, and followed without a reload.",
         **ABSOLUTE_PATH,
         env=("AIBRIDGE_TOKENS_FILE",),
-        restart=True,
     )
     coder_url: str = option(
         "",
         why="The Coder deployment that is asked who a token belongs to, where backend is coder.",
         **OPTIONAL_URL,
         env=("AIBRIDGE_CODER_URL",),
-        restart=True,
     )
     coder_ca_file: str = option(
         "",
         why="PEM file of further certificate authorities to trust for it; the system's own stay trusted.",
         **OPTIONAL_PATH,
-        restart=True,
     )
     coder_cache: float = option(
         60.0,
@@ -51,7 +47,6 @@ class AuthSettings:
         least=0,
         most=86400,
         unit="s",
-        restart=True,
     )
     coder_timeout: float = option(
         5.0,
@@ -59,7 +54,6 @@ class AuthSettings:
         least=0.001,
         most=600,
         unit="s",
-        restart=True,
     )
     failure_rate: float = option(
         1.0,
@@ -68,7 +62,6 @@ class AuthSettings:
         least=0,
         most=1000000,
         unit="failures/s",
-        restart=True,
     )
     failure_burst: float = option(
         20.0,
@@ -76,12 +69,10 @@ class AuthSettings:
         least=1,
         most=1000000,
         unit="failures",
-        restart=True,
     )
     failure_addresses: int = option(
         65536,
         why="Addresses whose failures are remembered; beyond it the one unused for longest starts afresh.",
         least=1,
         most=10000000,
-        restart=True,
     )

@@ -44,7 +44,7 @@ class Upstreams:
         :raises ValueError: a certificate file cannot be used.
         """
         prepared: dict[str, _Upstream] = {}
-        for provider in settings.providers:
+        for provider in settings.provider:
             transport = transport_of(provider)
             known = self._current.get(provider.name)
             if known is not None and known.transport == transport:
@@ -107,7 +107,7 @@ def make_terms(
     admission = settings.admission
     providers = [
         Provider.from_settings(provider, secrets.get(provider.name), demo_url() if provider.type == "demo" else "")
-        for provider in settings.providers
+        for provider in settings.provider
     ]
     return Terms(
         routes=Routes(providers),

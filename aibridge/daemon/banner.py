@@ -28,7 +28,7 @@ def banner(stream: TextIO, token: Secret | None) -> Callable[[BridgeService], No
         settings = service.loaded.settings
         api = next(iter(service.api.addresses()), "")
         admin = ", ".join(f"{address}/healthz" for address in service.admin.addresses())
-        names = ", ".join(provider.name for provider in settings.providers)
+        names = ", ".join(provider.name for provider in settings.provider)
         lines = [
             "",
             f"aibridge {__version__} is listening on {api}" + (f"   (health: {admin})" if admin else ""),

@@ -26,7 +26,7 @@ Document = dict[str, Any]
 REFUSED = object()
 """What stands in a document where something was that is not allowed."""
 
-UNKNOWN = "a key that nothing is known of"
+UNKNOWN = "an unknown key"
 MISSING = "nothing"
 
 _PROVIDERS = tuple[ProviderSettings, ...]
@@ -116,9 +116,9 @@ def _faults(error: Exception, path: KeyPath) -> Iterator[Fault]:
                 yield from _faults(inner, (*path, item.index))
         case ForbiddenExtraKeysError():
             for key in sorted(error.extra_fields):
-                yield Fault(path=(*path, key), found=UNKNOWN, allowed=_instead(key, path))
+                yield _unknown(key, path)
         case Unacceptable():
-            yield Fault(path=path, found=error.found, allowed=error.allowed)
+            yield error.at(path)
         case KeyError():
             (leaf,) = (leaf for leaf in leaves(ProviderSettings) if leaf.name == path[-1])
             yield Fault(path=path, found=MISSING, allowed=_required(leaf))
@@ -141,15 +141,18 @@ def _known(path: KeyPath) -> list[str]:
     return sorted(leaf.name for leaf in leaves(cls))
 
 
-def _instead(key: str, path: KeyPath) -> str:
+def _unknown(key: str, path: KeyPath) -> Fault:
     known = _known(path)
+    meant = ""
     words = key.lower().replace("-", "_")
-    elsewhere = [f"{section}.{words}" for section in SECTIONS if words in _known((section,))]
-    if words not in known and elsewhere:
-        return f"did you mean {' or '.join(elsewhere)}?"
+    sections = {name: section for section in SECTIONS for name in _known((section,))}
     if near := difflib.get_close_matches(words, known, n=1):
-        return f"did you mean {dotted((*path, near[0]))}?"
-    return "one of " + ", ".join(known)
+        meant = dotted((*path, near[0]))
+    elif near := difflib.get_close_matches(words, sections, n=1, cutoff=0.8):
+        meant = f"{sections[near[0]]}.{near[0]}"
+    if meant:
+        return Fault(path=(*path, key), found=UNKNOWN, allowed="", hint=f"did you mean {meant}?")
+    return Fault(path=(*path, key), found=UNKNOWN, allowed="one of " + ", ".join(known))
 
 
 def _mend(document: Document, fault: Fault) -> None:
@@ -157,7 +160,7 @@ def _mend(document: Document, fault: Fault) -> None:
     place: Any = document
     for part in above:
         place = place[part]
-    if fault.found is UNKNOWN:
+    if fault.found == UNKNOWN:
         del place[last]
     else:
         place[last] = REFUSED

@@ -77,12 +77,14 @@ class Fault:
 
     :ivar path: of the option, or of what has no name in the settings, as far as it can be named.
     :ivar found: what is there, in words and free of secrets.
-    :ivar allowed: what could be there instead, or how to mend it.
+    :ivar allowed: what could be there instead, or empty if `hint` says enough.
+    :ivar hint: how to mend it, where that can be said.
     """
 
     path: KeyPath
     found: str
     allowed: str
+    hint: str = ""
     severity: Severity = Severity.ERROR
 
 
@@ -99,13 +101,17 @@ class Problem:
     key: str
     found: str
     allowed: str
+    hint: str = ""
     provider: str = ""
     severity: Severity = Severity.ERROR
 
     def __str__(self) -> str:
         whose = f" (provider {self.provider})" if self.provider else ""
         place = f"{self.key}{whose}: " if self.key else ""
-        return one_line(f"{self.origin}: {place}found {self.found}; allowed: {self.allowed}")
+        allowed = f"allowed: {self.allowed}" if self.allowed else ""
+        return one_line(
+            f"{self.origin}: {place}" + "; ".join(filter(None, (f"found {self.found}", allowed, self.hint)))
+        )
 
 
 class ConfigErrors(Exception):
@@ -127,10 +133,17 @@ class Unacceptable(Exception):
     A value is not what an option allows.
     """
 
-    def __init__(self, found: str, allowed: str) -> None:
-        super().__init__(found, allowed)
+    def __init__(self, found: str, allowed: str, hint: str = "") -> None:
+        super().__init__(found, allowed, hint)
         self.found = found
         self.allowed = allowed
+        self.hint = hint
+
+    def at(self, path: KeyPath) -> Fault:
+        """
+        The fault that this is at a place.
+        """
+        return Fault(path=path, found=self.found, allowed=self.allowed, hint=self.hint)
 
 
 def dotted(path: KeyPath) -> str:
@@ -142,7 +155,7 @@ def dotted(path: KeyPath) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            bare = _BARE_KEY.fullmatch(part) and not _LIKE_A_KEY.search(part)
+            bare = _BARE_KEY.fullmatch(part) and not is_like_a_key(part)
             text += ("." if text else "") + (part if bare else quoted(part))
     return text
 
@@ -156,11 +169,18 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def is_like_a_key(text: str) -> bool:
+    """
+    Whether a key of some vendor's may stand in a text. Some keys look like nothing; what may hold one is never shown.
+    """
+    return _LIKE_A_KEY.search(text) is not None
+
+
 def quoted(text: str) -> str:
     """
     A text in quotes and of bearable length, or the words that it is not shown when it looks like a key.
     """
-    if _LIKE_A_KEY.search(text):
+    if is_like_a_key(text):
         return NOT_SHOWN
     text = _USER_INFO.sub("<secret>@", text)
     if len(text) > _MOST_SHOWN:

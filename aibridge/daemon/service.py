@@ -186,7 +186,7 @@ class BridgeService(Service):
         metrics = self.bridge.metrics
         metrics.reloaded_at.set(self.bridge.wall_clock())
         metrics.provider_info.clear()
-        for provider in self.loaded.settings.providers:
+        for provider in self.loaded.settings.provider:
             metrics.provider_info.labels(provider.name, provider.type, "enabled").set(1)
         self._on_change(self.loaded)
 

@@ -12,7 +12,7 @@ import attrs
 
 from aibridge.admission.settings import AdmissionSettings
 from aibridge.auth.settings import AuthSettings
-from aibridge.options import ABSOLUTE_PATH, OPTIONAL_PATH, Declaration, declaration, option
+from aibridge.options import OPTIONAL_PATH, Declaration, declaration, option
 from aibridge.providers.settings import ProviderSettings
 from aibridge.web.settings import HttpSettings
 
@@ -27,6 +27,7 @@ class ListenSettings:
     endpoints: tuple[str, ...] = option(
         ("tcp:port=4000:interface=127.0.0.1",),
         why="Where clients are served; this machine alone, until somebody decides otherwise.",
+        form="Twisted server endpoints",
         least=1,
         most=64,
         env=("AIBRIDGE_LISTEN",),
@@ -37,6 +38,7 @@ class ListenSettings:
         ("tcp:port=4001:interface=127.0.0.1",),
         why="Where health, readiness and metrics are served, without tokens, hence on this machine alone; empty means "
         "nowhere.",
+        form="Twisted server endpoints",
         most=64,
         env=("AIBRIDGE_ADMIN",),
         flag="admin",
@@ -46,6 +48,7 @@ class ListenSettings:
         (),
         why="Networks (such as 10.0.0.0/8) of load balancers whose connections to endpoints begin with a PROXY "
         "protocol header that names the real client; nobody else is believed.",
+        form="networks",
         most=1024,
         env=("AIBRIDGE_PROXY_PROTOCOL_FROM",),
         restart=True,
@@ -96,14 +99,6 @@ class DaemonSettings:
         unit="s",
         env=("AIBRIDGE_DRAIN_TIMEOUT",),
         flag="drain-timeout",
-    )
-    state_dir: str = option(
-        "",
-        why="Directory for what the daemon itself writes; empty means that it writes nothing. Without a configuration "
-        "file it is $STATE_DIRECTORY, or aibridge below $XDG_STATE_HOME or ~/.local/state.",
-        **OPTIONAL_PATH,
-        env=("AIBRIDGE_STATE_DIR",),
-        restart=True,
     )
 
 

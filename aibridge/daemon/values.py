@@ -75,7 +75,7 @@ def allowed(type_: Any, declared: Declaration) -> str:
         return " ".join(filter(None, (words, _range(declared), declared.unit)))
     if type_ == TEXTS:
         least = f", at least {number(declared.least)}" if declared.least else ""
-        return f"a list of texts{least}"
+        return f"a list of {declared.form or 'texts'}{least}"
     if declared.secret:
         return f"{REFERENCE_FORM}, or empty"
     if declared.choices:

@@ -27,14 +27,20 @@ _PREFIXES = (
     (b"anthropic/", "Anthropic SDK"),
     (b"curl/", "curl"),
 )
+_LONGEST = max(len(prefix) for prefix, _ in _PREFIXES)
 
 
-@lru_cache(1024)
 def client_of(user_agent: bytes | None) -> str:
     """
     The program behind a ``User-Agent``; ``Unknown`` for any that is not listed.
     """
-    lower = (user_agent or b"").lower()
+    # Only the beginning is looked at, and only that is remembered: the rest may be as long as a head.
+    return _client_of(user_agent[:_LONGEST]) if user_agent else UNKNOWN
+
+
+@lru_cache(1024)
+def _client_of(beginning: bytes) -> str:
+    lower = beginning.lower()
     for prefix, name in _PREFIXES:
         if lower.startswith(prefix):
             return name

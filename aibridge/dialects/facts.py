@@ -11,6 +11,9 @@ import attrs
 MOST_READ = 262144
 """Bodies larger than this are relayed unread: reading one of 32 MB would stop every other stream for its time."""
 
+MOST_NAME = 256
+"""What is longer is no model's name; it would be copied into the log."""
+
 
 @attrs.frozen
 class Facts:
@@ -39,4 +42,5 @@ def read(body: bytes) -> Facts:
     if not isinstance(request, dict):
         return UNREAD
     model = request.get("model")
-    return Facts(model if isinstance(model, str) else "", request.get("stream") is True)
+    named = isinstance(model, str) and len(model) <= MOST_NAME
+    return Facts(model if named else "", request.get("stream") is True)

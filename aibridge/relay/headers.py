@@ -56,13 +56,15 @@ _RESPONSE = HOP_BY_HOP | frozenset(
 )
 _RESPONSE_FAMILIES = (b"x-ai-bridge-",)
 
+_LONGEST_KEPT = 64
+
 
 def compiled(names: frozenset[bytes], families: tuple[bytes, ...], size: int = 2048) -> Callable[[bytes], bool]:
     """
     A predicate on field names, in any spelling, that remembers its answers.
 
     Clients spell their names alike, so nearly every question is one look into a dictionary. The memory holds at most
-    `size` spellings, as they are the client's to choose.
+    `size` spellings, none of them long, as they are the client's to choose.
     """
     known: dict[bytes, bool] = {}
 
@@ -71,7 +73,7 @@ def compiled(names: frozenset[bytes], families: tuple[bytes, ...], size: int = 2
         if answer is None:
             lower = name.lower().replace(b"_", b"-")
             answer = lower in names or lower.startswith(families)
-            if len(known) < size:
+            if len(known) < size and len(name) <= _LONGEST_KEPT:
                 known[name] = answer
         return answer
 
@@ -80,7 +82,7 @@ def compiled(names: frozenset[bytes], families: tuple[bytes, ...], size: int = 2
 
 _stays_here = compiled(_REQUEST, _REQUEST_FAMILIES)
 _stays_there = compiled(_RESPONSE, _RESPONSE_FAMILIES)
-_is_billing = compiled(BILLING, (b"\n",))
+_is_billing = compiled(BILLING, ())
 
 
 def to_provider(

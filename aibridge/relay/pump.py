@@ -37,7 +37,6 @@ class Pump(TwistedProtocol):
     not read either, so what waits in between is bounded by the two socket buffers and one segment.
 
     :param ended: called once: with None when the body was whole, else with what went wrong.
-    :ivar between_events: whether the stream stands between two server-sent events; None for other bodies.
     """
 
     def __init__(self, sink: Sink, boundary: Boundary | None, ended: Callable[[UpstreamError | None], None]) -> None:
@@ -50,7 +49,7 @@ class Pump(TwistedProtocol):
     @property
     def between_events(self) -> bool:
         """
-        Whether an event of the bridge's own can be added to the stream here.
+        Whether an event of the bridge's own can be added here; never to a body that is no stream of them.
         """
         return self._boundary is not None and bool(self._boundary)
 
@@ -95,6 +94,7 @@ class Pump(TwistedProtocol):
         if self._ended is None:
             return
         self._ended = None
+        self._write = _nowhere  # not every transport stops at once
         transport: Any = self.transport
         if transport is None:
             return
@@ -103,3 +103,7 @@ class Pump(TwistedProtocol):
             abort()
         else:
             transport.stopProducing()
+
+
+def _nowhere(data: bytes) -> None:
+    pass

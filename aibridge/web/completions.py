@@ -14,6 +14,7 @@ from aibridge.log import Completion
 
 INTERVAL_S = 0.2
 MOST_HELD = 4096
+_NEWLINE = ord("\n")
 
 
 class Completions:
@@ -37,6 +38,7 @@ class Completions:
         self._held: list[Completion] = []
         self._call: IDelayedCall | None = None
         self._failing = False
+        self._torn = False
 
     def add(self, completion: Completion) -> None:
         """
@@ -79,12 +81,15 @@ class Completions:
         sink, render = self._sink, self._render
         if sink is None:
             return
-        data = memoryview("".join([render(completion) + "\n" for completion in held]).encode())
+        # What a failing sink took of a line is ended first, so that it spoils no other.
+        lines = ["\n" if self._torn else "", *[render(completion) + "\n" for completion in held]]
+        data = memoryview("".join(lines).encode())
         try:
             while data:
                 written = sink.write(data)
                 if not written:
                     raise BlockingIOError("nobody takes them")
+                self._torn = data[written - 1] != _NEWLINE
                 data = data[written:]
         except (OSError, ValueError) as error:
             # Which lines of the batch went is not known to the line, so none is claimed to have been kept.

@@ -21,7 +21,7 @@ from twisted.web.client import ResponseFailed, ResponseNeverReceived
 from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
 
 from aibridge import errors
-from aibridge.auth.credentials import NO_CREDENTIALS, decide, read
+from aibridge.auth.credentials import NO_CREDENTIALS, carries, decide, read
 from aibridge.dialects import facts
 from aibridge.dialects.clients import client_of
 from aibridge.dialects.sse import Boundary
@@ -176,7 +176,7 @@ class Exchange:
         self._completion.credential = credential.kind.value
         self._completion.hint = credential.hint
         withheld = self._credentials.token if terms.identity.verifies_tokens else None
-        if withheld is not None and withheld in request.uri:
+        if withheld is not None and carries(withheld, request.uri):
             raise errors.BadRequest("The bridge token does not belong into the URL.")
         if route.bridged or terms.count_passthrough:
             rate = terms.rate_limit if principal.rate_limit is None else principal.rate_limit

@@ -1,0 +1,76 @@
+"""
+``aibridge check``: whether the daemon would start with a configuration, and everything that is wrong with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TextIO
+
+from twisted.python import usage
+
+from aibridge.daemon.config import ConfigErrors, Loaded, load
+
+FINE = 0
+WARNINGS = 1
+ERRORS = 2
+
+
+class Options(usage.Options):
+    """
+    The command line of the check.
+    """
+
+    synopsis = "aibridge check [--config FILE]"
+    longdesc = (
+        "Checks the configuration, the environment and the secrets they refer to. Problems go to standard error, one "
+        "line each. Exit status: 0 fine, 1 warnings only, 2 errors."
+    )
+    optParameters = [
+        ["config", "c", None, "The file to check instead of the one that the daemon would read."],
+    ]
+
+
+def run(arguments: list[str], stdout: TextIO, stderr: TextIO, environ: Mapping[str, str]) -> int:
+    """
+    Check a configuration and say so.
+
+    :return: the exit status: 0 fine, 1 warnings only, 2 errors (wrong arguments among them).
+    """
+    options = Options()
+    if {"--help", "-h"} & set(arguments):
+        _say(stdout, str(options))
+        return FINE
+    try:
+        options.parseOptions(arguments)
+    except usage.UsageError as error:
+        _say(stderr, f"aibridge check: {error}")
+        return ERRORS
+    try:
+        loaded = load(options["config"], environ, {})
+    except ConfigErrors as errors:
+        for problem in (*errors.problems, *errors.warnings):
+            _say(stderr, f"{problem.severity.value}: {problem}")
+        _say(stdout, f"The daemon would not start: {_count(len(errors.problems), 'error')}.")
+        return ERRORS
+    for problem in loaded.warnings:
+        _say(stderr, f"{problem.severity.value}: {problem}")
+    _say(stdout, _summary(loaded))
+    return WARNINGS if loaded.warnings else FINE
+
+
+def _summary(loaded: Loaded) -> str:
+    place = loaded.path or "There is no configuration file. The embedded default"
+    judgement = f"can be used, with {_count(len(loaded.warnings), 'warning')}" if loaded.warnings else "is good"
+    providers = ", ".join(provider.name for provider in loaded.settings.provider)
+    return f"{place} {judgement}. Providers: {providers}."
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
+def _say(stream: TextIO, line: str) -> None:
+    # A path may hold what the terminal's encoding does not.
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")

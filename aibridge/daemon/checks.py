@@ -1,0 +1,223 @@
+"""
+What no option can know alone: whether they fit together, and fit this machine.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import re
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from twisted.internet.endpoints import serverFromString
+
+from aibridge.admission.settings import AdmissionSettings
+from aibridge.auth.settings import AuthSettings
+from aibridge.daemon.problems import NOT_SHOWN, Fault, KeyPath, Severity, Unacceptable, quoted
+from aibridge.daemon.secrets import open_private
+from aibridge.daemon.settings import PROVIDER, ListenSettings, LogSettings, Settings
+from aibridge.providers.provider import TYPES
+from aibridge.providers.settings import ProviderSettings
+from aibridge.providers.types import KeyStyle
+
+_PORT = re.compile(r"(?:^(?:tcp6?|ssl):|:port=)([0-9]+)")
+_ENDPOINT = "a Twisted server endpoint such as tcp:port=4000:interface=127.0.0.1"
+_URL = "a URL such as https://api.example.com/v1"
+
+
+def check(settings: Settings, *, embedded: bool) -> Iterator[Fault]:
+    """
+    Everything that is wrong with settings whose options are all right one by one.
+
+    :param embedded: there is no configuration file, so the daemon sees to its tokens itself.
+    """
+    yield from _listen(settings.listen)
+    yield from _admission(settings.admission)
+    yield from _auth(settings.auth, embedded=embedded)
+    yield from _log(settings.log)
+    seen: dict[str, int] = {}
+    for index, provider in enumerate(settings.provider):
+        first = seen.setdefault(provider.name, index)
+        if first != index:
+            yield Fault(
+                path=(PROVIDER, index, "name"),
+                found=f"{quoted(provider.name)}, which {PROVIDER}[{first}] has too",
+                allowed="a name of its own",
+            )
+        yield from _provider((PROVIDER, index), provider, is_open=settings.auth.backend == "none")
+
+
+def _warning(path: KeyPath, found: str, allowed: str = "", hint: str = "") -> Fault:
+    return Fault(path=path, found=found, allowed=allowed, hint=hint, severity=Severity.WARNING)
+
+
+# -- where it listens --------------------------------------------------------------------------------------------
+
+
+def _listen(listen: ListenSettings) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for name in ("endpoints", "admin"):
+        for text in getattr(listen, name):
+            path = ("listen", name)
+            why = _refused_endpoint(text)
+            if why:
+                shown = quoted(text)
+                found = shown if shown is NOT_SHOWN else f"{shown} ({why})"
+                yield Fault(path=path, found=found, allowed=_ENDPOINT)
+            elif text in seen:
+                yield Fault(path=path, found=f"{quoted(text)} a second time", allowed="each address once")
+            seen.add(text)
+    for text in listen.proxy_protocol_from:
+        try:
+            ipaddress.ip_network(text)
+        except ValueError:
+            yield Fault(
+                path=("listen", "proxy_protocol_from"),
+                found=quoted(text),
+                allowed="networks such as 10.0.0.0/8 or fd00::/8, without bits beyond the prefix",
+            )
+
+
+def _refused_endpoint(text: str) -> str:
+    if text.startswith("systemd:"):
+        # Its sockets are there only in a process that systemd has started.
+        return ""
+    try:
+        serverFromString(None, text)
+    except Exception as error:
+        # Parsers are plugins, read certificates, and raise whatever they like.
+        return str(error) or type(error).__name__
+    return "no such port" if any(int(port[:6]) > 65535 for port in _PORT.findall(text)) else ""
+
+
+# -- who and when ------------------------------------------------------------------------------------------------
+
+
+def _admission(admission: AdmissionSettings) -> Iterator[Fault]:
+    burst = admission.rate_burst
+    if 0 < burst < 1:
+        yield Fault(
+            path=("admission", "rate_burst"),
+            found=f"the number {burst}, into which no request fits",
+            allowed="0, or at least 1",
+        )
+    elif burst and not admission.rate_limit:
+        yield _warning(
+            ("admission", "rate_burst"),
+            "a burst that nothing limits, since admission.rate_limit is 0",
+            "a rate_limit above 0, or no rate_burst",
+        )
+
+
+def _auth(auth: AuthSettings, *, embedded: bool) -> Iterator[Fault]:
+    if auth.backend == "file":
+        yield from _tokens(auth.tokens_file, embedded=embedded)
+    elif auth.backend == "coder":
+        path = ("auth", "coder_url")
+        if not auth.coder_url:
+            yield Fault(path=path, found="nothing", allowed=f'{_URL}, since auth.backend is "coder"')
+        else:
+            yield from _url(path, auth.coder_url, carries="tokens")
+        yield from _certificates(("auth", "coder_ca_file"), auth.coder_ca_file)
+
+
+def _tokens(path: str, *, embedded: bool) -> Iterator[Fault]:
+    where = ("auth", "tokens_file")
+    try:
+        missing = not Path(path).exists()
+    except (OSError, ValueError):
+        missing = False
+    if missing:
+        if not embedded:
+            hint = "`aibridge token create` makes one"
+            yield _warning(where, f"no file {quoted(path)}, so nobody can come in", hint=hint)
+        return
+    try:
+        with open_private(path):
+            pass
+    except Unacceptable as refusal:
+        yield refusal.at(where)
+
+
+def _log(log: LogSettings) -> Iterator[Fault]:
+    if not log.completions.startswith("/"):
+        return
+    path = Path(log.completions)
+    try:
+        usable = path.parent.is_dir() and not path.is_dir()
+    except (OSError, ValueError):
+        usable = False
+    if not usable:
+        yield Fault(
+            path=("log", "completions"),
+            found=quoted(log.completions),
+            allowed="a file in a directory that exists and that the daemon may enter",
+        )
+
+
+# -- providers ---------------------------------------------------------------------------------------------------
+
+
+def _provider(path: KeyPath, provider: ProviderSettings, *, is_open: bool) -> Iterator[Fault]:
+    type_ = TYPES.get(provider.type)
+    takes_key = type_ is None or type_.key_style is not KeyStyle.NONE
+    if provider.base_url:
+        yield from _url((*path, "base_url"), provider.base_url, carries="keys")
+    elif type_ is not None and not type_.base_url and takes_key:
+        yield Fault(
+            path=(*path, "base_url"), found="nothing", allowed=f"{_URL}, since type {provider.type} has no default"
+        )
+    yield from _certificates((*path, "ca_file"), provider.ca_file)
+    yield from _key((*path, "key"), provider, takes_key=takes_key, is_open=is_open)
+
+
+def _key(path: KeyPath, provider: ProviderSettings, *, takes_key: bool, is_open: bool) -> Iterator[Fault]:
+    if not provider.key:
+        if provider.credentials == "central" and takes_key:
+            yield Fault(path=path, found="nothing", allowed='a reference to the key, since credentials is "central"')
+    elif not takes_key:
+        yield _warning(path, f"a key that type {provider.type} never asks for", "no key")
+    elif provider.credentials == "client":
+        yield _warning(path, 'a key that is never used, since credentials is "client"', "no key")
+    elif is_open:
+        yield _warning(
+            path,
+            'a key that everyone may use who can connect, since auth.backend is "none"',
+            'no key, or credentials = "client", or another backend',
+        )
+
+
+def _url(path: KeyPath, url: str, *, carries: str) -> Iterator[Fault]:
+    try:
+        parts = urlsplit(url)
+        host = "" if parts.port == 0 else parts.hostname
+    except ValueError:
+        host = ""
+    if not host:
+        yield Fault(path=path, found=quoted(url), allowed=_URL)
+    elif url.startswith("http:") and not _is_here(host):
+        yield _warning(
+            path, f"{quoted(url)}, over which {carries} go unencrypted", "https://, or http:// on this machine"
+        )
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _certificates(path: KeyPath, file: str) -> Iterator[Fault]:
+    if not file:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
+    except (OSError, ValueError) as error:
+        why = (
+            error.strerror if isinstance(error, OSError) and error.errno in errno.errorcode else "no certificate in it"
+        )
+        yield Fault(path=path, found=f"{quoted(file)} ({why})", allowed="a PEM file of certificates")

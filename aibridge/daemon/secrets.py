@@ -1,0 +1,139 @@
+"""
+From references to secrets: ``file:/PATH``, ``env:NAME``, ``credential:NAME``.
+
+A file that holds a secret may be opened by its owner alone; where root owns it, its group may read it as well, which
+is how packages give a service its keys (root:aibridge, 0640). That does not depend on who asks, so a check run by
+root finds what the daemon would. What systemd hands out below $CREDENTIALS_DIRECTORY is systemd's to guard.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import FileIO
+
+from aibridge.daemon.problems import NOT_SHOWN, Fault, Unacceptable, quoted
+from aibridge.daemon.settings import PROVIDER, Settings
+from aibridge.daemon.values import REFERENCE, REFERENCE_FORM
+from aibridge.secret import Secret
+
+MOST_BYTES = 65536
+CREDENTIALS = "CREDENTIALS_DIRECTORY"
+
+_ONE_LINE = "one line of visible ASCII characters"
+
+
+def resolve(settings: Settings, environ: Mapping[str, str]) -> tuple[dict[str, Secret], list[Fault]]:
+    """
+    Fetch every secret that the settings refer to.
+
+    :return: the key of each provider that has one, by the provider's name; and a fault for each that cannot be had.
+    """
+    keys: dict[str, Secret] = {}
+    faults: list[Fault] = []
+    for index, provider in enumerate(settings.provider):
+        if not provider.key:
+            continue
+        try:
+            keys[provider.name] = fetch(provider.key, environ)
+        except Unacceptable as refusal:
+            faults.append(refusal.at((PROVIDER, index, "key")))
+    return keys, faults
+
+
+def fetch(reference: str, environ: Mapping[str, str]) -> Secret:
+    """
+    The secret behind one reference.
+
+    :raises Unacceptable: it is no reference, or there is no secret behind it, or others can read it.
+    """
+    parts = REFERENCE.fullmatch(reference)
+    if parts is None:
+        raise Unacceptable(NOT_SHOWN, REFERENCE_FORM)
+    if parts["env"]:
+        variable = parts["variable"]
+        text = environ.get(variable)
+        if text is None:
+            raise Unacceptable(f"no environment variable {quoted(variable)}", "the name of one that is set")
+        return _secret(text, f"environment variable {quoted(variable)}")
+    if parts["file"]:
+        return _secret(_content(parts["path"], guarded=False), quoted(parts["path"]))
+    directory = environ.get(CREDENTIALS)
+    if not directory:
+        raise Unacceptable(
+            f"no ${CREDENTIALS} to look for {quoted(parts['id'])} in",
+            "a credential that systemd hands out (LoadCredential= in the unit)",
+        )
+    path = f"{directory}/{parts['id']}"
+    return _secret(_content(path, guarded=True), quoted(path))
+
+
+@contextmanager
+def open_private(path: str, *, guarded: bool = False) -> Iterator[FileIO]:
+    """
+    Open a file that only those may open who are to know what is in it.
+
+    :param guarded: somebody else sees to that.
+    :raises Unacceptable: it cannot be opened, is no ordinary file, or is open to others, with words how to mend it.
+    """
+    try:
+        # Opened before it is looked at, so that what was looked at is what is read; without waiting, since it may be
+        # a pipe.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from None
+    with FileIO(descriptor) as file:
+        state = os.fstat(descriptor)
+        if not stat.S_ISREG(state.st_mode):
+            raise Unacceptable(f"{quoted(path)}, which is no ordinary file", "a file")
+        mode = stat.S_IMODE(state.st_mode)
+        if not guarded and too_open(mode, state.st_uid):
+            raise Unacceptable(
+                f"{quoted(path)}, which is open to others (mode {mode:04o})",
+                "a file that its owner alone may open, or that root owns and its group may read",
+                f"chmod {640 if state.st_uid == 0 and mode & stat.S_IRGRP else 600} {shlex.quote(path)}",
+            )
+        yield file
+
+
+def too_open(mode: int, owner: int) -> bool:
+    """
+    Whether a file's permissions let others at it than its owner, or, where that is root, than its owner and readers
+    from its group.
+    """
+    shared = stat.S_IRGRP if owner == 0 else 0
+    return bool(mode & (stat.S_IRWXG | stat.S_IRWXO) & ~shared)
+
+
+def unreadable(path: str, error: Exception) -> Unacceptable:
+    """
+    A file that could not be read, as a refusal.
+    """
+    why = error.strerror if isinstance(error, OSError) else str(error)
+    return Unacceptable(f"{quoted(path)}, which cannot be read ({why})", "a file that the daemon may read")
+
+
+def _content(path: str, *, guarded: bool) -> str:
+    with open_private(path, guarded=guarded) as file:
+        try:
+            data = file.read(MOST_BYTES + 1) or b""
+        except OSError as error:
+            raise unreadable(path, error) from None
+    if len(data) > MOST_BYTES:
+        raise Unacceptable(f"{quoted(path)} of more than {MOST_BYTES} bytes", _ONE_LINE)
+    # What is no ASCII becomes what `_secret` refuses.
+    return data.decode("ascii", "replace")
+
+
+def _secret(text: str, place: str) -> Secret:
+    text = text.strip()
+    if not text:
+        raise Unacceptable(f"nothing in {place}", _ONE_LINE)
+    if len(text.splitlines()) > 1:
+        raise Unacceptable(f"more than one line in {place}", _ONE_LINE)
+    if not all("!" <= character <= "~" for character in text):
+        raise Unacceptable(f"white space or other characters that no key has in {place}", _ONE_LINE)
+    return Secret(text)

@@ -1,0 +1,214 @@
+"""
+The backend ``file``: tokens are looked up in memory, and the file they come from is followed.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from aibridge.auth.tokenfile import TokenFile, TokensUnusable
+from aibridge.auth.tokens import TokenTable
+from aibridge.errors import Unauthenticated
+from aibridge.identity.failures import Failures
+from aibridge.interfaces import IIdentity
+from aibridge.model import Principal
+
+POLL_S: Final = 2.0
+MOST_BYTES: Final = 8388608
+
+State = tuple[int, ...]
+"""What tells one content of a file from another without reading it."""
+
+
+@implementer(IIdentity)
+class TableIdentity:
+    """
+    Looks tokens up in a table.
+
+    :param wall_clock: Unix seconds; tokens expire at dates.
+    """
+
+    verifies_tokens = True
+
+    def __init__(self, table: TokenTable, failures: Failures, wall_clock: Callable[[], float]) -> None:
+        self._table = table
+        self._failures = failures
+        self._wall_clock = wall_clock
+
+    def identify(self, token: bytes | None, client_host: str, now: float) -> Principal:
+        """
+        See `IIdentity.identify`. A good token passes whatever else came from its address: see Note [Failures] in
+        `aibridge.identity.failures`.
+        """
+        try:
+            if token is None:
+                raise Unauthenticated
+            return self._table.verify(token, self._wall_clock())
+        except Unauthenticated as error:
+            raise self._failures.count(error, client_host, now) from None
+
+    def start(self) -> None:
+        """
+        There is nothing to follow.
+        """
+
+    def stop(self) -> None:
+        """
+        There is nothing to give up.
+        """
+
+
+@implementer(IIdentity)
+class FileIdentity(TableIdentity):
+    """
+    Looks tokens up in what ``tokens.toml`` said last.
+
+    The file is looked at every `POLL_S` seconds. One that was replaced is read at once; one that was written in
+    place may not be complete yet, and is read when it has stayed the same for one look. So a change takes effect
+    within twice `POLL_S`. A file that cannot be used changes nothing, and is logged once.
+
+    :param path: absolute.
+    """
+
+    _log = Logger()
+
+    def __init__(self, path: str, failures: Failures, clock: IReactorTime, wall_clock: Callable[[], float]) -> None:
+        super().__init__(TokenTable(()), failures, wall_clock)
+        self._path = path
+        self._clock = clock
+        self._seen: State | None = None
+        self._unsettled: State | None = None
+        self._loop: LoopingCall | None = None
+
+    def start(self) -> None:
+        """
+        Read the file, and follow it.
+
+        :raises TokensUnusable: it cannot be used as it is.
+        """
+        self._seen = _state(self._path)
+        self._table = read_table(self._path)
+        if not self._table:
+            self._log.warn("{path} has no tokens, so that nobody can come in. {hint}", **self._hint())
+        self._loop = loop = LoopingCall(self._look)
+        loop.clock = self._clock
+        loop.start(POLL_S, now=False).addErrback(self._stopped_looking)
+
+    def stop(self) -> None:
+        """
+        Follow the file no more; tokens are still known.
+        """
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.stop()
+
+    def _look(self) -> None:
+        state = _state(self._path)
+        if state == self._seen:
+            self._unsettled = None
+            return
+        if state is not None and self._seen is not None and _same_file(state, self._seen) and state != self._unsettled:
+            self._unsettled = state
+            return
+        self._seen, self._unsettled = state, None
+        try:
+            self._table = read_table(self._path)
+        except TokensUnusable as error:
+            self._log.error(
+                "The tokens have changed and cannot be used; those known before stay in force. {problems}",
+                problems="; ".join(error.problems),
+            )
+        else:
+            self._log.info("{count} tokens read from {path}.", count=len(self._table), path=self._path)
+
+    def _hint(self) -> dict[str, str]:
+        return {"path": self._path, "hint": f"Make one with: {_create(self._path)}"}
+
+    def _stopped_looking(self, failure: object) -> None:
+        self._log.critical("Changes of {path} are not followed any more: {failure}", path=self._path, failure=failure)
+
+
+def read_table(path: str) -> TokenTable:
+    """
+    Read ``tokens.toml``.
+
+    :raises TokensUnusable: with everything that is wrong, each problem with the file's name and, where one can be
+        given, how to mend it.
+    """
+    try:
+        return TokenTable(TokenFile.from_text(read_text(path)).entries)
+    except FileNotFoundError:
+        raise TokensUnusable([f"{path}: there is no such file; make it, with a token, by: {_create(path)}"]) from None
+    except OSError as error:
+        raise TokensUnusable([f"{path}: it cannot be read: {error.strerror or error}"]) from None
+    except TokensUnusable as error:
+        raise TokensUnusable([f"{path}: {problem}" for problem in error.problems]) from None
+
+
+def read_text(path: str) -> str:
+    """
+    The text of a file that nobody else may read.
+
+    :raises OSError: it cannot be read.
+    :raises TokensUnusable: it is open to others, or nothing that a file of tokens could be.
+    """
+    # Without waiting, since it may be a pipe. What is looked at is what was opened.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise TokensUnusable(["it is not an ordinary file"])
+        mode = stat.S_IMODE(status.st_mode)
+        if is_open(mode, status.st_uid):
+            kept = 0o640 if status.st_uid == 0 and mode & stat.S_IRGRP else 0o600
+            raise TokensUnusable(
+                [f"it is open to others than its owner (mode {mode:04o}); mend it with: chmod {kept:o} {_quoted(path)}"]
+            )
+        data = file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise TokensUnusable([f"it is larger than {MOST_BYTES} bytes"])
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise TokensUnusable([f"line {line} is not UTF-8"]) from None
+
+
+def is_open(mode: int, owner: int) -> bool:
+    """
+    Whether others than the owner may touch a file, or read it. Where that is root, its group may read it, which is
+    how a package gives a service its secrets (root:aibridge, 0640).
+    """
+    shared = stat.S_IRGRP if owner == 0 else 0
+    return bool(mode & (stat.S_IRWXG | stat.S_IRWXO) & ~shared)
+
+
+def _state(path: str) -> State | None:
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    # Owner and mode are not told by the time of modification, but by that of change.
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def _same_file(one: State, other: State) -> bool:
+    return one[:2] == other[:2]
+
+
+def _create(path: str) -> str:
+    return f"aibridge token create --name NAME --file {_quoted(path)}"
+
+
+def _quoted(path: str) -> str:
+    return shlex.quote(path)

@@ -1,0 +1,134 @@
+"""
+Secrets, shown in every place that a client can show one, and looked for in every place that they could turn up.
+"""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from daemons import Deployment
+from wires import Provider, connect, post, read_all, whole
+
+KEY = "sk-central-canary-0123456789abcdef"
+OWN = "sk-own-canary-0123456789abcdef"
+BODY = {"model": "m", "messages": []}
+
+
+def ok(provider: Provider, stream: socket.socket) -> None:
+    """
+    Answers everything, and sets a cookie.
+    """
+    while provider.take(stream):
+        stream.sendall(whole(extra="Set-Cookie: a=upstream-cookie-canary\r\nX-Request-Id: up-1\r\n"))
+
+
+def request(path: str, fields: list[tuple[str, str]], method: str = "POST") -> bytes:
+    """
+    A request with just these fields.
+    """
+    head, _, body = post(path, "", BODY, fields).partition(b"Authorization: Bearer \r\n")
+    return (head + body).replace(b"POST", method.encode(), 1)
+
+
+@pytest.mark.parametrize("root", ["", "/api/v2/aibridge"])
+@pytest.mark.parametrize("path", ["/up/v1/chat/completions", "/up/v1/models", "/up/v1/files", "/claude/v1/messages"])
+class TestCanaries:
+    """
+    The bridge token goes nowhere; the configured key goes to the provider and nowhere else.
+    """
+
+    def test_token(self, deployment: Deployment, root: str, path: str) -> None:
+        """
+        Whatever headers show the token, in twos and threes, no provider sees it, and neither log nor metrics have it.
+        """
+        token = deployment.token("canary")
+        log = deployment.directory / "completions.log"
+        provider = Provider(ok)
+        tables = "".join(
+            f'[[provider]]\nname = "{name}"\ntype = "{type_}"\nbase_url = "{provider.url}"\nkey = "env:KEY"\n'
+            for name, type_ in (("up", "openai"), ("claude", "anthropic"))
+        )
+        deployment.configure(tables + f'[log]\nlevel = "debug"\ncompletions = "{log}"\n')
+        daemon = deployment.start(environ={"KEY": KEY})
+        bearer, api_key = ("Authorization", f"Bearer {token}"), ("X-Api-Key", token)
+        coder, governance = ("X-Coder-Token", token), ("X-Coder-AI-Governance-Token", token)
+        others = [
+            ("Cookie", f"session={token}"),
+            ("Proxy-Authorization", f"Basic {token}"),
+            ("Coder-Session-Token", token),
+            ("X-Anything", f"a {token} b"),
+            ("Forwarded", f"for={token}"),
+        ]
+        answers = b""
+        for shown in (
+            [bearer],
+            [api_key],
+            [coder],
+            [governance],
+            [bearer, api_key],
+            [coder, bearer],
+            [coder, api_key],
+            [coder, bearer, api_key],
+            [coder, governance, bearer, api_key, *others],
+            [bearer, *others],
+        ):
+            with connect(daemon.url) as stream:
+                stream.sendall(request(root + path, [*shown, ("Connection", "close")]))
+                answers += read_all(stream)
+        with connect(daemon.url) as stream:
+            stream.sendall(request(f"{root}{path}?key={token}", [bearer, ("Connection", "close")]))
+            answers += read_all(stream)
+        with connect(daemon.url) as stream:
+            stream.sendall(request(root + path, [("X-Api-Key", "wrong-canary-token"), ("Connection", "close")]))
+            assert b" 401 " in read_all(stream) or "files" in path
+        seen = b"".join(provider.requests)
+        metrics = daemon.page("/metrics")
+        daemon.stop()
+        daemon.wait()
+        places = [seen.decode("latin-1"), metrics, daemon.output, log.read_text(), answers.decode("latin-1")]
+        for place in places:
+            assert token not in place
+            assert token[-20:] not in place
+            assert "wrong-canary-token" not in place
+        for place in places[1:]:
+            assert KEY not in place
+        assert "upstream-cookie-canary" not in answers.decode("latin-1")
+        if "files" in path:
+            assert provider.requests == []
+            assert answers.count(b" 404 ") == 11
+        else:
+            assert len(provider.requests) == 10
+            assert seen.count(KEY.encode()) == 10
+            assert answers.count(b"X-Request-Id: up-1") == 10
+        provider.close()
+
+    def test_bring_your_own_key(self, deployment: Deployment, root: str, path: str) -> None:
+        """
+        With the Coder header, the client's own headers cross untouched and the configured key does not.
+        """
+        token = deployment.token("canary")
+        provider = Provider(ok)
+        tables = "".join(
+            f'[[provider]]\nname = "{name}"\ntype = "{type_}"\nbase_url = "{provider.url}"\nkey = "env:KEY"\n'
+            for name, type_ in (("up", "openai"), ("claude", "anthropic"))
+        )
+        deployment.configure(tables)
+        daemon = deployment.start(environ={"KEY": KEY})
+        own = [("Authorization", f"Bearer {OWN}"), ("X-Api-Key", OWN)]
+        with connect(daemon.url) as stream:
+            stream.sendall(request(root + path, [("X-Coder-Token", token), *own, ("Connection", "close")]))
+            answer = read_all(stream)
+        daemon.wait_for("completion")
+        seen = b"".join(provider.requests)
+        if "files" in path:
+            assert seen == b""
+        else:
+            assert b" 200 OK" in answer
+            assert f"Authorization: Bearer {OWN}".encode() in seen
+            assert f"X-Api-Key: {OWN}".encode() in seen
+            assert KEY.encode() not in seen and token.encode() not in seen
+            assert OWN not in daemon.output
+            assert "credential=client hint=sk-o...cdef" in daemon.output
+        provider.close()

@@ -1,0 +1,525 @@
+"""
+One exchange, at every point where it can wait, fail or be left.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.error import ConnectionRefusedError as Refused
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.http import PotentialDataLoss
+
+from aibridge import errors
+from aibridge.model import Principal
+from aibridge.web.exchange import Exchange
+from fakes import KEY, TOKEN, Answer, Asked, AsksSomebody, Fixture, KnowsOne, bridge
+
+STREAM = [(b"Content-Type", b"text/event-stream")]
+
+
+def begin(fixture: Fixture, request: Asked | None = None) -> Asked:
+    """
+    Begin an exchange.
+    """
+    request = request or Asked()
+    Exchange(fixture.bridge, request).begin()  # type: ignore[arg-type]  # it does what the real one does
+    return request
+
+
+class AdmissionTests(SynchronousTestCase):
+    """
+    What is decided on the head.
+    """
+
+    def refused(self, fixture: Fixture, request: Asked, status: int, reason: bytes) -> dict[str, Any]:
+        """
+        Check a refusal that left nothing behind.
+        """
+        begin(fixture, request)
+        self.assertEqual(request.status, status)
+        self.assertEqual(request.told(b"x-ai-bridge-reason"), reason)
+        self.assertEqual(request.told(b"x-ai-bridge-request-id"), b"id-0")
+        self.assertEqual(request.finished, 1)
+        self.assertEqual(fixture.upstream.calls, [])
+        self.assertEqual(fixture.bridge.gate.in_use, 0)
+        self.assertEqual(fixture.bridge.exchanges, set())
+        (completion,) = fixture.done
+        self.assertEqual((completion.status, completion.reason), (status, reason.decode()))
+        self.assertEqual(request.length, len(request.written))
+        body: dict[str, Any] = json.loads(request.written)
+        return body
+
+    def test_no_token(self) -> None:
+        """
+        A request without a token is told so in the dialect of its route.
+        """
+        body = self.refused(bridge(), Asked(pairs=[]), 401, b"auth")
+        self.assertIn("Incorrect API key provided", body["error"]["message"])
+
+    def test_no_token_anthropic(self) -> None:
+        """
+        Likewise in the other dialect.
+        """
+        body = self.refused(bridge(), Asked(uri=b"/anthropic/v1/messages", pairs=[]), 401, b"auth")
+        self.assertEqual(body["error"]["type"], "authentication_error")
+
+    def test_unknown_route(self) -> None:
+        """
+        A path that is not allowed is not found.
+        """
+        self.refused(bridge(), Asked(uri=b"/openai/v1/files"), 404, b"route")
+
+    def test_unknown_provider(self) -> None:
+        """
+        Outside every provider the answer has no dialect.
+        """
+        body = self.refused(bridge(), Asked(uri=b"/nowhere"), 404, b"route")
+        self.assertEqual(list(body), ["message"])
+
+    def test_dotted_path(self) -> None:
+        """
+        A path that would leave its place is not well formed.
+        """
+        self.refused(bridge(), Asked(uri=b"/openai/v1/responses/%2e%2e/admin"), 400, b"request")
+
+    def test_upgrade(self) -> None:
+        """
+        An upgrade is refused whatever the route and whoever asks.
+        """
+        self.refused(bridge(), Asked(method=b"GET", uri=b"/nowhere", pairs=[], wants_upgrade=True), 426, b"upgrade")
+
+    def test_body_declared_too_large(self) -> None:
+        """
+        A length that is too large is refused before the body is asked for, and does not count towards the rate.
+        """
+        fixture = bridge(max_body=10, rate_limit=1.0)
+        request = Asked(body=b"x" * 11)
+        self.refused(fixture, request, 413, b"body")
+        self.assertIsNone(request.body_wanted)
+        self.assertEqual(len(fixture.bridge.buckets), 0)
+
+    def test_gate(self) -> None:
+        """
+        The exchange beyond the last permit is refused, and the others go on.
+        """
+        fixture = bridge(limit=1)
+        begin(fixture)
+        third = begin(fixture)
+        self.assertEqual((third.status, third.told(b"retry-after")), (503, b"1"))
+        self.assertEqual(
+            json.loads(third.written)["error"]["message"], "AI Bridge is currently at capacity. Please try again later."
+        )
+        self.assertEqual(fixture.bridge.gate.in_use, 1)
+
+    def test_rate(self) -> None:
+        """
+        A request over the rate is told exactly when to come back; its body is not read.
+        """
+        fixture = bridge(rate_limit=0.5, rate_burst=1.0)
+        begin(fixture)
+        fixture.clock.advance(0.75)
+        second = begin(fixture)
+        self.assertEqual(second.status, 429)
+        self.assertEqual((second.told(b"retry-after"), second.told(b"retry-after-ms")), (b"2", b"1250"))
+        self.assertIsNone(second.body_wanted)
+        fixture.clock.advance(1.25)
+        self.assertEqual(begin(fixture).status, 0)
+        self.assertEqual(len(fixture.upstream.calls), 2)
+
+    def test_passthrough_does_not_count(self) -> None:
+        """
+        Passthrough requests count only if they are told to.
+        """
+        for counts, last in ((False, 0), (True, 429)):
+            fixture = bridge(rate_limit=0.5, rate_burst=1.0, count_passthrough=counts)
+            for _ in range(3):
+                request = begin(fixture, Asked(method=b"GET", uri=b"/openai/v1/models", body=b""))
+            self.assertEqual(request.status, last)
+
+    def test_own_rate(self) -> None:
+        """
+        A principal with limits of its own has those.
+        """
+        fixture = bridge(rate_limit=0.5, rate_burst=1.0)
+        assert isinstance(fixture.identity, KnowsOne)
+        fixture.identity.principal = Principal(id="p", name="p", rate_limit=0.001, rate_burst=3.0)
+        self.assertEqual([begin(fixture).status for _ in range(5)], [0, 0, 0, 429, 429])
+
+    def test_no_key(self) -> None:
+        """
+        Without any key for the provider nothing is asked of it, and nothing counted.
+        """
+        fixture = bridge(key=None, rate_limit=1.0)
+        self.refused(fixture, Asked(), 403, b"credential")
+        self.assertEqual(len(fixture.bridge.buckets), 0)
+
+    def test_token_in_the_url(self) -> None:
+        """
+        A URL with the token in it goes nowhere.
+        """
+        uri = b"/openai/v1/models?key=" + TOKEN
+        self.refused(bridge(), Asked(method=b"GET", uri=uri, body=b""), 400, b"request")
+
+    def test_draining(self) -> None:
+        """
+        Once draining, nothing begins.
+        """
+        fixture = bridge()
+        fixture.bridge.draining = True
+        self.refused(fixture, Asked(), 503, b"drain")
+
+    def test_probe(self) -> None:
+        """
+        Claude Code's first breath is answered without a token, a log line or an upstream call.
+        """
+        fixture = bridge()
+        request = begin(fixture, Asked(method=b"HEAD", uri=b"/anthropic/api/hello", pairs=[], body=b""))
+        self.assertEqual((request.status, request.finished), (200, 1))
+        self.assertEqual((fixture.done, fixture.upstream.calls), ([], []))
+        self.assertEqual(fixture.bridge.exchanges, set())
+
+    def test_defect(self) -> None:
+        """
+        A defect of the bridge is logged with its traceback, and told as a 500 with a request id alone.
+        """
+
+        class Broken(KnowsOne):
+            def identify(self, *_: Any) -> Any:
+                raise RuntimeError("sk-in-a-traceback")
+
+        body = self.refused(bridge(identity=Broken()), Asked(), 500, b"internal")
+        self.assertNotIn("sk-in", str(body))
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+
+class LookupTests(SynchronousTestCase):
+    """
+    An identity that has to be asked for.
+    """
+
+    def waiting(self) -> tuple[Fixture, AsksSomebody, Asked]:
+        """
+        An exchange that waits for it.
+        """
+        identity = AsksSomebody()
+        fixture = bridge(identity=identity, limit=1)
+        return fixture, identity, begin(fixture)
+
+    def test_found(self) -> None:
+        """
+        It goes on when the answer is there.
+        """
+        fixture, identity, _ = self.waiting()
+        identity.waiting[0].callback(identity.principal)
+        self.assertEqual(len(fixture.upstream.calls), 1)
+
+    def test_failures(self) -> None:
+        """
+        A deployment that is away is no bad token.
+        """
+        for error, status in (
+            (errors.Unauthenticated(), 401),
+            (errors.IdentityUnavailable(), 503),
+            (errors.TooManyFailures(retry_after_s=3), 429),
+        ):
+            fixture, identity, request = self.waiting()
+            identity.waiting[0].errback(error)
+            self.assertEqual((request.status, fixture.bridge.gate.in_use), (status, 0))
+
+    def test_defect(self) -> None:
+        """
+        Any other failure is a defect.
+        """
+        _, identity, request = self.waiting()
+        identity.waiting[0].errback(ValueError("odd"))
+        self.assertEqual(request.status, 500)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_left(self) -> None:
+        """
+        A client that leaves meanwhile takes its look-up and its permit along.
+        """
+        fixture, identity, request = self.waiting()
+        request.leave()
+        self.assertEqual((identity.cancelled, fixture.bridge.gate.in_use), (1, 0))
+        self.assertEqual(fixture.done[0].status, 499)
+        self.assertEqual(request.status, 0)
+
+
+class RequestTests(SynchronousTestCase):
+    """
+    What the provider is asked.
+    """
+
+    def test_bytes_cross(self) -> None:
+        """
+        Method, URL and body cross as they are; the key is the configured one and the token is gone.
+        """
+        fixture = bridge()
+        pairs = [(b"Authorization", b"Bearer " + TOKEN), (b"X-Custom", b"1"), (b"X-Coder-Chat-Id", b"c")]
+        begin(fixture, Asked(uri=b"/openai/v1/responses?a=b%20c", pairs=pairs, body=b'{"model": "m" }\n'))
+        (call,) = fixture.upstream.calls
+        self.assertEqual((call.method, call.url), (b"POST", b"https://api.openai.com/v1/responses?a=b%20c"))
+        self.assertEqual(call.data, b'{"model": "m" }\n')
+        self.assertEqual(call.headers, [(b"X-Custom", b"1"), (b"Authorization", b"Bearer " + KEY.encode())])
+
+    def test_passthrough_streams(self) -> None:
+        """
+        A passthrough body is not collected.
+        """
+        fixture = bridge()
+        request = begin(fixture, Asked(uri=b"/openai/v1/embeddings"))
+        self.assertEqual(fixture.upstream.calls[0].data, ("producer", 10000))
+        self.assertIsNone(request.body_wanted)
+
+    def test_passthrough_without_a_body(self) -> None:
+        """
+        Nothing is sent where there is nothing.
+        """
+        fixture = bridge()
+        begin(fixture, Asked(method=b"DELETE", uri=b"/openai/v1/responses/r1", body=b""))
+        self.assertIsNone(fixture.upstream.calls[0].data)
+
+    def test_body_fails(self) -> None:
+        """
+        A body that is too large or too slow is told, and gives the permit back.
+        """
+        for error, status in ((errors.BodyTooLarge(), 413), (errors.BodyTooSlow(), 408)):
+            fixture = bridge(limit=1)
+            request = Asked()
+            request.body_comes_at_once = False
+            begin(fixture, request)
+            assert request.body_wanted is not None
+            request.body_wanted[1](error)
+            self.assertEqual((request.status, fixture.bridge.gate.in_use), (status, 0))
+            self.assertEqual(fixture.upstream.calls, [])
+
+    def test_left_within_the_body(self) -> None:
+        """
+        A client that leaves within its body leaves nothing behind, and what comes later is not heard.
+        """
+        fixture = bridge(limit=1)
+        request = Asked()
+        request.body_comes_at_once = False
+        begin(fixture, request)
+        request.leave()
+        self.assertEqual(fixture.bridge.gate.in_use, 0)
+        assert request.body_wanted is not None
+        request.body_wanted[0](b"{}")
+        request.body_wanted[1](errors.ClientLeft())
+        self.assertEqual((fixture.upstream.calls, len(fixture.done)), ([], 1))
+
+
+class AnswerTests(SynchronousTestCase):
+    """
+    The way back.
+    """
+
+    def answered(self, answer: Answer, **asked: Any) -> tuple[Fixture, Asked]:
+        """
+        An exchange whose provider has begun to answer.
+        """
+        fixture = bridge(limit=1)
+        request = begin(fixture, Asked(**asked))
+        fixture.upstream.calls[0].answer(answer)
+        return fixture, request
+
+    def test_whole(self) -> None:
+        """
+        Status, fields and bytes cross; then everything is given back.
+        """
+        pairs = [(b"Content-Type", b"x/y"), (b"Retry-After", b"7"), (b"Set-Cookie", b"a=b"), (b"request-id", b"r")]
+        answer = Answer(418, pairs, 6)
+        fixture, request = self.answered(answer)
+        self.assertEqual((request.status, request.length), (418, 6))
+        self.assertEqual(
+            request.answer_pairs,
+            [
+                (b"Content-Type", b"x/y"),
+                (b"Retry-After", b"7"),
+                (b"request-id", b"r"),
+                (b"X-AI-Bridge-Request-Id", b"id-0"),
+            ],
+        )
+        answer.body(b"abc")
+        self.assertEqual((request.written, fixture.bridge.gate.in_use), (b"abc", 1))
+        answer.body(b"def")
+        answer.end()
+        self.assertEqual((request.written, request.finished, request.aborted), (b"abcdef", 1, 0))
+        self.assertEqual(fixture.bridge.gate.in_use, 0)
+        (completion,) = fixture.done
+        self.assertEqual((completion.cause, completion.bytes_out, completion.upstream_status), ("completed", 6, 418))
+
+    def test_close_delimited(self) -> None:
+        """
+        A body that ends with its connection ends well.
+        """
+        answer = Answer()
+        _, request = self.answered(answer)
+        answer.end(PotentialDataLoss())
+        self.assertEqual((request.finished, request.aborted), (1, 0))
+
+    def test_back_pressure(self) -> None:
+        """
+        The provider's connection is the one to pause.
+        """
+        answer = Answer()
+        _, request = self.answered(answer)
+        self.assertIs(request.producer, answer.transport)
+        answer.end()
+        self.assertIsNone(request.producer)
+
+    def test_head(self) -> None:
+        """
+        An answer to HEAD has the length that it says, and no body.
+        """
+        answer = Answer(200, [(b"Content-Length", b"42")], 0)
+        _, request = self.answered(answer, method=b"HEAD", uri=b"/openai/v1/models", body=b"")
+        self.assertEqual(request.length, 42)
+
+    def test_breaks_between_events(self) -> None:
+        """
+        A stream that breaks between two events gets the dialect's error event, and no end.
+        """
+        for uri, sign in (
+            (b"/openai/v1/chat/completions", b'data: {"error":'),
+            (b"/openai/v1/responses", b'event: error\ndata: {"type":"error","code":'),
+            (b"/anthropic/v1/messages", b'event: error\ndata: {"type":"error","error":{"type":"api_error"'),
+        ):
+            answer = Answer(200, STREAM)
+            fixture, request = self.answered(answer, uri=uri)
+            answer.body(b"data: 1\n\n")
+            answer.end(errors.UpstreamTruncated())
+            self.assertTrue(request.written.startswith(b"data: 1\n\n" + sign), request.written)
+            self.assertTrue(request.written.endswith(b"\n\n"))
+            self.assertNotIn(b"[DONE]", request.written)
+            self.assertEqual((request.finished, request.aborted), (0, 1))
+            self.assertEqual((fixture.bridge.gate.in_use, fixture.done[0].cause), (0, "truncated"))
+
+    def test_breaks_within_an_event(self) -> None:
+        """
+        Within an event nothing can be said, so the connection breaks without it.
+        """
+        answer = Answer(200, STREAM)
+        _, request = self.answered(answer)
+        answer.body(b'data: {"a')
+        answer.end(errors.SilenceTimeout())
+        self.assertEqual((request.written, request.aborted), (b'data: {"a', 1))
+
+    def test_breaks_encoded(self) -> None:
+        """
+        Nothing is added to a stream that is encoded.
+        """
+        answer = Answer(200, [*STREAM, (b"Content-Encoding", b"gzip")])
+        _, request = self.answered(answer)
+        answer.end(errors.UpstreamTruncated())
+        self.assertEqual((request.written, request.aborted), (b"", 1))
+
+    def test_breaks_blocking(self) -> None:
+        """
+        A body that is no stream just breaks.
+        """
+        answer = Answer(200, None, 100)
+        _, request = self.answered(answer)
+        answer.body(b'{"a":')
+        answer.end(errors.UpstreamTruncated())
+        self.assertEqual((request.written, request.finished, request.aborted), (b'{"a":', 0, 1))
+
+    def test_odd_reason(self) -> None:
+        """
+        A failure that nobody named is a truncation.
+        """
+        answer = Answer()
+        fixture, request = self.answered(answer)
+        answer.end(RuntimeError())
+        self.assertEqual((request.aborted, fixture.done[0].cause), (1, "truncated"))
+
+    def test_left(self) -> None:
+        """
+        A client that leaves within a stream cancels the upstream call; what still comes is not heard.
+        """
+        answer = Answer(200, STREAM)
+        fixture, request = self.answered(answer)
+        answer.body(b"data: 1\n\n")
+        request.leave()
+        self.assertTrue(answer.transport.aborted)
+        self.assertEqual(fixture.bridge.gate.in_use, 0)
+        (completion,) = fixture.done
+        self.assertEqual((completion.status, completion.cause), (499, "client_left"))
+        answer.end(errors.UpstreamReset())
+        self.assertEqual((len(fixture.done), request.written), (1, b"data: 1\n\n"))
+
+    def test_left_before_the_answer(self) -> None:
+        """
+        A client that leaves before cancels the call.
+        """
+        fixture = bridge(limit=1)
+        request = begin(fixture)
+        request.leave()
+        self.assertTrue(fixture.upstream.calls[0].cancelled)
+        self.assertEqual((request.status, fixture.bridge.gate.in_use), (0, 0))
+
+    def test_cut(self) -> None:
+        """
+        A drain that is over ends what still runs, honestly.
+        """
+        answer = Answer(200, STREAM)
+        fixture, request = self.answered(answer)
+        answer.body(b"data: 1\n\n")
+        for exchange in list(fixture.bridge.exchanges):
+            exchange.cut(errors.Draining())
+        self.assertIn(b"shutting down", request.written)
+        self.assertEqual((request.aborted, answer.transport.aborted), (1, True))
+
+    def test_emptied(self) -> None:
+        """
+        Whoever waits for the last exchange is told when it has ended.
+        """
+        answer = Answer()
+        fixture, _ = self.answered(answer)
+        told: list[bool] = []
+        fixture.bridge.emptied = lambda: told.append(True)
+        answer.end()
+        self.assertEqual(told, [True])
+
+
+class UpstreamFailureTests(SynchronousTestCase):
+    """
+    Failures before the first byte.
+    """
+
+    def test_each(self) -> None:
+        """
+        Each has its status, is told in the dialect, and counted by its kind.
+        """
+        cases: list[tuple[Callable[[], Exception], int, str]] = [
+            (errors.ConnectFailed, 502, "connect"),
+            (errors.ConnectTimeout, 504, "connect_timeout"),
+            (errors.FirstByteTimeout, 504, "first_byte_timeout"),
+            (errors.UpstreamViolation, 502, "protocol"),
+            (errors.TLSFailed, 502, "tls"),
+            (Refused, 502, "connect"),
+        ]
+        for error, status, kind in cases:
+            fixture = bridge(limit=1)
+            request = begin(fixture)
+            fixture.upstream.calls[0].fail(error())
+            self.assertEqual((request.status, request.told(b"x-ai-bridge-reason")), (status, b"upstream"))
+            self.assertEqual((fixture.done[0].cause, fixture.bridge.gate.in_use), (kind, 0))
+            registry = fixture.bridge.metrics.registry
+            labels = {"provider": "openai", "kind": kind}
+            self.assertEqual(registry.get_sample_value("aibridge_upstream_errors_total", labels), 1)
+            inflight = {"provider": "openai", "model": "other", "route": "/v1/chat/completions"}
+            self.assertEqual(registry.get_sample_value("aibridge_interceptions_inflight", inflight), 0)
+
+    def test_defect(self) -> None:
+        """
+        A failure that is none of the provider's is a defect.
+        """
+        request = begin(fixture := bridge())
+        fixture.upstream.calls[0].fail(KeyError("odd"))
+        self.assertEqual(request.status, 500)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
