@@ -325,7 +325,7 @@ def _render(entry: Entry) -> str:
     lines = ["[[token]]"]
     for key in _KNOWN:
         value = getattr(entry, "class_" if key == "class" else key)
-        if value is not None and not (key == "disabled" and value is False):
+        if value not in (None, False, Class.DEFAULT) or value == 0 and key == "rate_limit":
             lines.append(f"{key} = {_value(value)}")
     return "\n".join(lines) + "\n"
 

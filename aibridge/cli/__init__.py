@@ -1,1 +1,5 @@
 """The `aibridge` command."""
+
+from aibridge.cli.command import main
+
+__all__ = ["main"]

@@ -4,7 +4,6 @@ What no option can know alone: whether they fit together, and fit this machine.
 
 from __future__ import annotations
 
-import errno
 import ipaddress
 import re
 import ssl
@@ -16,9 +15,11 @@ from twisted.internet.endpoints import serverFromString
 
 from aibridge.admission.settings import AdmissionSettings
 from aibridge.auth.settings import AuthSettings
-from aibridge.daemon.problems import NOT_SHOWN, Fault, KeyPath, Severity, Unacceptable, quoted
-from aibridge.daemon.secrets import open_private
+from aibridge.auth.tokenfile import TokensUnusable
+from aibridge.daemon.problems import NOT_SHOWN, Fault, KeyPath, Severity, quoted
+from aibridge.daemon.secrets import unreadable, why
 from aibridge.daemon.settings import PROVIDER, ListenSettings, LogSettings, Settings
+from aibridge.identity.file import read_table
 from aibridge.providers.provider import TYPES
 from aibridge.providers.settings import ProviderSettings
 from aibridge.providers.types import KeyStyle
@@ -58,18 +59,13 @@ def _warning(path: KeyPath, found: str, allowed: str = "", hint: str = "") -> Fa
 
 
 def _listen(listen: ListenSettings) -> Iterator[Fault]:
-    seen: set[str] = set()
     for name in ("endpoints", "admin"):
         for text in getattr(listen, name):
-            path = ("listen", name)
-            why = _refused_endpoint(text)
-            if why:
+            refusal = _refused_endpoint(text)
+            if refusal:
                 shown = quoted(text)
-                found = shown if shown is NOT_SHOWN else f"{shown} ({why})"
-                yield Fault(path=path, found=found, allowed=_ENDPOINT)
-            elif text in seen:
-                yield Fault(path=path, found=f"{quoted(text)} a second time", allowed="each address once")
-            seen.add(text)
+                found = shown if shown is NOT_SHOWN else f"{shown} ({refusal})"
+                yield Fault(path=("listen", name), found=found, allowed=_ENDPOINT)
     for text in listen.proxy_protocol_from:
         try:
             ipaddress.ip_network(text)
@@ -114,7 +110,8 @@ def _admission(admission: AdmissionSettings) -> Iterator[Fault]:
 
 def _auth(auth: AuthSettings, *, embedded: bool) -> Iterator[Fault]:
     if auth.backend == "file":
-        yield from _tokens(auth.tokens_file, embedded=embedded)
+        if not embedded:
+            yield from _tokens(auth.tokens_file)
     elif auth.backend == "coder":
         path = ("auth", "coder_url")
         if not auth.coder_url:
@@ -124,22 +121,19 @@ def _auth(auth: AuthSettings, *, embedded: bool) -> Iterator[Fault]:
         yield from _certificates(("auth", "coder_ca_file"), auth.coder_ca_file)
 
 
-def _tokens(path: str, *, embedded: bool) -> Iterator[Fault]:
+def _tokens(path: str) -> Iterator[Fault]:
     where = ("auth", "tokens_file")
     try:
-        missing = not Path(path).exists()
-    except (OSError, ValueError):
-        missing = False
-    if missing:
-        if not embedded:
+        tokens = read_table(path)
+    except TokensUnusable as error:
+        for problem in error.problems:
+            yield Fault(path=where, found=problem, allowed="")
+    except ValueError as error:
+        yield unreadable(path, error).at(where)
+    else:
+        if not tokens:
             hint = "`aibridge token create` makes one"
-            yield _warning(where, f"no file {quoted(path)}, so nobody can come in", hint=hint)
-        return
-    try:
-        with open_private(path):
-            pass
-    except Unacceptable as refusal:
-        yield refusal.at(where)
+            yield _warning(where, f"no token in {quoted(path)}, so nobody can come in", hint=hint)
 
 
 def _log(log: LogSettings) -> Iterator[Fault]:
@@ -217,7 +211,6 @@ def _certificates(path: KeyPath, file: str) -> Iterator[Fault]:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
     except (OSError, ValueError) as error:
-        why = (
-            error.strerror if isinstance(error, OSError) and error.errno in errno.errorcode else "no certificate in it"
-        )
-        yield Fault(path=path, found=f"{quoted(file)} ({why})", allowed="a PEM file of certificates")
+        # What OpenSSL says of a file without certificates depends on its version.
+        said = "no certificate in it" if isinstance(error, ssl.SSLError) else why(error)
+        yield Fault(path=path, found=f"{quoted(file)} ({said})", allowed="a PEM file of certificates")

@@ -31,7 +31,7 @@ from aibridge.daemon.problems import (
     dotted,
     is_like_a_key,
 )
-from aibridge.daemon.secrets import resolve, unreadable
+from aibridge.daemon.secrets import resolve, why
 from aibridge.daemon.settings import PROVIDER, SECTIONS, Leaf, Settings, leaves
 from aibridge.daemon.values import REFERENCE, accept, parse
 from aibridge.providers.settings import ProviderSettings
@@ -279,7 +279,7 @@ def read_toml(path: str) -> Document:
         with Path(path).open("rb") as file:
             data = file.read(MOST_BYTES + 1)
     except (OSError, ValueError) as error:
-        raise unreadable(path, error) from None
+        raise Unacceptable(f"no file that can be read ({why(error)})", "a TOML file") from None
     if len(data) > MOST_BYTES:
         raise Unacceptable(f"a file of more than {MOST_BYTES} bytes", "a smaller one")
     try:
@@ -290,8 +290,9 @@ def read_toml(path: str) -> Document:
     except RecursionError:
         raise Unacceptable("lists or tables too deep in each other", "TOML 1.0") from None
     except ValueError as error:
-        why = NOT_SHOWN if is_like_a_key(str(error)) else str(error)
-        raise Unacceptable(f"what is no TOML: {why}", "TOML 1.0") from None
+        # The parser's words may quote the text.
+        said = NOT_SHOWN if is_like_a_key(str(error)) else str(error)
+        raise Unacceptable(f"what is no TOML: {said}", "TOML 1.0") from None
 
 
 def _is_there(path: str) -> bool:

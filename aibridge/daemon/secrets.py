@@ -11,13 +11,12 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from io import FileIO
+from collections.abc import Mapping
 
 from aibridge.daemon.problems import NOT_SHOWN, Fault, Unacceptable, quoted
 from aibridge.daemon.settings import PROVIDER, Settings
 from aibridge.daemon.values import REFERENCE, REFERENCE_FORM
+from aibridge.identity.file import is_open
 from aibridge.secret import Secret
 
 MOST_BYTES = 65536
@@ -71,61 +70,46 @@ def fetch(reference: str, environ: Mapping[str, str]) -> Secret:
     return _secret(_content(path, guarded=True), quoted(path))
 
 
-@contextmanager
-def open_private(path: str, *, guarded: bool = False) -> Iterator[FileIO]:
-    """
-    Open a file that only those may open who are to know what is in it.
-
-    :param guarded: somebody else sees to that.
-    :raises Unacceptable: it cannot be opened, is no ordinary file, or is open to others, with words how to mend it.
-    """
-    try:
-        # Opened before it is looked at, so that what was looked at is what is read; without waiting, since it may be
-        # a pipe.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (OSError, ValueError) as error:
-        raise unreadable(path, error) from None
-    with FileIO(descriptor) as file:
-        state = os.fstat(descriptor)
-        if not stat.S_ISREG(state.st_mode):
-            raise Unacceptable(f"{quoted(path)}, which is no ordinary file", "a file")
-        mode = stat.S_IMODE(state.st_mode)
-        if not guarded and too_open(mode, state.st_uid):
-            raise Unacceptable(
-                f"{quoted(path)}, which is open to others (mode {mode:04o})",
-                "a file that its owner alone may open, or that root owns and its group may read",
-                f"chmod {640 if state.st_uid == 0 and mode & stat.S_IRGRP else 600} {shlex.quote(path)}",
-            )
-        yield file
-
-
-def too_open(mode: int, owner: int) -> bool:
-    """
-    Whether a file's permissions let others at it than its owner, or, where that is root, than its owner and readers
-    from its group.
-    """
-    shared = stat.S_IRGRP if owner == 0 else 0
-    return bool(mode & (stat.S_IRWXG | stat.S_IRWXO) & ~shared)
-
-
 def unreadable(path: str, error: Exception) -> Unacceptable:
     """
     A file that could not be read, as a refusal.
     """
-    why = error.strerror if isinstance(error, OSError) else str(error)
-    return Unacceptable(f"{quoted(path)}, which cannot be read ({why})", "a file that the daemon may read")
+    return Unacceptable(f"{quoted(path)}, which cannot be read ({why(error)})", "a file that the daemon may read")
+
+
+def why(error: Exception) -> str:
+    """
+    What the system says about a file, without the file's name.
+    """
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _content(path: str, *, guarded: bool) -> str:
-    with open_private(path, guarded=guarded) as file:
-        try:
-            data = file.read(MOST_BYTES + 1) or b""
-        except OSError as error:
-            raise unreadable(path, error) from None
+    try:
+        # Opened before it is looked at, so that what was looked at is what is read; without waiting, since it may be
+        # a pipe.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            _check(path, os.fstat(file.fileno()), guarded=guarded)
+            data = file.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from None
     if len(data) > MOST_BYTES:
         raise Unacceptable(f"{quoted(path)} of more than {MOST_BYTES} bytes", _ONE_LINE)
     # What is no ASCII becomes what `_secret` refuses.
     return data.decode("ascii", "replace")
+
+
+def _check(path: str, state: os.stat_result, *, guarded: bool) -> None:
+    if not stat.S_ISREG(state.st_mode):
+        raise Unacceptable(f"{quoted(path)}, which is no ordinary file", "a file")
+    mode = stat.S_IMODE(state.st_mode)
+    if not guarded and is_open(mode, state.st_uid):
+        kept = 0o640 if state.st_uid == 0 and mode & stat.S_IRGRP else 0o600
+        raise Unacceptable(
+            f"{quoted(path)}, which is open to others (mode {mode:04o})",
+            "a file that its owner alone may open, or that root owns and its group may read",
+            f"chmod {kept:o} {shlex.quote(path)}",
+        )
 
 
 def _secret(text: str, place: str) -> Secret:

@@ -100,8 +100,11 @@ def _number(value: object, type_: Any, declared: Declaration) -> float:
         or (declared.most is not None and value > declared.most)
     ):
         raise _refusal(value, type_, declared)
-    number: float = type_(value)
-    return number
+    try:
+        accepted: float = type_(value)
+    except OverflowError:
+        raise _refusal(value, type_, declared) from None
+    return accepted
 
 
 def _texts(value: list[object] | tuple[object, ...], declared: Declaration) -> tuple[str, ...]:

@@ -99,13 +99,13 @@ class DemoResource(Resource):
         if path == _EVENT_LOGGING or path.startswith(_EVENT_LOGGING + b"/"):
             return page(vendor, stamp, {})
         if path.startswith(_RESPONSES):
-            name = unquote_to_bytes(path[len(_RESPONSES) :]).decode("utf-8", "replace")
+            name = _text(path[len(_RESPONSES) :].partition(b"/")[0])
             raise Refused(404, f"Response with id '{name[:100]}' not found: the demo stores nothing.", "id")
         if path != _MODELS and not path.startswith(_MODELS + b"/"):
             raise Refused(404)
         if request.method not in (b"GET", b"HEAD"):
             return _with_allow(refusal(vendor, stamp, Refused(405)), b"GET, HEAD")
-        name = unquote_to_bytes(path[len(_MODELS) + 1 :]).decode("utf-8", "replace")
+        name = _text(path[len(_MODELS) + 1 :])
         return page(vendor, stamp, models.one(vendor, name) if name else models.listing(vendor))
 
 
@@ -115,6 +115,10 @@ def _vendor_of(request: IRequest) -> Vendor:
     """
     is_anthropic = request.requestHeaders.hasHeader(b"anthropic-version") or request.path.startswith(b"/api/")
     return Vendor.ANTHROPIC if is_anthropic else Vendor.OPENAI
+
+
+def _text(segment: bytes) -> str:
+    return unquote_to_bytes(segment).decode("utf-8", "replace")
 
 
 def _with_allow(refused: Plan, methods: bytes) -> Plan:

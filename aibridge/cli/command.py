@@ -1,0 +1,76 @@
+"""
+`aibridge`: finds the command that is meant, and hands the rest of the line to it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from typing import Final, NoReturn, TextIO
+
+from aibridge import __version__
+from aibridge.cli import check, token
+
+USAGE_ERROR: Final = 2
+INTERRUPTED: Final = 130
+
+Command = Callable[[list[str], TextIO, TextIO, Mapping[str, str]], int]
+
+COMMANDS: Final[dict[str, tuple[Command, str]]] = {
+    "check": (check.run, "say whether the configuration is good, and everything that is wrong with it"),
+    "token": (token.run, "create, list, revoke and rotate tokens"),
+}
+"""Name → what runs it, and what it does in words."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """
+        Say what is wrong, in one line.
+        """
+        self.exit(USAGE_ERROR, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """
+    Run the command line of this process.
+
+    :return: the exit status.
+    """
+    try:
+        return run(sys.argv[1:] if arguments is None else list(arguments), sys.stdout, sys.stderr, os.environ)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def run(arguments: list[str], stdout: TextIO, stderr: TextIO, environ: Mapping[str, str]) -> int:
+    """
+    Run a command line.
+
+    :return: the exit status: the command's own, or 2 where there is no such command.
+    """
+    try:
+        with redirect_stdout(stdout), redirect_stderr(stderr):
+            options = _parser().parse_args(arguments)
+    except SystemExit as exit:
+        return int(exit.code or 0)
+    command, _ = COMMANDS[options.command]
+    return command(options.arguments, stdout, stderr, environ)
+
+
+def _parser() -> argparse.ArgumentParser:
+    width = max(map(len, COMMANDS))
+    parser = _Parser(
+        prog="aibridge",
+        allow_abbrev=False,
+        description="Looks after a bridge between AI clients and AI providers. The daemon itself is `twistd aibridge`.",
+        epilog="commands:\n" + "\n".join(f"  {name:{width}}  {what}" for name, (_, what) in COMMANDS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"aibridge {__version__}")
+    parser.add_argument("command", choices=list(COMMANDS), metavar="command", help="one of those below")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="its own; aibridge command --help lists them")
+    return parser

@@ -1,0 +1,228 @@
+"""
+Tests for `aibridge.daemon.values`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aibridge.daemon.problems import Unacceptable
+from aibridge.daemon.values import REFERENCE, TEXTS, accept, allowed, parse
+from aibridge.options import ABSOLUTE_PATH, OPTIONAL_URL, Declaration
+
+PLAIN = Declaration(why="")
+SMALL = Declaration(why="", least=1, most=10, unit="s")
+CHOICE = Declaration(why="", choices=("a", "b"))
+SECRET = Declaration(why="", secret=True)
+PATH = Declaration(why="", **ABSOLUTE_PATH)
+URL = Declaration(why="", **OPTIONAL_URL)
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers())
+
+
+class TestAccept:
+    """
+    Values as a file has them.
+    """
+
+    @pytest.mark.parametrize(
+        ("value", "type_", "declared", "accepted"),
+        [
+            (True, bool, PLAIN, True),
+            (5, int, SMALL, 5),
+            (5, float, SMALL, 5.0),
+            (2.5, float, SMALL, 2.5),
+            ("a", str, CHOICE, "a"),
+            ("", str, SECRET, ""),
+            ("env:A_1", str, SECRET, "env:A_1"),
+            ("file:/a b", str, SECRET, "file:/a b"),
+            ("credential:a.b-c", str, SECRET, "credential:a.b-c"),
+            ("/etc/x", str, PATH, "/etc/x"),
+            ("", str, URL, ""),
+            ("https://h:1/v1", str, URL, "https://h:1/v1"),
+            (["x", "y"], TEXTS, PLAIN, ("x", "y")),
+            ([], TEXTS, PLAIN, ()),
+        ],
+    )
+    def test_accepted(self, value: object, type_: Any, declared: Declaration, accepted: object) -> None:
+        """
+        What is allowed comes out as the settings hold it: a whole number becomes a number where one is asked for.
+        """
+        result = accept(value, type_, declared)
+        assert result == accepted
+        assert type(result) is type(accepted)
+
+    @pytest.mark.parametrize(
+        ("value", "type_", "declared"),
+        [
+            (1, bool, PLAIN),
+            ("true", bool, PLAIN),
+            (True, int, SMALL),
+            (5.0, int, SMALL),
+            ("5", int, SMALL),
+            (0, int, SMALL),
+            (11, int, SMALL),
+            (10**400, float, SMALL),
+            (10**400, float, PLAIN),
+            (True, float, SMALL),
+            ("5", float, SMALL),
+            (math.nan, float, SMALL),
+            (math.nan, float, PLAIN),
+            (math.inf, float, PLAIN),
+            (5, str, PLAIN),
+            ("c", str, CHOICE),
+            ("etc/x", str, PATH),
+            ("/etc/x\n", str, PATH),
+            ("/etc/\0", str, PATH),
+            ("ftp://h", str, URL),
+            ("https://user@h", str, URL),
+            ("https://h/é", str, URL),
+            ("https://h/?q", str, URL),
+            ("https://h/\n", str, URL),
+            ("abc", str, SECRET),
+            ("file:relative", str, SECRET),
+            ("env:A-B", str, SECRET),
+            ("env:", str, SECRET),
+            ("credential:..", str, SECRET),
+            ("credential:a/b", str, SECRET),
+            ("x", TEXTS, PLAIN),
+            ([1], TEXTS, PLAIN),
+            (["a", ["b"]], TEXTS, PLAIN),
+            ([], TEXTS, SMALL),
+            (["x"] * 11, TEXTS, SMALL),
+        ],
+    )
+    def test_refused(self, value: object, type_: Any, declared: Declaration) -> None:
+        """
+        Nothing is coerced, and what is out of range or of another form is refused, with words for both sides.
+        """
+        with pytest.raises(Unacceptable) as refusal:
+            accept(value, type_, declared)
+        assert refusal.value.found
+        assert refusal.value.allowed
+
+    @given(SCALARS, st.sampled_from([bool, int, float, str, TEXTS]), st.sampled_from([SMALL, CHOICE, SECRET, PATH, URL]))
+    def test_whatever_comes(self, value: object, type_: Any, declared: Declaration) -> None:
+        """
+        A value is accepted as it is or refused; nothing else is raised, and nothing is invented.
+        """
+        try:
+            result = accept(value, type_, declared)
+        except Unacceptable:
+            return
+        assert result == (tuple(value) if isinstance(value, list) else value)
+
+    @given(st.text(min_size=1))
+    def test_secrets_are_not_told(self, text: str) -> None:
+        """
+        A text that is no reference is refused in the same words whatever it is.
+        """
+        if REFERENCE.fullmatch(text):
+            return
+        refusals = []
+        for value in (text, "another"):
+            with pytest.raises(Unacceptable) as refusal:
+                accept(value, str, SECRET)
+            refusals.append(str(refusal.value))
+        assert refusals[0] == refusals[1]
+
+
+class TestParse:
+    """
+    Values as the environment and the command line have them.
+    """
+
+    @pytest.mark.parametrize(
+        ("text", "type_", "value"),
+        [
+            ("true", bool, True),
+            (" YES ", bool, True),
+            ("1", bool, True),
+            ("off", bool, False),
+            ("0", bool, False),
+            (" 7 ", int, 7),
+            ("+7", int, 7),
+            ("7", float, 7.0),
+            ("0.5", float, 0.5),
+            (".5", float, 0.5),
+            ("1e1", float, 10.0),
+            ("a", str, "a"),
+            ("tcp:1  tcp:2\n", TEXTS, ("tcp:1", "tcp:2")),
+            ("", TEXTS, ()),
+        ],
+    )
+    def test_parsed(self, text: str, type_: Any, value: object) -> None:
+        """
+        Text becomes a value of the option's type.
+        """
+        result = parse(text, type_, PLAIN)
+        assert result == value
+        assert type(result) is type(value)
+
+    @pytest.mark.parametrize(
+        ("text", "type_"),
+        [
+            ("2", bool),
+            ("maybe", bool),
+            ("1.5", int),
+            ("1_000", int),
+            ("٣", int),
+            pytest.param("9" * 5000, int, id="many digits"),
+            ("nan", float),
+            ("inf", float),
+            ("1e999", float),
+            ("1_0", float),
+            ("fast", float),
+            ("0x10", int),
+        ],
+    )
+    def test_refused(self, text: str, type_: Any) -> None:
+        """
+        Nothing is guessed.
+        """
+        with pytest.raises(Unacceptable):
+            parse(text, type_, PLAIN)
+
+    @given(st.text(), st.sampled_from([bool, int, float, str, TEXTS]))
+    def test_whatever_comes(self, text: str, type_: Any) -> None:
+        """
+        Any text is a value or is refused; nothing else is raised.
+        """
+        try:
+            parse(text, type_, SMALL)
+        except Unacceptable:
+            pass
+
+
+class TestAllowed:
+    """
+    What is allowed, in words.
+    """
+
+    @pytest.mark.parametrize(
+        ("type_", "declared", "words"),
+        [
+            (bool, PLAIN, "true or false"),
+            (int, SMALL, "a whole number from 1 to 10 s"),
+            (float, Declaration(why="", least=0.5), "a number of at least 0.5"),
+            (float, Declaration(why="", most=2), "a number of at most 2"),
+            (float, PLAIN, "a number"),
+            (str, CHOICE, 'one of "a", "b"'),
+            (str, SECRET, "a reference: file:/PATH, env:NAME or credential:NAME, or empty"),
+            (str, PATH, "an absolute path"),
+            (str, Declaration(why="", matches="a+"), "a text that matches a+"),
+            (str, PLAIN, "a text"),
+            (TEXTS, PLAIN, "a list of texts"),
+            (TEXTS, Declaration(why="", least=1, form="networks"), "a list of networks, at least 1"),
+        ],
+    )
+    def test_words(self, type_: Any, declared: Declaration, words: str) -> None:
+        """
+        Range, unit, choices and form are named.
+        """
+        assert allowed(type_, declared) == words

@@ -1,0 +1,95 @@
+"""
+Values that many tests need, each whole and harmless unless a test changes a part of it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import attrs
+
+from aibridge.errors import BridgeError
+from aibridge.log import Completion
+from aibridge.options import declaration
+from aibridge.providers.provider import Provider
+from aibridge.providers.settings import ProviderSettings
+from aibridge.secret import Secret
+
+
+def completion(**changes: Any) -> Completion:
+    """
+    A streamed answer from a provider, whole.
+    """
+    told: dict[str, Any] = {
+        "at": 1795478400.25,
+        "request_id": "00ff00ff00ff00ff00ff00ff",
+        "client": "192.0.2.7",
+        "method": "POST",
+        "route": "/v1/chat/completions",
+        "status": 200,
+        "cause": "completed",
+        "principal": "ada",
+        "provider": "openai",
+        "model": "gpt-5.4",
+        "stream": True,
+        "credential": "central",
+        "hint": "sk-a...wxyz",
+        "upstream_status": 200,
+        "bytes_in": 512,
+        "bytes_out": 2048,
+        "first_byte_s": 0.75,
+        "added_s": 0.000125,
+        "duration_s": 3.5,
+    }
+    return Completion(**{**told, **changes})
+
+
+def provider(type_: str, name: str = "", base_url: str = "", key: str | None = None, demo_url: str = "") -> Provider:
+    """
+    A provider of a type, named after it unless told otherwise.
+    """
+    settings = ProviderSettings(name=name or type_, type=type_, base_url=base_url)
+    return Provider.from_settings(settings, None if key is None else Secret(key), demo_url)
+
+
+def concrete_errors() -> list[type[BridgeError]]:
+    """
+    Every class of the error tree that has no subclass, and so is what is raised.
+    """
+    found: list[type[BridgeError]] = []
+    todo: list[type[BridgeError]] = [BridgeError]
+    while todo:
+        below = todo.pop().__subclasses__()
+        for class_ in below:
+            if not class_.__module__.startswith("aibridge."):
+                continue
+            (todo if class_.__subclasses__() else found).append(class_)
+    return sorted(found, key=lambda class_: class_.__name__)
+
+
+def faulty_declarations(settings: type[attrs.AttrsInstance]) -> list[str]:
+    """
+    What is wrong with the declarations of a settings class, one sentence each.
+    """
+    faults = []
+    for field in attrs.fields(settings):
+        declared = declaration(field)
+        default = field.default
+        if not re.fullmatch(r"[A-Z0-9].*\.", declared.why, re.DOTALL):
+            faults.append(f"{field.name}: the reason is not a sentence")
+        if default is attrs.NOTHING:
+            continue
+        if isinstance(default, int | float) and not isinstance(default, bool):
+            if declared.least is None or declared.most is None:
+                faults.append(f"{field.name}: a number without a range")
+            elif not declared.least <= default <= declared.most:
+                faults.append(f"{field.name}: the default is out of its range")
+        if declared.choices and default not in declared.choices:
+            faults.append(f"{field.name}: the default is not among the choices")
+        if declared.matches:
+            if not declared.form:
+                faults.append(f"{field.name}: a pattern that is not told in words")
+            if not re.fullmatch(declared.matches, str(default)):
+                faults.append(f"{field.name}: the default does not match")
+    return faults
