@@ -7,9 +7,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from making import concrete_errors
 
 from aibridge import errors
+from making import concrete_errors
 
 REASONS = {
     "auth",

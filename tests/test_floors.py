@@ -23,6 +23,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "aibridge.secret",
         "aibridge.options",
         "aibridge.deadlines",
+        "aibridge.prompt",
         "aibridge.log",
         "aibridge.metrics",
     ),

@@ -7,7 +7,6 @@ from __future__ import annotations
 from inspect import getdoc
 
 import pytest
-from fakes import AsksSomebody, KnowsOne
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, implementer
 from zope.interface.exceptions import Invalid
@@ -15,6 +14,7 @@ from zope.interface.interface import InterfaceClass, Method
 from zope.interface.verify import verifyObject
 
 from aibridge.interfaces import IIdentity, IPairsAgent
+from fakes import AsksSomebody, KnowsOne
 
 
 @pytest.mark.parametrize("identity", [KnowsOne(), AsksSomebody()])

@@ -12,9 +12,9 @@ import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from making import completion
 
 from aibridge.log import Completion, as_json, as_text, timestamp
+from making import completion
 
 FIELDS = {field.name for field in attrs.fields(Completion)}
 HOSTILE = (
@@ -98,8 +98,7 @@ def test_what_is_not_known_is_told_as_such() -> None:
     assert json.loads(as_json(told))["provider"] == ""
 
 
-@pytest.mark.parametrize("name", FREE)
-@given(text=texts)
+@given(st.sampled_from(FREE), texts)
 def test_any_text_stays_within_its_field(name: str, text: str) -> None:
     """
     Whatever a client calls itself or its model: one line of plain ASCII, and the same text when it is read back.

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from making import completion
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from aibridge.metrics import OTHER, Metrics, Names
+from making import completion
 
 CODERS = {
     "aibridge_interceptions": {"provider", "model", "status", "route", "method", "initiator_id", "client"},

@@ -68,6 +68,6 @@ class AdmissionSettings:
     @property
     def burst(self) -> float:
         """
-        What a bucket holds: `rate_burst`, or what stands for it where it is 0.
+        What a bucket holds: `rate_burst`, or what stands for it where it is 0; always one request.
         """
-        return self.rate_burst or max(1.0, self.rate_limit)
+        return max(1.0, self.rate_burst or self.rate_limit)

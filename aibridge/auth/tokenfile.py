@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from aibridge.model import Class
 HEAD: Final = """\
 # Who may use the bridge: one [[token]] for each token, which is kept as a hash and cannot be read from here.
 # Made and changed by `aibridge token`; the daemon notices a change within seconds. It may be edited by hand as well:
-# comments above an entry are kept, those within an entry go when a command changes that entry.
+# a command keeps all comments but those within the entry that it changes.
 """
 
 MOST_NAME: Final = 64
@@ -65,7 +65,7 @@ class TokenFile:
 
     entries: tuple[Entry, ...]
     _blocks: tuple[str, ...] = attrs.field(repr=False)
-    _head: str = attrs.field(default=HEAD, repr=False)
+    _gaps: tuple[str, ...] = attrs.field(repr=False)
 
     @classmethod
     def from_text(cls, text: str) -> TokenFile:
@@ -75,18 +75,20 @@ class TokenFile:
         :raises TokensUnusable: with every problem in it.
         """
         entries = _entries(text)
-        head, *blocks = _split(text)
-        if not _is_faithful(head, blocks, entries):
+        gaps, blocks = _split(text)
+        if not _is_faithful(gaps, blocks, entries):
             # Written in some other way that TOML allows; from here on it is written in this one.
-            head, blocks = HEAD, [_render(entry) for entry in entries]
-        return cls(entries, tuple(blocks), head if head.strip() else HEAD)
+            blocks = [_render(entry) for entry in entries]
+            gaps = [""] * (len(blocks) + 1)
+        if not any(map(str.strip, gaps)):
+            gaps[0] = HEAD
+        return cls(entries, tuple(blocks), tuple(gaps))
 
     def text(self) -> str:
         """
         The whole file; `from_text` of it gives the same entries.
         """
-        parts = [part.strip("\n") for part in (self._head, *self._blocks)]
-        return "\n\n".join(part for part in parts if part) + "\n"
+        return _join(part for pair in zip(self._gaps, (*self._blocks, ""), strict=True) for part in pair)
 
     def find(self, wanted: str) -> Entry:
         """
@@ -109,7 +111,7 @@ class TokenFile:
 
         :raises TokensUnusable: its name or id is taken.
         """
-        added = TokenFile((*self.entries, entry), (*self._blocks, _render(entry)), self._head)
+        added = TokenFile((*self.entries, entry), (*self._blocks, _render(entry)), (*self._gaps, ""))
         if clashes := list(_clashes(added.entries)):
             raise TokensUnusable([clash for _, clash in clashes])
         return added
@@ -126,13 +128,14 @@ class TokenFile:
 
     def without(self, id: str) -> TokenFile:
         """
-        The same without the entry of this id, and without the comments above it.
+        The same without the entry of this id, and without the comments directly above it.
         """
         at = self._index(id)
         return attrs.evolve(
             self,
             entries=self.entries[:at] + self.entries[at + 1 :],
             blocks=self._blocks[:at] + self._blocks[at + 1 :],
+            gaps=(*self._gaps[:at], _join(self._gaps[at : at + 2]), *self._gaps[at + 2 :]),
         )
 
     def _index(self, id: str) -> int:
@@ -279,19 +282,35 @@ def _is_header(line: str) -> bool:
     return _HEADER.fullmatch(line.rstrip("\r\n")) is not None
 
 
-def _split(text: str) -> list[str]:
+def _split(text: str) -> tuple[list[str], list[str]]:
     """
-    What is before the first entry, and then each entry with the comments that stand directly above it.
+    The entries, each with the comments that stand directly above and below it; and what is before, between and after
+    them.
     """
-    parts: list[list[str]] = [[]]
+    gaps: list[list[str]] = [[]]
+    blocks: list[list[str]] = []
+    is_in_gap = True
     for line in _lines(text):
         if _is_header(line):
-            above = _trailing_comments(parts[-1])
-            del parts[-1][len(parts[-1]) - len(above) :]
-            parts.append([*above, line])
+            source = gaps[-1] if is_in_gap else blocks[-1]
+            above = _trailing_comments(source)
+            del source[len(source) - len(above) :]
+            if not is_in_gap:
+                gaps.append([])
+            blocks.append([*above, line])
+            is_in_gap = False
+        elif not is_in_gap and not line.strip():
+            gaps.append([line])
+            is_in_gap = True
+        elif is_in_gap and blocks and line.strip() and not line.lstrip().startswith("#"):
+            # A blank line within an entry.
+            blocks[-1].extend([*gaps.pop(), line])
+            is_in_gap = False
         else:
-            parts[-1].append(line)
-    return ["".join(part) for part in parts]
+            (gaps if is_in_gap else blocks)[-1].append(line)
+    if not is_in_gap:
+        gaps.append([])
+    return ["".join(gap) for gap in gaps], ["".join(block) for block in blocks]
 
 
 def _trailing_comments(lines: list[str]) -> list[str]:
@@ -301,18 +320,24 @@ def _trailing_comments(lines: list[str]) -> list[str]:
     return lines[len(lines) - count :]
 
 
+def _join(parts: Iterable[str]) -> str:
+    stripped = [part.strip("\r\n") for part in parts]
+    text = "\n\n".join(part for part in stripped if part)
+    return f"{text}\n" if text else ""
+
+
 def _comments_above(block: str) -> list[str]:
     lines = _lines(block)
     header = next(index for index, line in enumerate(lines) if _is_header(line))
     return lines[:header]
 
 
-def _is_faithful(head: str, blocks: list[str], entries: tuple[Entry, ...]) -> bool:
+def _is_faithful(gaps: list[str], blocks: list[str], entries: tuple[Entry, ...]) -> bool:
     """
     Whether the parts, each by itself, say what the whole says.
     """
     try:
-        return not tomllib.loads(head) and [_entries(block) for block in blocks] == [(entry,) for entry in entries]
+        return not any(map(tomllib.loads, gaps)) and [_entries(block) for block in blocks] == [(e,) for e in entries]
     except ValueError:
         return False
 
@@ -321,11 +346,15 @@ def _header_lines(text: str) -> list[int]:
     return [number for number, line in enumerate(_lines(text), 1) if _is_header(line)]
 
 
+_UNSAID: Final[dict[str, object]] = {"class": Class.DEFAULT, "disabled": False}
+"""What goes without saying; of all other keys, None."""
+
+
 def _render(entry: Entry) -> str:
     lines = ["[[token]]"]
     for key in _KNOWN:
         value = getattr(entry, "class_" if key == "class" else key)
-        if value not in (None, False, Class.DEFAULT) or value == 0 and key == "rate_limit":
+        if value is not _UNSAID.get(key):
             lines.append(f"{key} = {_value(value)}")
     return "\n".join(lines) + "\n"
 

@@ -43,8 +43,8 @@ _PROVIDER_TITLE = "a vendor account that requests can go to; repeat the table fo
 _PAGE_HEAD = f"""\
 # Configuration
 
-This page and `{TOML_PATH}` are written from the settings classes by `python -m aibridge.daemon.reference`; a test
-compares them. Do not edit them by hand.
+This page and `{TOML_PATH}` are written from the settings classes by
+`python -m aibridge.daemon.reference`, and a test compares them: change the classes, not the files.
 
 ## Where a value comes from
 

@@ -88,9 +88,13 @@ def _content(path: str, *, guarded: bool) -> str:
     try:
         # Opened before it is looked at, so that what was looked at is what is read; without waiting, since it may be
         # a pipe.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            _check(path, os.fstat(file.fileno()), guarded=guarded)
-            data = file.read(MOST_BYTES + 1)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            _check(path, os.fstat(descriptor), guarded=guarded)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                data = file.read(MOST_BYTES + 1)
+        finally:
+            os.close(descriptor)
     except (OSError, ValueError) as error:
         raise unreadable(path, error) from None
     if len(data) > MOST_BYTES:

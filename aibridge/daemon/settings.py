@@ -118,6 +118,18 @@ class Settings:
     daemon: DaemonSettings = attrs.field(factory=DaemonSettings)
     provider: tuple[ProviderSettings, ...] = ()
 
+    def restart_needed(self, new: Settings) -> list[str]:
+        """
+        The options, dotted, that differ in `new` and keep their old value until a restart.
+        """
+        return [
+            f"{section}.{leaf.name}"
+            for section, cls in SECTIONS.items()
+            for leaf in leaves(cls)
+            if leaf.declared.restart
+            and getattr(getattr(self, section), leaf.name) != getattr(getattr(new, section), leaf.name)
+        ]
+
 
 SECTIONS: dict[str, type[attrs.AttrsInstance]] = {
     name: cls for name, cls in typing.get_type_hints(Settings).items() if attrs.has(cls)
@@ -150,16 +162,3 @@ def leaves(cls: type[attrs.AttrsInstance]) -> Iterator[Leaf]:
     fields = sorted(attrs.fields(cls), key=lambda field: field.inherited)
     for field in fields:
         yield Leaf(name=field.name, type=types[field.name], default=field.default, declared=declaration(field))
-
-
-def restart_needed(old: Settings, new: Settings) -> list[str]:
-    """
-    The options, dotted, that differ and keep their old value until a restart.
-    """
-    return [
-        f"{section}.{leaf.name}"
-        for section, cls in SECTIONS.items()
-        for leaf in leaves(cls)
-        if leaf.declared.restart
-        and getattr(getattr(old, section), leaf.name) != getattr(getattr(new, section), leaf.name)
-    ]

@@ -47,7 +47,7 @@ class Ask:
     :ivar schema: of the JSON that the text has to be.
     :ivar input_tokens: all of them, the cached ones included.
     :ivar cached_tokens: those that count as read from a cache.
-    :ivar most_tokens: of the text that is answered.
+    :ivar most_tokens: the limit on the text that is answered.
     :ivar choices: how many answers (chat completions).
     :ivar include_usage: a stream ends with its usage (chat completions).
     :ivar thinks: thinking is asked for (messages).

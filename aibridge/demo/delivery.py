@@ -108,8 +108,9 @@ class Delivery:
         request, plan = self._request, self._plan
         self._chunk = next(plan.chunks, None)
         if plan.status is None:
-            if self._chunk is not None:
-                _transport_of(request).write(self._chunk)
+            transport = _transport_of(request)
+            if transport is not None and self._chunk is not None:
+                transport.write(self._chunk)
             self._end()
             return
         request.setResponseCode(plan.status, phrase(plan.status))
@@ -148,8 +149,8 @@ class Delivery:
                 self._over(None)
                 request.finish()
             case Ending.CLOSES:
-                _transport_of(request).loseConnection()
                 self._after(MOST_HELD_S, self._reset)
+                _close(request)
             case Ending.RESETS if self._plan.status is None:
                 self._reset()
             case Ending.RESETS:
@@ -188,6 +189,17 @@ def _transport_of(request: Any) -> Any:
     """
     transport = getattr(request, "transport", None)
     return getattr(getattr(request, "channel", None), "transport", None) if transport is None else transport
+
+
+def _close(request: Any) -> None:
+    """
+    Close the connection once all is written, where the request gives a way to.
+    """
+    transport = _transport_of(request)
+    if transport is not None:
+        transport.loseConnection()
+    else:
+        _reset(request)
 
 
 def _reset(request: Any) -> None:

@@ -124,11 +124,10 @@ def reply(ask: Ask, script: Script, spoken: str, headers: Sequence[tuple[bytes, 
     tool = ask.offered if script.calls_tool else ask.tool
     if tool is not None and script.says is Says.ECHO:
         return Reply(call=Call(tool.name, arguments(tool.schema)), thought=thought)
-    text = _text(ask, script, spoken, headers)
-    most = None if ask.most_tokens is None else ask.most_tokens * CHARACTERS_PER_TOKEN
-    is_cut = most is not None and len(text) > most
+    if script.says is Says.ECHO:
+        return _limited(_echo(ask, spoken), ask.most_tokens, thought)
     piece = _PIECE_OF_BULK if script.says is Says.BULK else 0
-    return Reply(text=text[:most], thought=thought, is_cut=is_cut, piece=piece)
+    return Reply(text=_scripted(script, headers), thought=thought, piece=piece)
 
 
 def masked(value: bytes) -> str:
@@ -147,13 +146,25 @@ def masked(value: bytes) -> str:
             return "***"
 
 
-def _text(ask: Ask, script: Script, spoken: str, headers: Sequence[tuple[bytes, bytes]]) -> str:
-    if script.says is Says.HEADERS:
-        return _headers(headers)
-    if script.says is Says.COUNT:
-        return _count(script.size)
-    if script.says is Says.BULK:
-        return _bulk(script.size)
+def _limited(text: str, most_tokens: int | None, thought: str) -> Reply:
+    most = None if most_tokens is None else most_tokens * CHARACTERS_PER_TOKEN
+    return Reply(text=text[:most], thought=thought, is_cut=most is not None and len(text) > most)
+
+
+def _scripted(script: Script, headers: Sequence[tuple[bytes, bytes]]) -> str:
+    """
+    What a model says that is not about the request; it is said to its end, whatever the limit.
+    """
+    match script.says:
+        case Says.COUNT:
+            return _count(script.size)
+        case Says.BULK:
+            return _bulk(script.size)
+        case _:
+            return _headers(headers)
+
+
+def _echo(ask: Ask, spoken: str) -> str:
     if ask.schema is not None:
         return json.dumps(instance(ask.schema), ensure_ascii=False)
     if ask.tool_result is not None:

@@ -64,7 +64,9 @@ class _Places:
             label = type_.prefix + path
             places.bridged[path.encode()] = Route(provider=provider, dialect=dialect, bridged=True, label=label)
         for path in type_.passthrough:
-            dialect = Dialect.MESSAGES if "/messages" in path else type_.dialect
+            # What is below a bridged path speaks as it does: a response can be fetched as a stream.
+            below = type_.bridged.get(path.rstrip("/"), type_.dialect)
+            dialect = Dialect.MESSAGES if "/messages" in path else below
             label = type_.prefix + path + ("*" if path.endswith("/") else "")
             route = Route(provider=provider, dialect=dialect, bridged=False, label=label)
             if path.endswith("/"):

@@ -7,7 +7,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from aibridge.daemon.settings import SECTIONS, Leaf, Settings, leaves, restart_needed
+from aibridge.daemon.settings import SECTIONS, Leaf, Settings, leaves
 from aibridge.daemon.values import accept
 from aibridge.providers.settings import ProviderSettings
 
@@ -76,7 +76,7 @@ class TestRestartNeeded:
         """
         Nothing has changed, nothing is needed.
         """
-        assert restart_needed(Settings(), Settings()) == []
+        assert Settings().restart_needed(Settings()) == []
 
     def test_changed(self) -> None:
         """
@@ -91,4 +91,4 @@ class TestRestartNeeded:
             provider=(ProviderSettings(name="a", type="demo"),),
         )
         expected = ["listen.endpoints", "http.max_head", "admission.max_principals"]
-        assert restart_needed(old, new) == restart_needed(new, old) == expected
+        assert old.restart_needed(new) == new.restart_needed(old) == expected

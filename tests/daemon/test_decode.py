@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 import pytest
 from hypothesis import given
+from hypothesis import settings as running
 from hypothesis import strategies as st
 
 from aibridge.daemon.decode import UNKNOWN, decode
@@ -105,6 +106,7 @@ class TestOneOption:
             _, faults = decode(document(path, value))
             assert [fault.path for fault in faults] == [path], value
 
+    @running(deadline=None)
     @given(st.sampled_from(OPTIONS), VALUES)
     def test_whatever_comes(self, path: KeyPath, value: object) -> None:
         """
@@ -116,6 +118,7 @@ class TestOneOption:
         else:
             assert at(settings, path) == (tuple(value) if isinstance(value, list) else value)
 
+    @running(deadline=None)
     @given(st.dictionaries(st.sampled_from([*SECTIONS, "provider", "x"]), VALUES))
     def test_whatever_document(self, whole: dict[str, Any]) -> None:
         """
@@ -130,7 +133,8 @@ class TestOneOption:
         """
         A section that is a value is one fault.
         """
-        for value in (5, "x", [], [{}]):
+        values: list[Any] = [5, "x", [], [{}]]
+        for value in values:
             settings, faults = decode({section: value})
             assert [fault.path for fault in faults] == [(section,)]
             assert settings == Settings()

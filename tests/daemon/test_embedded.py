@@ -47,5 +47,7 @@ class TestProviders:
         """
         (demo, _), *vendors = providers(environ)
         assert (demo.name, demo.type, demo.key) == ("demo", "demo", "")
-        assert [(settings.name, settings.key, settings.base_url, variable) for settings, variable in vendors] == expected
+        assert [
+            (settings.name, settings.key, settings.base_url, variable) for settings, variable in vendors
+        ] == expected
         assert all(settings.type in TYPES for settings, _ in vendors)

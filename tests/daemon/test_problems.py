@@ -8,6 +8,7 @@ import datetime
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as running
 from hypothesis import strategies as st
 
 from aibridge.daemon.problems import (
@@ -115,6 +116,7 @@ class TestTexts:
         """
         assert dotted(path) == text
 
+    @running(deadline=None)
     @given(st.text())
     def test_one_line(self, text: str) -> None:
         """

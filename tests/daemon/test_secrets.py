@@ -10,6 +10,7 @@ from pathlib import Path
 import attrs
 import pytest
 from hypothesis import given
+from hypothesis import settings as running
 from hypothesis import strategies as st
 
 from aibridge.daemon.problems import Unacceptable
@@ -168,13 +169,16 @@ class TestReferences:
     What is a reference at all.
     """
 
-    @pytest.mark.parametrize("text", ["", CANARY, f"file:{CANARY}", f"env:{CANARY}", f"credential:../{CANARY}", "FILE:/x"])
+    @pytest.mark.parametrize(
+        "text", ["", CANARY, f"file:{CANARY}", f"env:{CANARY}", f"credential:../{CANARY}", "FILE:/x"]
+    )
     def test_no_reference(self, text: str) -> None:
         """
         What is no reference is not shown.
         """
         assert "not shown" in refusal(text).found
 
+    @running(deadline=None)
     @given(st.text())
     def test_whatever_comes(self, text: str) -> None:
         """
@@ -183,6 +187,7 @@ class TestReferences:
         with pytest.raises(Unacceptable):
             fetch(text, {})
 
+    @running(deadline=None)
     @given(st.text(min_size=1).map("file:/nowhere/".__add__))
     def test_whatever_path(self, text: str) -> None:
         """

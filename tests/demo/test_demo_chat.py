@@ -17,7 +17,7 @@ from aibridge.demo.vendors import DONE, Json, Refused, Stamp
 
 STAMP = Stamp(1, 1793491200)
 USER = {"role": "user", "content": "hi"}
-CALLED = {"role": "assistant", "content": None, "tool_calls": []}
+CALLED: Json = {"role": "assistant", "content": None, "tool_calls": []}
 RESULT = {"role": "tool", "tool_call_id": "call_1", "content": "42"}
 TOOLS = [
     {"type": "custom", "custom": {"name": "other"}},
@@ -49,10 +49,10 @@ def chunks(ask: Ask, reply: Reply) -> list[ChatCompletionChunk]:
 
 
 def test_a_request_is_read() -> None:
-    """What a request says about itself is found where the vendor has it."""
-    ask = read(
-        request(stream=True, stream_options={"include_usage": True}, max_tokens=9, max_completion_tokens=8, n=2)
-    )
+    """
+    What a request says about itself is found where the vendor has it.
+    """
+    ask = read(request(stream=True, stream_options={"include_usage": True}, max_tokens=9, max_completion_tokens=8, n=2))
     assert (ask.model, ask.stream, ask.include_usage, ask.most_tokens, ask.choices) == ("demo", True, True, 8, 2)
     assert (ask.prompt, ask.tool, ask.tool_result) == ("hi", None, None)
 
@@ -72,13 +72,17 @@ def test_a_request_is_read() -> None:
     ],
 )
 def test_tools(fields: Json, called: str | None) -> None:
-    """The first function is called on the user's word, and none on a tool's."""
+    """
+    The first function is called on the user's word, and none on a tool's.
+    """
     ask = read(request(**{"tools": TOOLS, **fields}))
     assert (ask.tool and ask.tool.name) == called
 
 
 def test_the_tools_answer_is_read() -> None:
-    """The result of a tool is what was said last; the prompt is still the user's."""
+    """
+    The result of a tool is what was said last; the prompt is still the user's.
+    """
     ask = read(request(messages=[USER, CALLED, RESULT]))
     assert (ask.prompt, ask.tool_result) == ("hi", "42")
 
@@ -94,7 +98,9 @@ def test_the_tools_answer_is_read() -> None:
     ],
 )
 def test_the_schema_of_the_text(response_format: object, schema: object) -> None:
-    """The schema of structured output is found; without a type of its own, JSON is any object."""
+    """
+    The schema of structured output is found; without a type of its own, JSON is any object.
+    """
     assert read(request(response_format=response_format)).schema == schema
     assert read(request(response_format={"type": "json_object"})).schema is not None
 
@@ -112,7 +118,9 @@ def test_the_schema_of_the_text(response_format: object, schema: object) -> None
     ],
 )
 def test_refusals(body: Json, param: str) -> None:
-    """What is missing or wrong is named."""
+    """
+    What is missing or wrong is named.
+    """
     with pytest.raises(Refused) as caught:
         read(body)
     assert (caught.value.status, caught.value.param) == (400, param)
@@ -121,7 +129,9 @@ def test_refusals(body: Json, param: str) -> None:
 @pytest.mark.parametrize("ask", ASKS)
 @pytest.mark.parametrize("reply", [TEXT, CUT, CALL])
 def test_both_ways_of_asking_get_the_same(ask: Ask, reply: Reply) -> None:
-    """A stream put together is the answer that would have been given without one, usage included."""
+    """
+    A stream put together is the answer that would have been given without one, usage included.
+    """
     whole = ChatCompletion.model_validate(answer(ask, reply, STAMP))
     parts = chunks(ask, reply)
     for choice in whole.choices:
@@ -143,13 +153,17 @@ def test_both_ways_of_asking_get_the_same(ask: Ask, reply: Reply) -> None:
 
 
 def test_finish_reasons() -> None:
-    """The end of an answer says why it ended."""
+    """
+    The end of an answer says why it ended.
+    """
     reasons = [answer(ASKS[0], reply, STAMP)["choices"][0]["finish_reason"] for reply in (TEXT, CUT, CALL)]
     assert reasons == ["stop", "length", "tool_calls"]
 
 
 def test_usage_counts_every_choice() -> None:
-    """Each of several answers is paid for."""
+    """
+    Each of several answers is paid for.
+    """
     usage = answer(ASKS[2], TEXT, STAMP)["usage"]
     assert usage["prompt_tokens"] == 7
     assert usage["completion_tokens"] == 3 * TEXT.output_tokens
@@ -157,17 +171,23 @@ def test_usage_counts_every_choice() -> None:
 
 
 def test_call_ids_of_several_choices_differ() -> None:
-    """No two calls have one id."""
+    """
+    No two calls have one id.
+    """
     choices = answer(ASKS[2], CALL, STAMP)["choices"]
     assert len({choice["message"]["tool_calls"][0]["id"] for choice in choices}) == 3
 
 
 def test_the_error_event() -> None:
-    """An error within a stream is one event with the vendor's error body."""
+    """
+    An error within a stream is one event with the vendor's error body.
+    """
     told = json.loads(error_event(STAMP, 3).removeprefix(b"data: "))
     assert told["error"]["type"] == "server_error"
 
 
 def test_the_form_streams() -> None:
-    """Chat completions can be streamed."""
+    """
+    Chat completions can be streamed.
+    """
     assert CHAT.events is events

@@ -60,7 +60,9 @@ def stream(ask: Ask, reply: Reply) -> list[Json]:
 
 
 def test_a_request_is_read() -> None:
-    """What a request says about itself is found where the vendor has it."""
+    """
+    What a request says about itself is found where the vendor has it.
+    """
     ask = read(request(stream=True, thinking={"type": "adaptive"}))
     assert (ask.model, ask.stream, ask.thinks, ask.most_tokens, ask.prompt) == ("demo", True, True, 100, "hi")
     assert not read(request(thinking={"type": "disabled"})).thinks
@@ -81,27 +83,35 @@ def test_a_request_is_read() -> None:
     ],
 )
 def test_tools(fields: Json, called: str | None) -> None:
-    """The client's first tool is called on the user's word, and none on a tool's; the vendor's own are not."""
+    """
+    The client's first tool is called on the user's word, and none on a tool's; the vendor's own are not.
+    """
     ask = read(request(**{"tools": TOOLS, **fields}))
     assert (ask.tool and ask.tool.name) == called
 
 
 def test_the_tools_answer_is_read() -> None:
-    """The result of a tool is what was said last; the prompt is still the user's."""
+    """
+    The result of a tool is what was said last; the prompt is still the user's.
+    """
     ask = read(request(messages=[USER, CALLED, RESULT]))
     assert (ask.prompt, ask.tool_result) == ("hi", "42")
 
 
 @pytest.mark.parametrize("field", ["output_format", "output_config"])
 def test_the_schema_of_the_text(field: str) -> None:
-    """The schema of structured output is found under its new name and its old one."""
+    """
+    The schema of structured output is found under its new name and its old one.
+    """
     wanted = {"type": "json_schema", "schema": {"const": 1}}
     assert read(request(**{field: {"format": wanted} if field == "output_config" else wanted})).schema == {"const": 1}
     assert read(request()).schema is None
 
 
 def test_a_system_prompt_may_be_cached() -> None:
-    """The tokens of a system prompt that bears cache_control are counted apart, and all together stay the same."""
+    """
+    The tokens of a system prompt that bears cache_control are counted apart, and all together stay the same.
+    """
     system = [{"type": "text", "text": "x" * 400, "cache_control": {"type": "ephemeral"}}]
     ask = read(request(system=system))
     usage = answer(ask, TEXT, STAMP)["usage"]
@@ -115,7 +125,9 @@ def test_a_system_prompt_may_be_cached() -> None:
     [({}, "model"), ({"model": "demo"}, "messages"), (request(max_tokens=-1), "max_tokens")],
 )
 def test_refusals(body: Json, param: str) -> None:
-    """What is missing or wrong is named."""
+    """
+    What is missing or wrong is named.
+    """
     with pytest.raises(Refused) as caught:
         read(body)
     assert (caught.value.status, caught.value.param) == (400, param)
@@ -123,7 +135,9 @@ def test_refusals(body: Json, param: str) -> None:
 
 @pytest.mark.parametrize("reply", [TEXT, CUT, CALL, THOUGHT, Reply()])
 def test_both_ways_of_asking_get_the_same(reply: Reply) -> None:
-    """A stream put together is the answer that would have been given without one, usage included."""
+    """
+    A stream put together is the answer that would have been given without one, usage included.
+    """
     whole = answer(ASK, reply, STAMP)
     Message.model_validate(whole)
     message: Json = {}
@@ -150,7 +164,9 @@ def test_both_ways_of_asking_get_the_same(reply: Reply) -> None:
 
 
 def test_the_order_of_events() -> None:
-    """A message starts, has its blocks one after the other, says why it stops, and stops."""
+    """
+    A message starts, has its blocks one after the other, says why it stops, and stops.
+    """
     kinds = [event["type"] for event in stream(ASK, THOUGHT)]
     assert kinds[:3] == ["message_start", "ping", "content_block_start"]
     assert kinds[-3:] == ["content_block_stop", "message_delta", "message_stop"]
@@ -158,7 +174,9 @@ def test_the_order_of_events() -> None:
 
 
 def test_stop_reasons() -> None:
-    """The end of an answer says why it ended."""
+    """
+    The end of an answer says why it ended.
+    """
     assert [answer(ASK, reply, STAMP)["stop_reason"] for reply in (TEXT, CUT, CALL)] == [
         "end_turn",
         "max_tokens",
@@ -167,19 +185,25 @@ def test_stop_reasons() -> None:
 
 
 def test_thinking_is_counted() -> None:
-    """The tokens of a thought are told, and are part of the output's."""
+    """
+    The tokens of a thought are told, and are part of the output's.
+    """
     usage = answer(ASK, THOUGHT, STAMP)["usage"]
     assert 0 < usage["output_tokens_details"]["thinking_tokens"] < usage["output_tokens"]
 
 
 def test_the_error_event() -> None:
-    """An error within a stream is the vendor's event of that name."""
+    """
+    An error within a stream is the vendor's event of that name.
+    """
     name, _, data = error_event(STAMP, 3).partition(b"\n")
     assert name == b"event: error"
     assert json.loads(data.removeprefix(b"data: "))["error"]["type"] == "overloaded_error"
 
 
 def test_counting() -> None:
-    """The count is that of all the input, cached or not."""
+    """
+    The count is that of all the input, cached or not.
+    """
     assert MessageTokensCount.model_validate(COUNT_TOKENS.answer(ASK, TEXT, STAMP)).input_tokens == 9
     assert COUNT_TOKENS.events is None

@@ -68,7 +68,9 @@ def stream(ask: Ask, reply: Reply) -> list[Json]:
     ],
 )
 def test_the_conversation_is_read(input_: object, prompt: str, result: str | None) -> None:
-    """A text, or items of all kinds."""
+    """
+    A text, or items of all kinds.
+    """
     ask = read(request(input=input_))
     assert (ask.prompt, ask.tool_result) == (prompt, result)
 
@@ -86,7 +88,9 @@ def test_the_conversation_is_read(input_: object, prompt: str, result: str | Non
     ],
 )
 def test_tools(fields: Json, called: str | None) -> None:
-    """The first function is called on the user's word, and none on a tool's."""
+    """
+    The first function is called on the user's word, and none on a tool's.
+    """
     ask = read(request(**{"tools": TOOLS, **fields}))
     assert (ask.tool and ask.tool.name) == called
 
@@ -100,7 +104,9 @@ def test_tools(fields: Json, called: str | None) -> None:
     ],
 )
 def test_the_schema_of_the_text(text: object, schema: object) -> None:
-    """The schema of structured output is found; without a type of its own, JSON is any object."""
+    """
+    The schema of structured output is found; without a type of its own, JSON is any object.
+    """
     assert read(request(text=text)).schema == schema
     assert read(request(text={"format": {"type": "json_object"}})).schema is not None
 
@@ -116,20 +122,26 @@ def test_the_schema_of_the_text(text: object, schema: object) -> None:
     ],
 )
 def test_refusals(body: Json, param: str) -> None:
-    """What is missing or wrong is named."""
+    """
+    What is missing or wrong is named.
+    """
     with pytest.raises(Refused) as caught:
         read(body)
     assert (caught.value.status, caught.value.param) == (400, param)
 
 
 def test_what_stands_for_an_input() -> None:
-    """A request that goes on from an earlier response needs no input."""
+    """
+    A request that goes on from an earlier response needs no input.
+    """
     assert read({"model": "demo", "previous_response_id": "resp_1"}).prompt == ""
 
 
 @pytest.mark.parametrize("reply", [TEXT, CUT, CALL, Reply()])
 def test_both_ways_of_asking_get_the_same(reply: Reply) -> None:
-    """The last event has the answer that would have been given without a stream, usage included."""
+    """
+    The last event has the answer that would have been given without a stream, usage included.
+    """
     told = stream(ASK, reply)
     whole = answer(ASK, reply, STAMP)
     Response.model_validate(whole)
@@ -139,7 +151,9 @@ def test_both_ways_of_asking_get_the_same(reply: Reply) -> None:
 
 
 def test_the_order_of_a_text() -> None:
-    """A text is announced, told in pieces, and concluded from within outwards."""
+    """
+    A text is announced, told in pieces, and concluded from within outwards.
+    """
     told = stream(ASK, TEXT)
     kinds = [event["type"].removeprefix("response.") for event in told]
     deltas = [event["delta"] for event in told if event["type"] == "response.output_text.delta"]
@@ -149,7 +163,9 @@ def test_the_order_of_a_text() -> None:
 
 
 def test_the_order_of_a_call() -> None:
-    """A call's arguments are told in pieces, then whole."""
+    """
+    A call's arguments are told in pieces, then whole.
+    """
     told = stream(ASK, CALL)
     kinds = [event["type"].removeprefix("response.") for event in told]
     deltas = [event["delta"] for event in told if event["type"].endswith("arguments.delta")]
@@ -160,14 +176,18 @@ def test_the_order_of_a_call() -> None:
 
 
 def test_a_cut_text_is_incomplete() -> None:
-    """A text that reached its limit ends in an incomplete response, and says why."""
+    """
+    A text that reached its limit ends in an incomplete response, and says why.
+    """
     last = stream(ASK, CUT)[-1]
     assert last["type"] == "response.incomplete"
     assert last["response"]["incomplete_details"] == {"reason": "max_output_tokens"}
 
 
 def test_what_was_asked_is_repeated() -> None:
-    """The fields that the vendor repeats are repeated, as far as they are what they should be."""
+    """
+    The fields that the vendor repeats are repeated, as far as they are what they should be.
+    """
     told = answer(
         read(
             request(
@@ -192,19 +212,25 @@ def test_what_was_asked_is_repeated() -> None:
 
 
 def test_the_error_event() -> None:
-    """An error within a stream is one event, numbered after those before it."""
+    """
+    An error within a stream is one event, numbered after those before it.
+    """
     name, _, data = error_event(STAMP, 6).partition(b"\n")
     assert name == b"event: error"
     assert ResponseErrorEvent.model_validate_json(data.removeprefix(b"data: ")).sequence_number == 6
 
 
 def test_compaction() -> None:
-    """A conversation is compacted to one item."""
+    """
+    A conversation is compacted to one item.
+    """
     compacted = CompactedResponse.model_validate(COMPACT.answer(ASK, TEXT, STAMP))
     assert [item.type for item in compacted.output] == ["compaction"]
 
 
 def test_counting() -> None:
-    """The count is that of the usage."""
+    """
+    The count is that of the usage.
+    """
     counted = InputTokenCountResponse.model_validate(COUNT_INPUT.answer(ASK, TEXT, STAMP))
     assert counted.input_tokens == answer(ASK, TEXT, STAMP)["usage"]["input_tokens"] == 3

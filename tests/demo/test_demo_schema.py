@@ -62,30 +62,40 @@ NODE = {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}, "name
     ],
 )
 def test_a_value_fits_its_schema(schema: object, made: object) -> None:
-    """Types, choices, sizes, references and required properties are respected."""
+    """
+    Types, choices, sizes, references and required properties are respected.
+    """
     assert instance(schema) == made
 
 
 def test_a_schema_of_itself_comes_to_an_end() -> None:
-    """A schema that refers to itself gives a value of bounded size."""
+    """
+    A schema that refers to itself gives a value of bounded size.
+    """
     made = instance({"$ref": "#/$defs/node", "$defs": {"node": NODE}})
     assert len(json.dumps(made)) < 10_000
 
 
 def test_a_schema_that_branches_without_end_comes_to_an_end() -> None:
-    """References that would double with every level stop at a number of values."""
+    """
+    References that would double with every level stop at a number of values.
+    """
     branching: dict[str, Any] = {"type": "object", "properties": {name: {"$ref": "#"} for name in "abcdefgh"}}
     assert len(json.dumps(instance(branching))) < 10_000
 
 
 @pytest.mark.parametrize("schema", [None, {}, {"type": "string"}, {"type": "array"}])
 def test_arguments_are_an_object(schema: object) -> None:
-    """A tool is called with an object, whatever its schema says."""
+    """
+    A tool is called with an object, whatever its schema says.
+    """
     assert arguments(schema) == {}
 
 
 @given(SCHEMAS)
 def test_no_schema_fails(schema: object) -> None:
-    """Whatever stands for a schema, a value comes out that can be written as JSON."""
+    """
+    Whatever stands for a schema, a value comes out that can be written as JSON.
+    """
     json.dumps(instance(schema))
     json.dumps(arguments(schema))

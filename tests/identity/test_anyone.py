@@ -1,0 +1,54 @@
+"""
+The backend that asks nobody.
+"""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from zope.interface.verify import verifyObject
+
+from aibridge.identity.anyone import Anyone
+from aibridge.interfaces import IIdentity
+
+
+def test_it_is_an_identity() -> None:
+    """
+    It keeps the interface's promises, and says that tokens are the client's own.
+    """
+    anyone = Anyone()
+    assert verifyObject(IIdentity, anyone)
+    assert anyone.verifies_tokens is False
+    anyone.start()
+    anyone.stop()
+
+
+@given(st.binary(min_size=1), st.binary(min_size=1))
+def test_by_what_is_shown(one: bytes, other: bytes) -> None:
+    """
+    The same key is the same principal wherever it comes from, and different keys are different ones.
+    """
+    anyone = Anyone()
+    principal = anyone.identify(one, "192.0.2.1", 0.0)
+    assert principal == anyone.identify(one, "192.0.2.2", 1.0)
+    assert (principal.id == anyone.identify(other, "192.0.2.1", 0.0).id) == (one == other)
+
+
+@given(st.binary(min_size=9).map(lambda key: b"sk-" + key.hex().encode()))
+def test_the_key_has_no_text(key: bytes) -> None:
+    """
+    Nothing of the key is in its principal.
+    """
+    assert key.decode()[3:] not in repr(Anyone().identify(key, "192.0.2.1", 0.0))
+
+
+def test_by_address() -> None:
+    """
+    Who shows nothing is told apart by address, IPv6 by /64, and cannot pass for a key.
+    """
+    anyone = Anyone()
+    assert anyone.identify(None, "192.0.2.1", 0.0).id == "address:192.0.2.1"
+    assert anyone.identify(None, "2001:db8::1", 0.0) == anyone.identify(None, "2001:db8::ffff:2", 0.0)
+    assert anyone.identify(None, "2001:db8::1", 0.0).name == "2001:db8::/64"
+    assert anyone.identify(None, "", 0.0).name == "unknown"
+    assert anyone.identify(b"address:192.0.2.1", "", 0.0).id.startswith("shown:")
