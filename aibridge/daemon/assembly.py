@@ -115,7 +115,7 @@ def make_terms(
         clients=clients,
         max_body=settings.http.max_body,
         rate_limit=admission.rate_limit,
-        rate_burst=max(1.0, admission.rate_burst or admission.rate_limit),
+        rate_burst=admission.burst,
         count_passthrough=admission.count_passthrough,
         max_retry_after_s=admission.max_retry_after,
     )

@@ -14,6 +14,8 @@ from aibridge.log import timestamp
 
 _RANK = {level: rank for rank, level in enumerate(LogLevel.iterconstants())}
 
+_FRAMEWORK = ("twisted.", "log_legacy")
+
 
 @implementer(ILogObserver)
 class LogObserver:
@@ -35,6 +37,9 @@ class LogObserver:
         reported?
         """
         level = event.get("log_level", LogLevel.info)
+        if level is LogLevel.info and event.get("log_namespace", "").startswith(_FRAMEWORK):
+            # Ports and factories that come and go are no news to who runs a bridge.
+            level = LogLevel.debug
         if _RANK[level] < _RANK[self.level]:
             return
         line = self._json(event, level.name) if self.as_json else self._text(event, level.name)

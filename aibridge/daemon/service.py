@@ -25,6 +25,7 @@ from aibridge.errors import Draining
 from aibridge.interfaces import IIdentity
 from aibridge.web.admin import admin_resource
 from aibridge.web.bridge import BridgeResource
+from aibridge.web.proxied import ProxiedFactory
 from aibridge.web.site import BridgeSite
 from aibridge.web.terms import Bridge
 
@@ -93,7 +94,10 @@ class BridgeService(Service):
         try:
             self.bridge.terms.identity.start()
             self.admin.open(listen.admin, self.admin_site)
-            self.api.open(listen.endpoints, self.site)
+            factory: Any = self.site
+            if listen.proxy_protocol_from:
+                factory = ProxiedFactory(self.site, listen.proxy_protocol_from, self._reactor)
+            self.api.open(listen.endpoints, factory)
         except (StartError, OSError, ValueError) as error:
             self.admin.close()
             self._demo.close()

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from io import FileIO
 from random import SystemRandom
 from typing import Any, BinaryIO
@@ -20,6 +21,7 @@ from twisted.python import usage
 
 from aibridge.admission.bucket import Buckets
 from aibridge.admission.gate import Gate
+from aibridge.auth.tokens import RANDOM_BYTES, Entry, Token, TokenTable
 from aibridge.daemon.assembly import Upstreams, make_terms
 from aibridge.daemon.banner import banner
 from aibridge.daemon.config import ConfigErrors, Loaded, load
@@ -27,14 +29,29 @@ from aibridge.daemon.demo import DemoListener
 from aibridge.daemon.logs import LogObserver
 from aibridge.daemon.notify import Notifier
 from aibridge.daemon.service import BridgeService
-from aibridge.identity.build import build_identity, ephemeral_identity
+from aibridge.identity.build import build_identity
+from aibridge.identity.failures import Failures
+from aibridge.identity.file import TableIdentity
 from aibridge.interfaces import IIdentity
 from aibridge.log import as_json, as_text
 from aibridge.metrics import Metrics
+from aibridge.secret import Secret
 from aibridge.web.completions import Completions
 from aibridge.web.terms import Bridge
 
 EXIT_CONFIG = 2
+
+# twistd takes an observer by the name of what makes it, and makes it before the configuration is read; so there is one
+# from the start, which learns its level later. It has the stream before twistd turns that into a log of its own.
+_observer = LogObserver(sys.stdout)
+
+
+def log_observer() -> LogObserver:
+    """
+    The observer that twistd is to log with.
+    """
+    return _observer
+
 
 
 class Options(usage.Options):
@@ -55,18 +72,13 @@ class Options(usage.Options):
         ["drain-timeout", None, None, "Seconds that running exchanges may go on after SIGTERM."],
     ]
 
-    def __init__(self) -> None:
-        super().__init__()
-        # What twistd put there before it redirects the standard streams into the log.
-        self.observer = LogObserver(sys.stdout)
-
     def postOptions(self) -> None:
         """
         Log the way the configuration says, unless twistd was told to log another way.
         """
         twistd: Any = self.parent
         if twistd and twistd.get("nodaemon") and not any(twistd.get(name) for name in ("logfile", "logger", "syslog")):
-            twistd["logger"] = lambda: self.observer
+            twistd["logger"] = f"{__name__}.log_observer"
 
     def given(self) -> Mapping[str, str]:
         """
@@ -102,7 +114,7 @@ def makeService(options: Options) -> BridgeService:
     for problem in loaded.warnings:
         print(f"aibridge: warning: {problem}", file=sys.stderr)
     try:
-        return _assemble(reactor, loaded, read, options.observer, environ)
+        return _assemble(reactor, loaded, read, _observer, environ)
     except (OSError, ValueError) as error:
         raise SystemExit(f"aibridge: {error}") from error
 
@@ -111,11 +123,13 @@ def _assemble(
     reactor: Any, loaded: Loaded, read: Any, observer: LogObserver, environ: Mapping[str, str]
 ) -> BridgeService:
     settings = loaded.settings
-    token = None
-    if loaded.embedded:
-        identity, token = ephemeral_identity(os.urandom, settings.auth)
-    else:
+    identity: IIdentity
+    token = Token.from_random(os.urandom(RANDOM_BYTES)) if loaded.embedded else None
+    if token is None:
         identity = build_identity(settings.auth, reactor, time.time)
+    else:
+        table = TokenTable([Entry(id=token.id, name="first", hash=token.hashed(), created=datetime.now(UTC))])
+        identity = TableIdentity(table, Failures.from_settings(settings.auth), time.time)
     upstreams = Upstreams(reactor)
     demo = DemoListener(reactor, time.time, settings.http)
     clients = upstreams.adopt(upstreams.prepare(settings))
@@ -151,7 +165,7 @@ def _assemble(
         load=read,
         make_identity=identity_for,
         on_change=in_force,
-        banner=banner(sys.stdout, token),
+        banner=banner(sys.stdout, None if token is None else Secret(token.reveal())),
     )
     reactor.callWhenRunning(_follow_signals, reactor, service)
     return service

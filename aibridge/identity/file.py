@@ -164,17 +164,12 @@ def read_text(path: str) -> str:
     """
     # Without waiting, since it may be a pipe. What is looked at is what was opened.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise TokensUnusable(["it is not an ordinary file"])
-        mode = stat.S_IMODE(status.st_mode)
-        if is_open(mode, status.st_uid):
-            kept = 0o640 if status.st_uid == 0 and mode & stat.S_IRGRP else 0o600
-            raise TokensUnusable(
-                [f"it is open to others than its owner (mode {mode:04o}); mend it with: chmod {kept:o} {_quoted(path)}"]
-            )
-        data = file.read(MOST_BYTES + 1)
+    try:
+        _check(os.fstat(descriptor), path)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(MOST_BYTES + 1)
+    finally:
+        os.close(descriptor)
     if len(data) > MOST_BYTES:
         raise TokensUnusable([f"it is larger than {MOST_BYTES} bytes"])
     try:
@@ -191,6 +186,17 @@ def is_open(mode: int, owner: int) -> bool:
     """
     shared = stat.S_IRGRP if owner == 0 else 0
     return bool(mode & (stat.S_IRWXG | stat.S_IRWXO) & ~shared)
+
+
+def _check(status: os.stat_result, path: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise TokensUnusable(["it is not an ordinary file"])
+    mode = stat.S_IMODE(status.st_mode)
+    if is_open(mode, status.st_uid):
+        kept = 0o640 if status.st_uid == 0 and mode & stat.S_IRGRP else 0o600
+        raise TokensUnusable(
+            [f"it is open to others than its owner (mode {mode:04o}); mend it with: chmod {kept:o} {_quoted(path)}"]
+        )
 
 
 def _state(path: str) -> State | None:

@@ -25,6 +25,11 @@ struct text {
     char *bytes;
 };
 
+struct completion {
+    size_t body_size;
+    struct text text;
+};
+
 struct connection {
     int fd;
     enum kind kind;
@@ -40,8 +45,8 @@ struct connection {
 
 static int epoll_fd, timer_fd;
 static struct connection *connections[MOST_CONNECTIONS];
-static struct text sizes[MOST_SIZES];
-static struct text first, event, last, idle, flood_first, flood;
+static struct completion completions[MOST_SIZES];
+static struct text first, event, last, flood;
 static uint64_t streams;
 
 /* -- a heap of streams by the time of their next event -------------------------------------------------------- */
@@ -139,17 +144,15 @@ static struct text completion(size_t size)
     return t;
 }
 
-static struct text *completion_of(size_t size)
+/* Made when first asked for; there is room for a few sizes, and the last of them stands for all others. */
+static struct text *completion_of(size_t body_size)
 {
     int i = 0;
-    for (; i < MOST_SIZES - 1 && sizes[i].bytes; i++)
-        if (sizes[i].size == size)
-            return &sizes[i];
-    struct text made = completion(size);
-    free(sizes[i].bytes);
-    sizes[i].bytes = made.bytes;
-    sizes[i].size = size;
-    return &sizes[i];
+    while (i < MOST_SIZES - 1 && completions[i].text.bytes && completions[i].body_size != body_size)
+        i++;
+    if (!completions[i].text.bytes)
+        completions[i] = (struct completion){.body_size = body_size, .text = completion(body_size)};
+    return &completions[i].text;
 }
 
 static void prepare_answers(void)
@@ -161,8 +164,6 @@ static void prepare_answers(void)
                        "\"finish_reason\":null}]}\n\n";
     event = chunked(data);
     first = joined(head, event.bytes);
-    idle = first;
-    flood_first = first;
     struct text done = chunked("data: [DONE]\n\n");
     last = joined(done.bytes, "0\r\n\r\n");
     flood.size = event.size * FLOOD_EVENTS;
@@ -268,17 +269,13 @@ static int answer(struct connection *c, const char *body, size_t size)
         arm();
         return say(c, first.bytes, first.size);
     }
-    if (strncmp(name, "\"bench-idle\"", 12) == 0) {
-        c->kind = IDLE;
-        return say(c, idle.bytes, idle.size);
-    }
-    if (strncmp(name, "\"bench-flood\"", 13) == 0) {
-        c->kind = FLOOD;
-        return say(c, flood_first.bytes, flood_first.size);
+    if (strncmp(name, "\"bench-idle\"", 12) == 0 || strncmp(name, "\"bench-flood\"", 13) == 0) {
+        c->kind = name[7] == 'i' ? IDLE : FLOOD;
+        return say(c, first.bytes, first.size);
     }
     unsigned long wanted = strncmp(name, "\"bench-", 7) == 0 ? strtoul(name + 7, NULL, 10) : 0;
     struct text *text = completion_of(wanted ? wanted : 600);
-    return say(c, text->bytes, text->size + (size_t)(strstr(text->bytes, "\r\n\r\n") + 4 - text->bytes));
+    return say(c, text->bytes, text->size);
 }
 
 /* Take one request off the front. Its size; 0: not all there; -1: the connection is no more. */
@@ -304,7 +301,8 @@ static ssize_t take(struct connection *c, const char *bytes, size_t size)
 static void readable(struct connection *c)
 {
     static char bytes[READ_SIZE];
-    memcpy(bytes, c->in, c->in_size);
+    if (c->in_size)
+        memcpy(bytes, c->in, c->in_size);
     ssize_t got = recv(c->fd, bytes + c->in_size, sizeof bytes - c->in_size, 0);
     if (got < 0 && errno == EAGAIN)
         return;

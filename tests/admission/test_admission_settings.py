@@ -39,7 +39,7 @@ def test_known_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "burst", "holds"), [(0.0, 0.0, 1), (0.5, 0.0, 1), (2.0, 0.0, 2), (2.0, 10.0, 10), (2.0, 0.25, 1)]
+    ("limit", "burst", "holds"), [(0.0, 0.0, 1), (0.5, 0.0, 1), (2.0, 0.0, 2), (5.0, 1.0, 1), (2.0, 10.0, 10), (2.0, 0.25, 1)]
 )
 def test_burst(limit: float, burst: float, holds: float) -> None:
     """
