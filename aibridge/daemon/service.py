@@ -156,7 +156,7 @@ class BridgeService(Service):
                 self._log.error("{problem}", problem=str(problem))
             self._log.error("The configuration was not reloaded; the old one stays in force.")
         except (OSError, ValueError, StartError) as error:
-            self._log.error("The configuration was not reloaded: {error}. The old one stays in force.", error=str(error))
+            self._log.error("The configuration was not reloaded; the old one stays in force. {error}", error=str(error))
         else:
             self._log.info("The configuration was reloaded.")
             self.bridge.metrics.reloads.labels("success").inc()

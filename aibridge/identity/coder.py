@@ -15,10 +15,13 @@ import re
 import uuid
 from collections.abc import Callable
 from hashlib import sha256
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import attrs
-from twisted.internet.defer import Deferred
+from treq.client import HTTPClient
+from treq.cookies import IndexableCookieJar
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as OutOfTime
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import Protocol as ByteProtocol
@@ -27,6 +30,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
+from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
 from aibridge.auth.settings import AuthSettings
@@ -56,10 +60,22 @@ _UNFIT: Final = re.compile(rb"[^!-~]|\A\Z")
 
 class Client(Protocol):
     """
-    What asks: a `treq.client.HTTPClient` that keeps no cookies.
+    What asks: see `treq_client`.
     """
 
-    def get(self, url: str, **keywords: Any) -> Deferred[Any]: ...
+    @property
+    def get(self) -> Callable[..., Deferred[Any]]:
+        """
+        As `treq.client.HTTPClient.get`.
+        """
+
+
+def treq_client(agent: IAgent) -> Client:
+    """
+    A treq client that takes no cookies, whatever it is offered: its jar is shared by all its callers, and Coder
+    prefers the session of a cookie to that of a header.
+    """
+    return HTTPClient(agent, cookiejar=IndexableCookieJar(DefaultCookiePolicy(allowed_domains=())))
 
 
 class _Odd(Exception):
@@ -134,8 +150,7 @@ class CoderIdentity:
     """
     Asks a Coder deployment. See Note [Coder].
 
-    :param client: not to follow redirects nor to keep cookies, which would show one user's token or session to
-        somebody else.
+    :param client: it is told not to follow redirects, which would take a token to somebody else.
     :param clock: monotonic.
     :param close: called at `stop`, to give up what `client` keeps open.
     """
@@ -312,8 +327,8 @@ def _why(error: BaseException | None) -> str:
     """
     if isinstance(error, _Odd):
         return str(error)
-    if isinstance(error, OutOfTime):
+    reasons = [reason for reason in getattr(error, "reasons", None) or () if isinstance(reason, Failure)]
+    # Nothing but the deadline cancels a question.
+    if isinstance(error, OutOfTime) or any(reason.check(CancelledError) for reason in reasons):
         return "it did not answer in time"
-    reasons = getattr(error, "reasons", None) or ()
-    names = [type(error).__name__, *(type(reason.value).__name__ for reason in reasons if isinstance(reason, Failure))]
-    return ": ".join(names)
+    return ": ".join(type(each).__name__ for each in (error, *(reason.value for reason in reasons)))

@@ -11,7 +11,16 @@ from collections.abc import Callable
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from twisted.web.iweb import IRequest
-from twisted.web.resource import Resource
+from twisted.web.pages import notFound
+from twisted.web.resource import IResource, Resource
+
+
+class _Root(Resource):
+    def getChild(self, path: bytes, request: IRequest) -> IResource:
+        """
+        There is nothing else; Twisted's own answer to that is deprecated and says so each time.
+        """
+        return notFound()
 
 
 class _Page(Resource):
@@ -56,7 +65,7 @@ def admin_resource(
         refresh()
         return 200, CONTENT_TYPE_LATEST, generate_latest(registry)
 
-    root = Resource()
+    root = _Root()
     root.putChild(b"healthz", _Page(health))
     root.putChild(b"readyz", _Page(readiness))
     root.putChild(b"metrics", _Page(metrics))

@@ -34,7 +34,6 @@ _HOST = re.compile(_NAME_OR_ADDRESS + rb"(?::[0-9]{0,5})?")
 _AUTHORITY = re.compile(_NAME_OR_ADDRESS + rb":[0-9]{1,5}")
 
 _ONCE = frozenset((b"host", b"content-length", b"transfer-encoding"))
-_DISGUISED = frozenset((b"content_length", b"transfer_encoding"))
 _KEEPING = frozenset((b"keep-alive", b"Keep-Alive"))
 _IGNORABLE = frozenset((b"h2c", b"http/2.0", b"http/2"))
 
@@ -269,7 +268,7 @@ def _check(head: Head) -> None:
             raise Refusal(400, "There is no Host field.")
     elif not _is_host(host):
         raise Refusal(400, "The value of Host is not a host with or without a port.")
-    if not _DISGUISED.isdisjoint(fields):
+    if b"content_length" in fields or b"transfer_encoding" in fields:
         raise Refusal(400, "A framing field is spelled with an underscore.")
     coding = fields.get(b"transfer-encoding")
     length = fields.get(b"content-length")

@@ -1,0 +1,81 @@
+"""
+From ``[auth]`` to the identity it describes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from aibridge.auth.settings import AuthSettings
+from aibridge.auth.tokens import RANDOM_BYTES, Entry, Token, TokenTable
+from aibridge.identity.anyone import Anyone
+from aibridge.identity.coder import CoderIdentity, treq_client
+from aibridge.identity.failures import Failures
+from aibridge.identity.file import FileIdentity, TableIdentity
+from aibridge.interfaces import IIdentity
+from aibridge.providers.settings import TransportSettings
+from aibridge.relay.agent import RelayAgent
+from aibridge.secret import Secret
+
+WallClock = Callable[[], float]
+
+CODER_CONNECTIONS: Final = 16
+"""Most connections to Coder at once: a question takes milliseconds, and answers are remembered."""
+
+
+def build_identity(settings: AuthSettings, reactor: Any, wall_clock: WallClock) -> IIdentity:
+    """
+    The identity that `settings` describe; it does nothing until it is started or asked.
+
+    :param reactor: its time is monotonic.
+    :param wall_clock: Unix seconds.
+    :raises ValueError: they cannot be followed.
+    """
+    return _BACKENDS[settings.backend](settings, reactor, wall_clock)
+
+
+def ephemeral_identity(random: Callable[[int], bytes], settings: AuthSettings) -> tuple[IIdentity, Secret]:
+    """
+    An identity that knows one token, made for it, which is good as long as the identity lives; and that token.
+
+    :param random: gives so many random bytes, fit for keys.
+    """
+    token = Token.from_random(random(RANDOM_BYTES))
+    entry = Entry(id=token.id, name="first", hash=token.hashed(), created=datetime.fromtimestamp(0, UTC))
+    identity = TableIdentity(TokenTable([entry]), Failures.from_settings(settings), lambda: 0.0)
+    return identity, Secret(token.reveal())
+
+
+def _file(settings: AuthSettings, reactor: Any, wall_clock: WallClock) -> IIdentity:
+    return FileIdentity(settings.tokens_file, Failures.from_settings(settings), reactor, wall_clock)
+
+
+def _coder(settings: AuthSettings, reactor: Any, wall_clock: WallClock) -> IIdentity:
+    if not settings.coder_url:
+        raise ValueError('auth.coder_url has to be given where auth.backend is "coder"')
+    # The identity has a deadline for the whole question; these only keep the parts from outliving it.
+    transport = TransportSettings(
+        max_connections=CODER_CONNECTIONS,
+        max_idle_connections=CODER_CONNECTIONS,
+        pool_timeout=settings.coder_timeout,
+        connect_timeout=settings.coder_timeout,
+        first_byte_timeout=settings.coder_timeout,
+        silence_timeout=settings.coder_timeout,
+        ca_file=settings.coder_ca_file,
+    )
+    agent = RelayAgent(reactor, transport)
+    return CoderIdentity(settings, treq_client(agent), Failures.from_settings(settings), reactor, agent.close)
+
+
+def _none(settings: AuthSettings, reactor: Any, wall_clock: WallClock) -> IIdentity:
+    return Anyone()
+
+
+_BACKENDS: Final[dict[str, Callable[[AuthSettings, Any, WallClock], IIdentity]]] = {
+    "file": _file,
+    "coder": _coder,
+    "none": _none,
+}
+"""One for each of `aibridge.auth.settings.BACKENDS`."""
