@@ -4,6 +4,7 @@ Processes that are measured or measure: pinned to cores, with many descriptors, 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import itertools
 import os
@@ -92,6 +93,7 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
                 preexec_fn=prepared(cores),
             )
 
@@ -146,13 +148,10 @@ class Server:
         """
         End it and its children: they are asked first.
         """
-        family = procfs.tree(self.pid)
         if self._process.poll() is None:
             self._process.terminate()
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(STOP_S)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)  # the group is its own, from its start
         self._process.wait()
-        for pid in set(family[1:]) & set(procfs.alive(family)):
-            os.kill(pid, signal.SIGKILL)

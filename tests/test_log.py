@@ -89,9 +89,7 @@ def test_what_is_not_known_is_told_as_such() -> None:
     """
     A refused request has no provider, no model and no key.
     """
-    told = Completion(
-        at=0.0, request_id="1", client="::1", method="GET", route="", status=401, cause="unauthenticated"
-    )
+    told = Completion(at=0.0, request_id="1", client="::1", method="GET", route="", status=401, cause="unauthenticated")
     read = read_text(as_text(told))
     assert (read["provider"], read["credential"], read["reason"]) == ("-", "-", "-")
     assert (read["route"], read["model"], read["principal"], read["stream"]) == ("", "", "", "false")

@@ -62,7 +62,10 @@ def labels_of(metrics: Metrics, name: str, label: str) -> set[str]:
     Every value that a label has.
     """
     return {
-        sample.labels[label] for family in metrics.registry.collect() for sample in family.samples if sample.name == name
+        sample.labels[label]
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == name
     }
 
 

@@ -34,7 +34,7 @@ def test_names_are_needed() -> None:
     Fields are given by name: an id and a name are both texts, and would be mixed up.
     """
     with pytest.raises(TypeError):
-        Principal("7", "ada")  # type: ignore[misc]  # that it is refused is the point
+        Principal("7", "ada")  # type: ignore[call-arg]  # that it is refused is the point
 
 
 @pytest.mark.parametrize("closed", [Dialect, Class, CredentialKind])

@@ -16,7 +16,7 @@ from aibridge.options import ABSOLUTE_PATH, OPTIONAL_PATH, OPTIONAL_URL, Declara
 class _Example:
     needed: str = option(why="It has no default.")
     limit: int = option(7, why="It has one.", least=1, most=9, unit="s", env=("LIMIT",), flag="limit", restart=True)
-    names: list[str] = option(factory=list, why="It has one of its own each time.")
+    names: list[str] = option(factory=list, why="It has one of its own each time.")  # noqa: RUF009  # as settings do
     bare: int = 0
 
 
@@ -29,7 +29,7 @@ def test_an_option_without_default_is_required() -> None:
     The class cannot be made without it.
     """
     with pytest.raises(TypeError, match="needed"):
-        _Example()  # type: ignore[call-arg]  # that it is missing is the point
+        _Example()
 
 
 def test_defaults() -> None:

@@ -42,5 +42,6 @@ def read(body: bytes) -> Facts:
     if not isinstance(request, dict):
         return UNREAD
     model = request.get("model")
-    named = isinstance(model, str) and len(model) <= MOST_NAME
-    return Facts(model if named else "", request.get("stream") is True)
+    if not isinstance(model, str) or len(model) > MOST_NAME:
+        model = ""
+    return Facts(model, request.get("stream") is True)

@@ -247,7 +247,8 @@ class Upload:
             return
         self._left -= len(data)
         if self._left < 0:
-            self._failed(Failure(ValueError("A request body is longer than its producer declared.")))
+            self.stop()
+            self._owner.upload_failed(Failure(ValueError("A request body is longer than its producer declared.")))
             return
         self._outbox.write(data)
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import attrs
 import pytest
-from making import faulty_declarations
 
 from aibridge.admission.settings import AdmissionSettings
 from aibridge.options import declaration
+from making import faulty_declarations
 
 
 def test_declarations() -> None:
@@ -39,7 +39,8 @@ def test_known_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "burst", "holds"), [(0.0, 0.0, 1), (0.5, 0.0, 1), (2.0, 0.0, 2), (5.0, 1.0, 1), (2.0, 10.0, 10), (2.0, 0.25, 1)]
+    ("limit", "burst", "holds"),
+    [(0.0, 0.0, 1), (0.5, 0.0, 1), (2.0, 0.0, 2), (5.0, 1.0, 1), (2.0, 10.0, 10), (2.0, 0.25, 1)],
 )
 def test_burst(limit: float, burst: float, holds: float) -> None:
     """

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.logger import ILogObserver, Logger, LogLevel, LogPublisher
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, LogPublisher
 from twisted.python import log as legacy
 from twisted.python.failure import Failure
+from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from aibridge.daemon.logs import LogObserver
@@ -22,6 +23,7 @@ LEVELS = ("debug", "info", "warn", "error", "critical")
 AT = 1795478400.25
 
 
+@implementer(ILogObserver)
 class Log:
     """
     A logger, its observer, and what was written.
@@ -30,9 +32,12 @@ class Log:
     def __init__(self, level: str = "info", *, as_json: bool = False) -> None:
         self.stream = io.StringIO()
         self.observer = LogObserver(self.stream, level, as_json)
-        self.logger = Logger("aibridge.test", observer=LogPublisher(self._stamped))
+        self.logger = Logger("aibridge.test", observer=self)
 
-    def _stamped(self, event: dict[str, Any]) -> None:
+    def __call__(self, event: LogEvent) -> None:
+        """
+        An event comes, at a known time.
+        """
         self.observer({**event, "log_time": AT})
 
     @property

@@ -12,7 +12,20 @@ from aibridge.dialects.sse import Boundary
 
 pieces = st.lists(
     st.sampled_from(
-        [b"", b"\n", b"\r", b"\r\n", b"\n\n", b"\r\n\r\n", b"\r\r", b"data: x", b"event: error", b": ping", b"x", b"\xff"]
+        [
+            b"",
+            b"\n",
+            b"\r",
+            b"\r\n",
+            b"\n\n",
+            b"\r\n\r\n",
+            b"\r\r",
+            b"data: x",
+            b"event: error",
+            b": ping",
+            b"x",
+            b"\xff",
+        ]
     )
     | st.binary(max_size=5),
     max_size=12,
@@ -117,7 +130,10 @@ def test_never_within_an_event(chunks: list[bytes]) -> None:
         assert is_complete(b"".join(chunks))
 
 
-@given(st.lists(st.binary().map(lambda line: line.translate(None, b"\r\n")), min_size=1), st.sampled_from([b"\n", b"\r\n", b"\r"]))
+@given(
+    st.lists(st.binary().map(lambda line: line.translate(None, b"\r\n")), min_size=1),
+    st.sampled_from([b"\n", b"\r\n", b"\r"]),
+)
 def test_after_every_event(lines: list[bytes], end: bytes) -> None:
     """
     A stream that keeps to one line end, as all do, is between two events whenever one is over.

@@ -8,6 +8,8 @@ import errno
 import fcntl
 import os
 import stat
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
@@ -133,6 +135,14 @@ def test_whose_a_new_file_of_roots_is(path: Path, uid: int, gid: int, mode: int)
     assert len(read_table(str(path))) == 1
 
 
+DIES = """
+import os, sys, time
+from aibridge.identity.editing import edit
+
+edit(sys.argv[1], lambda file: file.without(file.entries[0].id), time.sleep, lambda new, target: os._exit(9))
+"""
+
+
 class TestCrash:
     """
     Whatever goes wrong, the old file is there, whole.
@@ -163,10 +173,8 @@ class TestCrash:
         """
         add(path, 1)
         before = path.read_bytes()
-        child = os.fork()
-        if not child:
-            edit(str(path), lambda file: file.adding(entry(2)), impatient, lambda new, target: os._exit(9))
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+        died = subprocess.run([sys.executable, "-c", DIES, str(path)], check=False)
+        assert died.returncode == 9
         assert path.read_bytes() == before
         (left,) = others(path)
         assert stat.S_IMODE((path.parent / left).stat().st_mode) == 0o600

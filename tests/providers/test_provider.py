@@ -5,12 +5,12 @@ One configured provider.
 from __future__ import annotations
 
 import pytest
-from making import provider
 
 from aibridge.providers.provider import TYPES, Provider
 from aibridge.providers.settings import TYPES as CONFIGURABLE
 from aibridge.providers.settings import ProviderSettings
 from aibridge.secret import HIDDEN, Secret
+from making import provider
 
 
 def test_every_type_that_can_be_configured_exists() -> None:

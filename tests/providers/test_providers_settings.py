@@ -8,10 +8,10 @@ import re
 
 import attrs
 import pytest
-from making import faulty_declarations
 
 from aibridge.options import declaration
 from aibridge.providers.settings import ProviderSettings, TransportSettings
+from making import faulty_declarations
 
 
 @pytest.mark.parametrize("settings", [ProviderSettings, TransportSettings])

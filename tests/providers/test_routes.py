@@ -11,11 +11,11 @@ from urllib.parse import unquote_to_bytes
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from making import provider
 
 from aibridge.errors import BadRequest, RouteUnknown
 from aibridge.model import Dialect
 from aibridge.providers.routes import ROOTS, Route, Routes, leaves
+from making import provider
 
 CHAT, RESPONSES, MESSAGES, PLAIN = Dialect.CHAT, Dialect.RESPONSES, Dialect.MESSAGES, Dialect.PLAIN
 ANY = (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS")
@@ -303,8 +303,15 @@ def nested(text: bytes, depth: int, lower: bool) -> bytes:
 
 
 atoms = st.one_of(
-    st.sampled_from([b"/", b"//", b"..", b".", b"\\", b";", b"%", b"%25", b"a", b"models", b"?", b"#", b"%00", b"%0d%0a"]),
-    st.builds(nested, st.sampled_from([b".", b"..", b"/", b"\\", b"../", b";", b"/..", b"%"]), st.integers(0, 4), st.booleans()),
+    st.sampled_from(
+        [b"/", b"//", b"..", b".", b"\\", b";", b"%", b"%25", b"a", b"models", b"?", b"#", b"%00", b"%0d%0a"]
+    ),
+    st.builds(
+        nested,
+        st.sampled_from([b".", b"..", b"/", b"\\", b"../", b";", b"/..", b"%"]),
+        st.integers(0, 4),
+        st.booleans(),
+    ),
     st.binary(max_size=3),
 )
 begins = st.sampled_from(

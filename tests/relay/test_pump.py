@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from fakes import BodyTransport
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone, ConnectionLost
@@ -18,6 +17,7 @@ from twisted.web.http import PotentialDataLoss
 from aibridge.dialects.sse import Boundary
 from aibridge.errors import SilenceTimeout, UpstreamError, UpstreamTruncated
 from aibridge.relay.pump import Pump
+from fakes import BodyTransport
 
 
 class Sink:

@@ -29,7 +29,7 @@ class AdminTests(SynchronousTestCase):
         self.gauge = Gauge("answer", "To everything.", registry=self.registry)
         self.why = ""
         self.refreshed = 0
-        self.client = StubTreq(admin_resource(self.registry, lambda: self.why, self.refresh))
+        self.client: Any = StubTreq(admin_resource(self.registry, lambda: self.why, self.refresh))
 
     def refresh(self) -> None:
         """
