@@ -211,14 +211,16 @@ def test_lower_floors_are_pure() -> None:
     """
     What decides has no reactor, sockets, files, clock or chance of its own, and does not import what has.
     """
-    faults = []
+    faults: list[str] = []
     for module, path in sources().items():
         if floor_of(module) not in PURE:
             continue
-        for import_ in imports(path.read_text()):
-            for impure in IMPURE:
-                if any(_is_within(name, impure) for name in import_.names):
-                    faults.append(f"{path.relative_to(ROOT)}:{import_.line}: floor {floor_of(module)} imports {impure}")
+        faults.extend(
+            f"{path.relative_to(ROOT)}:{import_.line}: floor {floor_of(module)} imports {impure}"
+            for import_ in imports(path.read_text())
+            for impure in IMPURE
+            if any(_is_within(name, impure) for name in import_.names)
+        )
     assert not faults, _told(faults)
 
 

@@ -32,27 +32,30 @@ class HangUps:
         self._poll: Any = None
         self._watched: dict[int, Callable[[], None]] = {}
 
-    def watch(self, transport: Any, gone: Callable[[], None]) -> None:
+    def watch(self, transport: Any, gone: Callable[[], None]) -> int:
         """
         Call `gone` once when the peer of `transport` has left, even if bytes that it sent before are still unread.
+
+        :return: for `forget`; -1 where it cannot be watched.
         """
-        number = self._number(transport)
-        if number is None:
-            return
+        fileno = getattr(transport, "fileno", None)
+        number: int = -1 if fileno is None or self._reactor is None else fileno()
+        if number < 0:
+            return -1
         if self._poll is None:
             self._poll = select.epoll()
         if not self._watched:
             self._reactor.addReader(self)
-        if number not in self._watched:
-            self._poll.register(number, select.EPOLLRDHUP)
+        self._poll.register(number, select.EPOLLRDHUP)
         self._watched[number] = gone
+        return number
 
-    def forget(self, transport: Any) -> None:
+    def forget(self, number: int) -> None:
         """
-        Watch it no longer; to be called before it is closed. It is no error if it was not watched.
+        Watch it no longer. To be called in the turn in which it is closed at the latest, before its number is used
+        again; it is no error if it is not watched.
         """
-        number = self._number(transport)
-        if number is not None and self._watched.pop(number, None) is not None:
+        if self._watched.pop(number, None) is not None:
             self._release(number)
 
     def fileno(self) -> int:
@@ -85,13 +88,6 @@ class HangUps:
         For Twisted's own log lines.
         """
         return "HangUps"
-
-    def _number(self, transport: Any) -> int | None:
-        if self._reactor is None:
-            return None
-        fileno = getattr(transport, "fileno", None)
-        number = -1 if fileno is None else fileno()
-        return number if number >= 0 else None
 
     def _release(self, number: int) -> None:
         # A socket that was closed has left the epoll by itself.

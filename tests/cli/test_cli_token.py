@@ -408,7 +408,7 @@ class TestWhere:
         """
         Where nothing says where, it is the daemon's default; problems elsewhere in the configuration do not matter.
         """
-        if os.path.exists("/etc/aibridge"):
+        if Path("/etc/aibridge").exists():
             pytest.skip("there is a daemon on this machine")
         for text in (None, "[http]\nwrong = 1\n", "auth = 5"):
             if text is not None:

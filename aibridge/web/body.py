@@ -1,0 +1,297 @@
+"""
+The body of a request on its way in: held for whoever will read it, read once, bounded always.
+
+Note [Unread bodies]: what a client sends before anybody reads it is kept up to `WINDOW` bytes; then the client is read no
+more, and only its departure is watched for (`aibridge.web.hangup`). The same holds while a reader pauses. So a body
+costs at most a window and a segment, whatever its length, and pausing never hides that the client left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IConsumer
+from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
+from zope.interface import implementer
+
+from aibridge.errors import BadRequest, BodyTooLarge, BridgeError
+from aibridge.wire.chunked import ChunkedBody
+
+WINDOW: Final = 65536
+"""Bytes of a body that may wait for their reader."""
+
+MOST_DISCARDED: Final = 262144
+"""Bytes of a body that are read and dropped after its request was answered, rather than close the connection."""
+
+
+class Sink(Protocol):
+    """
+    Who reads a body.
+    """
+
+    def data(self, piece: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+    def fail(self, error: BridgeError) -> None: ...
+
+
+class Connection(Protocol):
+    """
+    What a body needs of the connection it comes from.
+    """
+
+    def body_claimed(self) -> None: ...
+
+    def body_ended(self, rest: bytes) -> None: ...
+
+    def body_failed(self) -> None: ...
+
+    def stop_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+class Body:
+    """
+    A body that was not complete when its request's head was.
+
+    :param length: declared bytes, or None where it is chunked.
+    :param awaited: the client waits for ``100 Continue``.
+    :ivar ended: all of it has come, though perhaps not all of it has been read.
+    :ivar awaited: the client still waits, so that what it will do next is not known.
+    """
+
+    __slots__ = ("_channel", "_chunks", "_dropped", "_error", "_held", "_left", "_paused", "_sink", "awaited", "ended")
+
+    def __init__(self, channel: Connection, length: int | None, awaited: bool) -> None:
+        self._channel = channel
+        self._left = length
+        self._chunks = ChunkedBody() if length is None else None
+        self._held: list[bytes] = []
+        self._sink: Sink | None = None
+        self._error: BridgeError | None = None
+        self._paused = False
+        self._dropped = False
+        self.awaited = awaited
+        self.ended = False
+
+    @property
+    def is_modest(self) -> bool:
+        """
+        What is still to come may be read and dropped.
+        """
+        return self._left is not None and self._left <= MOST_DISCARDED and not self.awaited and self._error is None
+
+    def feed(self, data: bytes) -> None:
+        """
+        Take a segment from the connection, and give back what is not part of the body.
+        """
+        self.awaited = False
+        rest = b""
+        error: BridgeError | None = None
+        if self._chunks is not None:
+            piece, rest = self._chunks.feed(data)
+            self.ended = self._chunks.ended
+            if self._chunks.fault is not None:
+                error = BadRequest(self._chunks.fault.message)
+        else:
+            assert self._left is not None
+            piece = data
+            if len(data) > self._left:
+                piece, rest = data[: self._left], data[self._left :]
+            self._left -= len(piece)
+            self.ended = not self._left
+        if self.ended:
+            self._channel.body_ended(rest)
+        if piece and not self._dropped:
+            self._held.append(piece)
+        if error is not None:
+            self._error = self._error or error
+        self._flow()
+
+    def claim(self, sink: Sink) -> None:
+        """
+        Let `sink` read it, from its first byte.
+        """
+        assert self._sink is None
+        self._sink = sink
+        if not self.ended and self._error is None:
+            self._channel.body_claimed()
+        self._flow()
+
+    def pause(self) -> None:
+        """
+        Give the sink nothing more for now.
+        """
+        self._paused = True
+
+    def resume(self) -> None:
+        """
+        Give the sink what has come, and what will come.
+        """
+        self._paused = False
+        self._flow()
+
+    def drop(self) -> None:
+        """
+        Nobody will read it any more.
+        """
+        self._dropped = True
+        self._sink = None
+        self._held.clear()
+        self._channel.resume_reading()
+
+    def fail(self, error: BridgeError) -> None:
+        """
+        It will not become complete, or is not wanted if it does; its reader is told once.
+        """
+        if self._error is None:
+            self._error = error
+        sink = self._sink
+        self.drop()
+        if sink is not None:
+            self._channel.body_failed()
+            sink.fail(self._error)
+
+    def _flow(self) -> None:
+        held = self._held
+        while held and self._sink is not None and not self._paused:
+            self._sink.data(held.pop(0))
+        if held:
+            if sum(map(len, held)) >= WINDOW:
+                self._channel.stop_reading()
+            return
+        self._channel.resume_reading()
+        if self._error is not None and self._sink is not None:
+            self.fail(self._error)
+        elif self.ended and self._sink is not None:
+            sink, self._sink = self._sink, None
+            sink.end()
+
+
+class Whole:
+    """
+    Reads a body into one piece.
+
+    :param limit: bytes.
+    :param done: called with it.
+    :param failed: called instead, if it does not come, or is too large.
+    """
+
+    __slots__ = ("_body", "_done", "_failed", "_limit", "_pieces", "_size")
+
+    def __init__(
+        self, body: Body, limit: int, done: Callable[[bytes], None], failed: Callable[[BridgeError], None]
+    ) -> None:
+        self._body = body
+        self._limit = limit
+        self._done = done
+        self._failed = failed
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def data(self, piece: bytes) -> None:
+        """
+        The next bytes.
+        """
+        self._size += len(piece)
+        if self._size > self._limit:
+            self._pieces.clear()
+            self._body.fail(BodyTooLarge())
+        else:
+            self._pieces.append(piece)
+
+    def end(self) -> None:
+        """
+        There are no more.
+        """
+        self._done(b"".join(self._pieces))
+
+    def fail(self, error: BridgeError) -> None:
+        """
+        There will be no more.
+        """
+        self._failed(error)
+
+
+@implementer(IBodyProducer)
+class BodyStream:
+    """
+    Passes a body on while it comes, as fast as its consumer takes it.
+
+    The Deferred of `startProducing` fails with `BodyTooLarge`, `BodyTooSlow`, `BadRequest` or `ClientLeft`. It never
+    fires once `stopProducing` was called or the request was finished, as nobody waits for it then.
+
+    :param body: what comes, or the bytes themselves where all of them are there.
+    :param declared: bytes, or None.
+    :param limit: bytes.
+    """
+
+    def __init__(self, body: Body | bytes, declared: int | None, limit: int) -> None:
+        self.length: Any = UNKNOWN_LENGTH if declared is None else declared
+        self._body = body
+        self._limit = limit
+        self._size = 0
+        self._consumer: IConsumer | None = None
+        self._done: Deferred[None] = Deferred()
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """
+        Pass it on.
+        """
+        body = self._body
+        if self.length is not UNKNOWN_LENGTH and self.length > self._limit:
+            return fail(BodyTooLarge())
+        if isinstance(body, bytes):
+            consumer.write(body)
+            return succeed(None)
+        self._consumer = consumer
+        body.claim(self)
+        return self._done
+
+    def pauseProducing(self) -> None:
+        """
+        Wait; what comes until the window is full is kept.
+        """
+        if isinstance(self._body, Body):
+            self._body.pause()
+
+    def resumeProducing(self) -> None:
+        """
+        Go on.
+        """
+        if isinstance(self._body, Body):
+            self._body.resume()
+
+    def stopProducing(self) -> None:
+        """
+        Nobody wants the rest.
+        """
+        if isinstance(self._body, Body):
+            self._body.drop()
+
+    def data(self, piece: bytes) -> None:
+        """
+        The next bytes.
+        """
+        self._size += len(piece)
+        assert self._consumer is not None and isinstance(self._body, Body)
+        if self._size > self._limit:
+            self._body.fail(BodyTooLarge())
+        else:
+            self._consumer.write(piece)
+
+    def end(self) -> None:
+        """
+        There are no more.
+        """
+        self._done.callback(None)
+
+    def fail(self, error: BridgeError) -> None:
+        """
+        There will be no more.
+        """
+        self._done.errback(error)

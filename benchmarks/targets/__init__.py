@@ -1,0 +1,3 @@
+"""
+The gateways that are measured, each optional, all alike to the measurements.
+"""
