@@ -57,6 +57,12 @@ class Deadlines(Generic[Item]):
         """
         self._due.pop(item, None)
 
+    def first(self) -> Item | None:
+        """
+        The item whose deadline passes first, or None if there is none.
+        """
+        return next(iter(self._due), None)
+
     def stop(self) -> None:
         """
         Forget everything, and leave no timer behind.

@@ -12,6 +12,7 @@ from __future__ import annotations
 import binascii
 import enum
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -24,8 +25,9 @@ from aibridge.secret import Secret
 
 Pair = tuple[bytes, bytes]
 
-CODER: Final = (b"x-coder-token", b"x-coder-ai-governance-token")
-"""The Coder header and its other name."""
+CODER: Final = b"x-coder-token"
+GOVERNANCE: Final = b"x-coder-ai-governance-token"
+"""The Coder header's other name."""
 
 AUTHORIZATION: Final = b"authorization"
 API_KEY: Final = b"x-api-key"
@@ -104,14 +106,15 @@ def read(
         which its user is told from others, and a key that crosses.
     :raises BadRequest: one field has several values, and nothing says which of them counts.
     """
-    token = _only(CODER[0], header, headers_named)
-    governance = _only(CODER[1], header, headers_named)
-    if token is None:
-        token = governance
-    elif governance is not None and governance != token:
-        raise _ambiguous(CODER[1])
-    authorization = _only(AUTHORIZATION, header, headers_named)
-    api_key = _only(API_KEY, header, headers_named)
+    # Absent fields are found out here, since most are.
+    token = None if header(CODER) is None else _only(CODER, headers_named)
+    if header(GOVERNANCE) is not None:
+        alias = _only(GOVERNANCE, headers_named)
+        if None not in (token, alias) and alias != token:
+            raise _ambiguous(GOVERNANCE)
+        token = token or alias
+    authorization = None if header(AUTHORIZATION) is None else _only(AUTHORIZATION, headers_named)
+    api_key = None if header(API_KEY) is None else _only(API_KEY, headers_named)
     if token is not None:
         shows = _shows if verifies_tokens else _is
         return Credentials(
@@ -153,9 +156,7 @@ def decide(credentials: Credentials, policy: str, key: Secret | None, key_style:
         if policy == "central":
             raise CredentialMissing("No key is configured for this provider.")
         raise CredentialMissing
-    text = key.reveal().encode()
-    pair = (b"X-Api-Key", text) if key_style is KeyStyle.API_KEY else (b"Authorization", b"Bearer " + text)
-    return Credential(CredentialKind.CENTRAL, (pair,), key.hint())
+    return _central(key, key_style)
 
 
 def carries(token: bytes, value: bytes) -> bool:
@@ -168,22 +169,17 @@ def carries(token: bytes, value: bytes) -> bool:
     return token in value or (b"%" in value and token in unquote_to_bytes(value))
 
 
-def _only(
-    name: bytes, header: Callable[[bytes], bytes | None], headers_named: Callable[[bytes], Sequence[bytes]]
-) -> bytes | None:
+def _only(name: bytes, headers_named: Callable[[bytes], Sequence[bytes]]) -> bytes | None:
     """
-    The trimmed value of a field; None if it is absent or empty.
+    The trimmed value of a field; None if it is empty.
     """
-    value = header(name)
-    if value is None:
-        return None
     values = headers_named(name)
-    if len(values) > 1:
-        distinct = {each.strip(_OWS) for each in values} - {b""}
-        if len(distinct) > 1:
-            raise _ambiguous(name)
-        return distinct.pop() if distinct else None
-    return value.strip(_OWS) or None
+    if len(values) == 1:
+        return values[0].strip(_OWS) or None
+    distinct = {value.strip(_OWS) for value in values} - {b""}
+    if len(distinct) > 1:
+        raise _ambiguous(name)
+    return distinct.pop() if distinct else None
 
 
 def _ambiguous(name: bytes) -> BadRequest:
@@ -220,6 +216,14 @@ def _is(token: bytes, value: bytes) -> bool:
     to be contained in a key says nothing.
     """
     return token in (value, _bearer(value))
+
+
+# As many as there are likely to be configured keys; those of an old configuration leave as others come.
+@lru_cache(64)
+def _central(key: Secret, key_style: KeyStyle) -> Credential:
+    text = key.reveal().encode()
+    pair = (b"X-Api-Key", text) if key_style is KeyStyle.API_KEY else (b"Authorization", b"Bearer " + text)
+    return Credential(CredentialKind.CENTRAL, (pair,), key.hint())
 
 
 def _own(authorization: bytes | None, api_key: bytes | None, key_style: KeyStyle) -> Credential:

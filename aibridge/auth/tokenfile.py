@@ -74,7 +74,7 @@ class TokenFile:
 
         :raises TokensUnusable: with every problem in it.
         """
-        entries = _entries(text)
+        entries = read_entries(text)
         gaps, blocks = _split(text)
         if not _is_faithful(gaps, blocks, entries):
             # Written in some other way that TOML allows; from here on it is written in this one.
@@ -152,7 +152,12 @@ def name_is_allowed(name: str) -> bool:
     return 0 < len(name) <= MOST_NAME and name.isprintable() and name == name.strip() and not looks_like_token(name)
 
 
-def _entries(text: str) -> tuple[Entry, ...]:
+def read_entries(text: str) -> tuple[Entry, ...]:
+    """
+    The entries of a file, for those who do not want to change it.
+
+    :raises TokensUnusable: with every problem in it.
+    """
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -337,7 +342,9 @@ def _is_faithful(gaps: list[str], blocks: list[str], entries: tuple[Entry, ...])
     Whether the parts, each by itself, say what the whole says.
     """
     try:
-        return not any(map(tomllib.loads, gaps)) and [_entries(block) for block in blocks] == [(e,) for e in entries]
+        return not any(map(tomllib.loads, gaps)) and [read_entries(block) for block in blocks] == [
+            (e,) for e in entries
+        ]
     except ValueError:
         return False
 

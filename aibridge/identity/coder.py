@@ -302,8 +302,10 @@ class _Body(ByteProtocol):
             self.content.errback(reason)
 
     def _abandon(self) -> None:
-        if self.transport is not None:
-            self.transport.loseConnection()
+        # The transport of a response's body is a push producer, and with some agents nothing more.
+        transport: Any = self.transport
+        if transport is not None:
+            transport.stopProducing()
 
 
 def _principal(content: bytes) -> Principal | None:

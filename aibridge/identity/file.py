@@ -16,7 +16,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from aibridge.auth.tokenfile import TokenFile, TokensUnusable
+from aibridge.auth.tokenfile import TokensUnusable, read_entries
 from aibridge.auth.tokens import TokenTable
 from aibridge.errors import Unauthenticated
 from aibridge.identity.failures import Failures
@@ -146,7 +146,7 @@ def read_table(path: str) -> TokenTable:
         given, how to mend it.
     """
     try:
-        return TokenTable(TokenFile.from_text(read_text(path)).entries)
+        return TokenTable(read_entries(read_text(path)))
     except FileNotFoundError:
         raise TokensUnusable([f"{path}: there is no such file; make it, with a token, by: {_create(path)}"]) from None
     except OSError as error:

@@ -137,8 +137,9 @@ class Waits:
     counts as silent, so that a response that nobody wants does not keep its connection.
 
     Note [Waiting for the head]: `first_byte` runs from the last byte of the request. It runs as well whenever the
-    provider does not take what there is of the request, since a call must not wait for ever in front of a full socket.
-    It does not run while a producer has nothing to send: then the client is waited for, whose side has its own deadline.
+    provider does not take what there is of the request, since a call must not wait for ever in front of a full
+    socket. It does not run while a producer has nothing to send: then the client is waited for, whose side has its
+    own deadline.
     """
 
     __slots__ = ("closing", "connect", "first_byte", "idle", "pool", "silence", "total")

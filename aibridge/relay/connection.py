@@ -90,6 +90,13 @@ class Connection:
         """
         self.transport = transport
         self.connected = 1
+        self.connectionMade()
+
+    def connectionMade(self) -> None:
+        """
+        Make the socket fit for a relay: every byte leaves at once, and a peer that vanished is noticed.
+        """
+        transport = self.transport
         self._lower = lower = transport.transport if self._pool.secure else transport
         self._outbox = Outbox(self, transport, lower)
         transport.setTcpNoDelay(True)
@@ -116,6 +123,7 @@ class Connection:
         self._gone = True
         self.connected = 0
         self._poll = None
+        self._reader.stop()
         self._waits.closing.cancel(self)
         attempt, self.attempt = self.attempt, None
         if attempt is not None:
@@ -132,15 +140,13 @@ class Connection:
         if response is None:
             if call is not None:
                 call.fail(_caused(errors.UpstreamReset(), reason))
-        elif self._reader.phase == UNTIL_CLOSE and reason.check(ConnectionDone):
-            self._reader.stop()
-            if call is not None:
-                call.ended()
-            response.ended(PERHAPS_WHOLE)
-        elif call is not None:
-            call.fail(_caused(errors.UpstreamTruncated(), reason))
-        else:
+        elif call is None:
             response.ended(Failure(_caused(errors.UpstreamTruncated(), reason)))
+        elif self._reader.phase == UNTIL_CLOSE and reason.check(ConnectionDone):
+            call.ended()
+            response.ended(PERHAPS_WHOLE)
+        else:
+            call.fail(_caused(errors.UpstreamTruncated(), reason))
 
     def close(self) -> None:
         """
@@ -163,16 +169,20 @@ class Connection:
         if self.connected:
             self.transport.abortConnection()
 
-    def usable(self, now: float) -> bool:
+    def is_fresh(self, now: float) -> bool:
         """
-        Whether an idle connection may serve another call: it is neither too old, nor about to be closed by the peer,
-        nor has the peer closed it, or said anything, without the reactor having told us yet.
+        Whether it may be kept for another call: it is neither too old, nor about to be closed by the peer.
         """
         if self._gone or now - self.born >= self._pool.transport.max_connection_age:
             return False
-        if self.good_until and now >= self.good_until:
-            return False
-        return self._poll is None or not self._poll.poll(0)
+        return not self.good_until or now < self.good_until
+
+    def is_usable(self, now: float) -> bool:
+        """
+        Whether it may serve another call now: it is fresh, and the peer has neither closed it nor said anything
+        without the reactor having told us yet.
+        """
+        return self.is_fresh(now) and (self._poll is None or not self._poll.poll(0))
 
     # -- a call --------------------------------------------------------------------------------------------------
 
@@ -259,8 +269,9 @@ class Connection:
         """
         call = self._call
         if call is None:
-            # See Note [Used again].
-            self.abort()
+            if not self._gone:
+                # See Note [Used again].
+                self.abort()
             return
         reader = self._reader
         body = reader.feed(data)
@@ -271,7 +282,7 @@ class Connection:
                     self._violated(call)
                 return
             response = self._answer(call)
-        if body:
+        if body and self._call is call:
             response.received(body)
         if self._call is not call:
             # Whoever was told has ended the call.
@@ -335,16 +346,17 @@ class Connection:
         """
         Do not read. See Note [Whose silence].
         """
-        self.transport.pauseProducing()
-        if self._call is not None and self._response is not None and self._response.paused:
-            self._waits.silence.cancel(self._call)
+        if self._call is not None:
+            self.transport.pauseProducing()
+            if self._response is not None and self._response.paused:
+                self._waits.silence.cancel(self._call)
 
     def resume_body(self) -> None:
         """
         Read again.
         """
-        self.transport.resumeProducing()
         if self._call is not None:
+            self.transport.resumeProducing()
             self._waits.silence.start(self._call)
 
     def abort_body(self) -> None:

@@ -128,6 +128,13 @@ class Response:
             self._headers = headers_of(self.pairs)
         return self._headers
 
+    @property
+    def is_held(self) -> bool:
+        """
+        Whether there are body bytes that nobody has taken yet.
+        """
+        return self._held is not None
+
     def setPreviousResponse(self, response: object) -> None:
         """
         Remember the response that redirected here. Nothing in the relay follows redirects.

@@ -9,7 +9,8 @@ costs at most a window and a segment, whatever its length, and pausing never hid
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IConsumer
@@ -19,11 +20,14 @@ from zope.interface import implementer
 from aibridge.errors import BadRequest, BodyTooLarge, BridgeError
 from aibridge.wire.chunked import ChunkedBody
 
+if TYPE_CHECKING:
+    from aibridge.web.request import Request
+
 WINDOW: Final = 65536
 """Bytes of a body that may wait for their reader."""
 
 MOST_DISCARDED: Final = 262144
-"""Bytes of a body that are read and dropped after its request was answered, rather than close the connection."""
+"""Declared bytes of a body that is read and dropped after its request was answered, rather than close the connection."""
 
 
 class Sink(Protocol):
@@ -59,47 +63,35 @@ class Body:
     A body that was not complete when its request's head was.
 
     :param length: declared bytes, or None where it is chunked.
-    :param awaited: the client waits for ``100 Continue``.
     :ivar ended: all of it has come, though perhaps not all of it has been read.
-    :ivar awaited: the client still waits, so that what it will do next is not known.
+    :ivar error: why it will not become complete, or is not wanted.
     """
 
-    __slots__ = ("_channel", "_chunks", "_dropped", "_error", "_held", "_left", "_paused", "_sink", "awaited", "ended")
+    __slots__ = ("_channel", "_chunks", "_dropped", "_held", "_left", "_paused", "_sink", "ended", "error")
 
-    def __init__(self, channel: Connection, length: int | None, awaited: bool) -> None:
+    def __init__(self, channel: Connection, length: int | None) -> None:
         self._channel = channel
-        self._left = length
+        self._left = length or 0
         self._chunks = ChunkedBody() if length is None else None
-        self._held: list[bytes] = []
+        self._held = bytearray()
         self._sink: Sink | None = None
-        self._error: BridgeError | None = None
         self._paused = False
         self._dropped = False
-        self.awaited = awaited
         self.ended = False
-
-    @property
-    def is_modest(self) -> bool:
-        """
-        What is still to come may be read and dropped.
-        """
-        return self._left is not None and self._left <= MOST_DISCARDED and not self.awaited and self._error is None
+        self.error: BridgeError | None = None
 
     def feed(self, data: bytes) -> None:
         """
         Take a segment from the connection, and give back what is not part of the body.
         """
-        self.awaited = False
-        rest = b""
-        error: BridgeError | None = None
-        if self._chunks is not None:
-            piece, rest = self._chunks.feed(data)
-            self.ended = self._chunks.ended
-            if self._chunks.fault is not None:
-                error = BadRequest(self._chunks.fault.message)
+        piece, rest = data, b""
+        chunks = self._chunks
+        if chunks is not None:
+            piece, rest = chunks.feed(data)
+            self.ended = chunks.ended
+            if chunks.fault is not None and self.error is None:
+                self.error = BadRequest(chunks.fault.message)
         else:
-            assert self._left is not None
-            piece = data
             if len(data) > self._left:
                 piece, rest = data[: self._left], data[self._left :]
             self._left -= len(piece)
@@ -107,20 +99,20 @@ class Body:
         if self.ended:
             self._channel.body_ended(rest)
         if piece and not self._dropped:
-            self._held.append(piece)
-        if error is not None:
-            self._error = self._error or error
-        self._flow()
+            if self._sink is None or self._paused or self._held:
+                self._held += piece
+            else:
+                self._sink.data(piece)
+        self._settle()
 
     def claim(self, sink: Sink) -> None:
         """
         Let `sink` read it, from its first byte.
         """
-        assert self._sink is None
         self._sink = sink
-        if not self.ended and self._error is None:
+        if not self.ended and self.error is None:
             self._channel.body_claimed()
-        self._flow()
+        self.resume()
 
     def pause(self) -> None:
         """
@@ -133,7 +125,11 @@ class Body:
         Give the sink what has come, and what will come.
         """
         self._paused = False
-        self._flow()
+        if self._held and self._sink is not None:
+            piece = bytes(self._held)
+            self._held.clear()
+            self._sink.data(piece)
+        self._settle()
 
     def drop(self) -> None:
         """
@@ -148,27 +144,30 @@ class Body:
         """
         It will not become complete, or is not wanted if it does; its reader is told once.
         """
-        if self._error is None:
-            self._error = error
+        if self.error is None:
+            self.error = error
         sink = self._sink
         self.drop()
         if sink is not None:
             self._channel.body_failed()
-            sink.fail(self._error)
+            sink.fail(self.error)
 
-    def _flow(self) -> None:
-        held = self._held
-        while held and self._sink is not None and not self._paused:
-            self._sink.data(held.pop(0))
-        if held:
-            if sum(map(len, held)) >= WINDOW:
+    def _settle(self) -> None:
+        """
+        Once nothing is held, say how it ended if it did; hold no more than a window.
+        """
+        if self._held:
+            if len(self._held) >= WINDOW and not self.ended:
                 self._channel.stop_reading()
             return
         self._channel.resume_reading()
-        if self._error is not None and self._sink is not None:
-            self.fail(self._error)
-        elif self.ended and self._sink is not None:
-            sink, self._sink = self._sink, None
+        sink = self._sink
+        if sink is None:
+            return
+        if self.error is not None:
+            self.fail(self.error)
+        elif self.ended:
+            self._sink = None
             sink.end()
 
 
@@ -181,7 +180,7 @@ class Whole:
     :param failed: called instead, if it does not come, or is too large.
     """
 
-    __slots__ = ("_body", "_done", "_failed", "_limit", "_pieces", "_size")
+    __slots__ = ("_body", "_content", "_done", "_failed", "_limit")
 
     def __init__(
         self, body: Body, limit: int, done: Callable[[bytes], None], failed: Callable[[BridgeError], None]
@@ -190,25 +189,25 @@ class Whole:
         self._limit = limit
         self._done = done
         self._failed = failed
-        self._pieces: list[bytes] = []
-        self._size = 0
+        # However small the pieces are, this holds little more than their sum, and gives it away without a copy.
+        self._content = BytesIO()
 
     def data(self, piece: bytes) -> None:
         """
         The next bytes.
         """
-        self._size += len(piece)
-        if self._size > self._limit:
-            self._pieces.clear()
+        content = self._content
+        if content.tell() + len(piece) > self._limit:
+            content.close()
             self._body.fail(BodyTooLarge())
         else:
-            self._pieces.append(piece)
+            content.write(piece)
 
     def end(self) -> None:
         """
         There are no more.
         """
-        self._done(b"".join(self._pieces))
+        self._done(self._content.getvalue())
 
     def fail(self, error: BridgeError) -> None:
         """
@@ -225,14 +224,14 @@ class BodyStream:
     The Deferred of `startProducing` fails with `BodyTooLarge`, `BodyTooSlow`, `BadRequest` or `ClientLeft`. It never
     fires once `stopProducing` was called or the request was finished, as nobody waits for it then.
 
-    :param body: what comes, or the bytes themselves where all of them are there.
-    :param declared: bytes, or None.
     :param limit: bytes.
     """
 
-    def __init__(self, body: Body | bytes, declared: int | None, limit: int) -> None:
+    def __init__(self, request: Request, limit: int) -> None:
+        declared = request.declared_length
         self.length: Any = UNKNOWN_LENGTH if declared is None else declared
-        self._body = body
+        self._request = request
+        self._body = request.body
         self._limit = limit
         self._size = 0
         self._consumer: IConsumer | None = None
@@ -245,6 +244,7 @@ class BodyStream:
         body = self._body
         if self.length is not UNKNOWN_LENGTH and self.length > self._limit:
             return fail(BodyTooLarge())
+        self._request.claimed = True
         if isinstance(body, bytes):
             consumer.write(body)
             return succeed(None)

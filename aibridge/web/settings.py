@@ -64,9 +64,7 @@ class HttpSettings:
         unit="bytes",
         restart=True,
     )
-    max_headers: int = option(
-        128, why="Most header fields in a head.", least=8, most=4096, restart=True
-    )
+    max_headers: int = option(128, why="Most header fields in a head.", least=8, most=4096, restart=True)
     max_pipelined: int = option(
         65536,
         why="Most bytes that a client may send ahead while its previous request is being answered; beyond it the "

@@ -63,6 +63,13 @@ def configuration(mode: Mode, *, directory: Path, port: int, admin: int, upstrea
     return _CONFIGURATION.format(directory=directory, port=port, admin=admin, upstream=upstream, **_ADMISSION[mode])
 
 
+def spoiled(token: str) -> str:
+    """
+    A token of the same id whose secret is another: the dearest kind of wrong one.
+    """
+    return token[:-20] + ("A" if token[-20] != "A" else "B") + token[-19:]
+
+
 class AIBridge(Target):
     """
     What all this is about.
@@ -112,7 +119,7 @@ class AIBridge(Target):
             cores={core},
             environ=environ,
         )
-        shown = "aib_unknown" if mode is Mode.UNAUTHORISED else token
+        shown = spoiled(token) if mode is Mode.UNAUTHORISED else token
         return Started(
             server,
             path="/bench/v1/chat/completions",

@@ -1,0 +1,407 @@
+"""
+The connections to one origin: how many there may be, who waits for one, and which are kept for the next.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet import error
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.protocol import Factory
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.python.failure import Failure
+
+from aibridge import errors
+from aibridge.relay.connection import Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aibridge.providers.settings import TransportSettings
+    from aibridge.relay.call import Call, Waits
+    from aibridge.relay.tls import HostTLS
+
+LEAST_QUEUE: Final = 64
+QUEUE_PER_CONNECTION: Final = 4
+"""Calls that may wait for each connection that there may be; those beyond are refused at once."""
+
+
+class _Plain(Factory):
+    """
+    Makes connections for a pool.
+    """
+
+    noisy = False
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def buildProtocol(self, addr: object) -> Any:
+        """
+        A connection that is not connected yet.
+        """
+        return Connection(self._pool)
+
+
+class _Secured(TLSMemoryBIOFactory):
+    """
+    Puts TLS below connections. A request leaves in one write, so there are no small writes to gather.
+    """
+
+    protocol = TLSMemoryBIOProtocol
+
+
+class Attempt:
+    """
+    A connection being made for a call: resolving, connecting, and the TLS handshake, under one deadline.
+    """
+
+    __slots__ = ("_call", "_connection", "_dialing", "_late", "_pool")
+
+    def __init__(self, pool: Pool, call: Call) -> None:
+        self._pool = pool
+        self._call: Call | None = call
+        self._connection: Connection | None = None
+        self._dialing: Deferred[Any] | None = None
+        self._late = False
+        call.place = self
+
+    def start(self) -> None:
+        """
+        Begin to connect.
+        """
+        pool = self._pool
+        pool.waits.connect.start(self)
+        self._dialing = dialing = pool.dial()
+        dialing.addCallbacks(self._connected, self._failed)
+
+    def leave(self, call: Call) -> None:
+        """
+        The call does not want it any more.
+        """
+        self._call = None
+        self._give_up()
+
+    def abort(self) -> None:
+        """
+        Give it up, and tell whose it was.
+        """
+        call = self._call
+        if call is not None:
+            call.fail(errors.UpstreamReset())
+
+    def timed_out(self) -> None:
+        """
+        It has taken too long.
+        """
+        self._late = True
+        if self._dialing is not None:
+            self._give_up()
+        else:
+            call, self._call = self._call, None
+            self._give_up()
+            self._tell(call, errors.ConnectTimeout())
+
+    def secured(self) -> None:
+        """
+        The TLS handshake is complete. Its certificate must be one for the name that was asked for, also where the
+        handshake was a resumed one, in which no certificate is sent.
+        """
+        connection = self._connection
+        assert connection is not None
+        try:
+            self._pool.verify(connection)
+        except errors.TLSFailed as failed:
+            call, self._call = self._call, None
+            connection.abort()
+            self._tell(call, failed)
+        else:
+            self._ready(connection)
+
+    def lost(self, reason: Failure) -> None:
+        """
+        The connection ended before it was ready.
+        """
+        call, self._call = self._call, None
+        self._end()
+        self._pool.freed()
+        if call is not None:
+            failed = errors.TLSFailed()
+            failed.__cause__ = reason.value
+            self._tell(call, failed)
+
+    def _give_up(self) -> None:
+        self._pool.waits.connect.cancel(self)
+        if self._dialing is not None:
+            self._dialing.cancel()
+        elif self._connection is not None:
+            self._connection.abort()
+
+    def _connected(self, protocol: Any) -> None:
+        self._dialing = None
+        connection: Connection = protocol.wrappedProtocol if self._pool.secure else protocol
+        self._connection = connection
+        if not connection.connected:
+            self.lost(Failure(error.ConnectionLost()))
+            return
+        connection.attempt = self
+        if not self._pool.secure:
+            self._ready(connection)
+
+    def _ready(self, connection: Connection) -> None:
+        connection.attempt = None
+        call, self._call = self._call, None
+        self._end()
+        if call is not None:
+            call.place = None
+        self._pool.made(connection, call)
+
+    def _failed(self, failure: Failure) -> None:
+        self._dialing = None
+        call, self._call = self._call, None
+        self._end()
+        self._pool.freed()
+        self._tell(call, _connect_error(failure, self._late))
+
+    def _end(self) -> None:
+        self._pool.waits.connect.cancel(self)
+        self._pool.attempts.discard(self)
+        self._connection = None
+
+    @staticmethod
+    def _tell(call: Call | None, failed: errors.UpstreamError) -> None:
+        if call is not None:
+            call.place = None
+            call.fail(failed)
+
+
+def _connect_error(failure: Failure, late: bool) -> errors.UpstreamError:
+    """
+    What to call it when there is no connection.
+
+    :param late: the attempt was given up because its time had passed.
+    """
+    made: errors.UpstreamError
+    if failure.check(error.DNSLookupError, error.UnknownHostError, ValueError):
+        made = errors.ResolveFailed()
+    elif late or failure.check(error.TimeoutError):
+        made = errors.ConnectTimeout()
+    else:
+        made = errors.ConnectFailed()
+    made.__cause__ = failure.value
+    return made
+
+
+class Pool:
+    """
+    The connections to one origin.
+
+    Note [Every slot]: each connection and each attempt to make one takes one of `max_connections` slots, from the
+    moment it begins until its socket is closed. A connection that is cut keeps its slot for the turn that this takes.
+    A call that finds neither an idle connection nor a slot waits in the queue, first come, first served. Whenever a
+    connection is given back or a slot is freed, the queue is looked at.
+
+    :ivar idle: connections that serve nobody, the one used last at the end.
+    :ivar connections: all that are made and not yet closed, idle or not.
+    :ivar attempts: those being made.
+    :ivar waiting: the queue.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        transport: TransportSettings,
+        waits: Waits,
+        endpoint: IStreamClientEndpoint,
+        tls: HostTLS | None,
+        emptied: Callable[[], None],
+    ) -> None:
+        self.transport = transport
+        self.waits = waits
+        self.now = clock.seconds
+        self.secure = tls is not None
+        self.idle: dict[Connection, None] = {}
+        self.connections: set[Connection] = set()
+        self.attempts: set[Attempt] = set()
+        self.waiting: OrderedDict[Call, None] = OrderedDict()
+        self.closing = False
+        self._tls = tls
+        self._endpoint = endpoint
+        self._emptied = emptied
+        self._freeing = False
+        self._factory: Any = _Plain(self)
+        if tls is not None:
+            self._factory = _Secured(tls, True, self._factory, clock)
+        self._most = transport.max_connections
+        self._most_waiting = max(LEAST_QUEUE, QUEUE_PER_CONNECTION * self._most)
+        self._most_idle = transport.max_idle_connections if transport.idle_timeout else 0
+
+    @property
+    def open(self) -> int:
+        """
+        Slots that are taken.
+        """
+        return len(self.connections) + len(self.attempts)
+
+    def submit(self, call: Call) -> None:
+        """
+        Serve a call as soon as possible; it may have failed already when this returns.
+        """
+        idle = self.idle
+        while idle:
+            connection, _ = idle.popitem()
+            self.waits.idle.cancel(connection)
+            if not connection.is_usable(self.now()):
+                connection.close()
+            elif connection.start(call):
+                return
+        if self.open < self._most:
+            self._connect(call)
+        elif len(self.waiting) < self._most_waiting:
+            self._queue(call)
+        else:
+            call.fail(errors.PoolTimeout())
+
+    def leave(self, call: Call) -> None:
+        """
+        A call that waits in the queue has ended.
+        """
+        self.waiting.pop(call, None)
+
+    def close(self) -> None:
+        """
+        Keep no connections from now on.
+        """
+        self.closing = True
+        for connection in list(self.idle):
+            connection.close()
+
+    def abort(self) -> None:
+        """
+        End every call, and cut every connection.
+        """
+        while self.waiting:
+            self._next().fail(errors.UpstreamReset())
+        for attempt in list(self.attempts):
+            attempt.abort()
+        for connection in list(self.connections):
+            connection.abort()
+
+    def _queue(self, call: Call, *, first: bool = False) -> None:
+        call.place = self
+        self.waiting[call] = None
+        if first:
+            self.waiting.move_to_end(call, last=False)
+        self.waits.pool.start(call)
+
+    def _next(self) -> Call:
+        call, _ = self.waiting.popitem(last=False)
+        self.waits.pool.cancel(call)
+        call.place = None
+        return call
+
+    def _connect(self, call: Call) -> None:
+        attempt = Attempt(self, call)
+        self.attempts.add(attempt)
+        attempt.start()
+
+    # -- called by attempts --------------------------------------------------------------------------------------
+
+    def dial(self) -> Deferred[Any]:
+        """
+        Connect once.
+        """
+        try:
+            return self._endpoint.connect(self._factory)
+        except Exception:
+            # Out of file descriptors, for one.
+            failed: Deferred[Any] = Deferred()
+            failed.errback(Failure())
+            return failed
+
+    def verify(self, connection: Connection) -> None:
+        """
+        :raises TLSFailed: the peer's certificate is not one for this host.
+        """
+        assert self._tls is not None
+        self._tls.verify(connection.transport.getHandle())
+
+    def made(self, connection: Connection, call: Call | None) -> None:
+        """
+        There is a new connection, for `call` if that still wants it.
+        """
+        connection.born = self.now()
+        self.connections.add(connection)
+        if call is None:
+            self.released(connection)
+        elif not connection.start(call):
+            # The peer has closed it already.
+            call.fail(errors.UpstreamReset())
+
+    # -- called by connections -----------------------------------------------------------------------------------
+
+    def released(self, connection: Connection) -> None:
+        """
+        A connection has served its call, and can serve another.
+        """
+        while self.waiting and connection.is_usable(self.now()):
+            call = self._next()
+            if connection.start(call):
+                return
+            self._queue(call, first=True)
+        if self.closing or not self._most_idle or not connection.is_fresh(self.now()):
+            connection.close()
+            return
+        self.idle[connection] = None
+        self.waits.idle.start(connection)
+        if len(self.idle) > self._most_idle:
+            next(iter(self.idle)).close()
+
+    def confirmed(self, connection: Connection) -> None:
+        """
+        A connection has served its first call. By then the peer has sent what its TLS session is resumed with.
+        """
+        if self._tls is not None:
+            self._tls.remember(connection.transport.getHandle())
+
+    def withdrawn(self, connection: Connection) -> None:
+        """
+        A connection is about to go, and serves nobody any more.
+        """
+        if connection in self.idle:
+            del self.idle[connection]
+            self.waits.idle.cancel(connection)
+
+    def lost(self, connection: Connection, again: Call | None = None) -> None:
+        """
+        A connection is gone.
+
+        :param again: the call that it was to serve, and that may be sent once more, on a connection that is new.
+        """
+        self.withdrawn(connection)
+        self.connections.discard(connection)
+        if again is not None:
+            if self.open < self._most:
+                self._connect(again)
+            else:
+                self._queue(again, first=True)
+        self.freed()
+
+    def freed(self) -> None:
+        """
+        A slot may have become free.
+        """
+        if self._freeing:
+            # An attempt that failed at once freed its slot again, and the loop below goes on with it.
+            return
+        self._freeing = True
+        try:
+            while self.waiting and self.open < self._most:
+                self._connect(self._next())
+        finally:
+            self._freeing = False
+        if self.closing and not self.open and not self.waiting:
+            self._emptied()

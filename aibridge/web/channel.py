@@ -1,0 +1,456 @@
+"""
+One client connection: requests in, one at a time and in their order, answers out, every wait with its deadline.
+
+Note [Reading goes on]: a connection that is not read cannot tell that its client left. So it is read in every state: what
+a client sends ahead is kept, up to a limit at which the connection is cut. Only a body that nobody takes stops the
+reading (Note [Unread bodies]), and then its end is watched for by other means. An end of the client's stream is its
+departure, also where it may have meant to send no more and still to listen (RFC 9112, 9.6 lets a server do so; nginx
+and Go's net/http do as well): the two cannot be told apart, and an upstream call for nobody costs money.
+
+Note [Closing]: a connection whose client may still be sending is not closed under it, since the reset that follows
+would destroy the answer on its way: its writing half is closed, what comes is dropped, and the rest follows when the
+client has closed, or after `LINGER_S`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IAddress, IPushProducer, ISSLTransport
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from aibridge.deadlines import Deadlines
+from aibridge.errors import BodyTooSlow
+from aibridge.web.body import Body
+from aibridge.web.eager import eager_write, waiting_mark
+from aibridge.web.faults import REASON
+from aibridge.web.request import Request
+from aibridge.wire.request import Head, Refusal
+
+if TYPE_CHECKING:
+    from aibridge.web.site import BridgeSite
+
+MOST_AT_ONCE: Final = 64
+"""Pipelined requests of one connection that may be answered in one turn of the reactor, while others wait."""
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+def host_of(address: IAddress) -> str:
+    """
+    A client's address as text: of IPv4 and IPv6 without port, ``unix`` for everything else.
+    """
+    if isinstance(address, IPv4Address | IPv6Address):
+        host: str = address.host
+        # A socket for both families sees IPv4 clients so.
+        return host[7:] if host.startswith("::ffff:") and "." in host else host
+    return "unix"
+
+
+@implementer(IPushProducer)
+class Channel(Protocol):
+    """
+    The server's end of one connection.
+
+    :param site: what all its connections share.
+    :ivar request: the one being answered.
+    """
+
+    _log = Logger()
+    transport: Any
+
+    # Defaults, so that a connection pays only for what happens to it.
+    request: Request | None = None
+    _input = b""  # what has come and was not looked at, or is a head in part
+    _seen = 0  # how much of it was looked at in vain
+    _body: Body | None = None  # of the request, or of the one before, while it is not complete
+    _deadline: Deadlines[Channel] | None = None  # what the client is waited for
+    _running = False
+    _full = False  # the client does not take what it is sent
+    _mark: tuple[int, int] | None = None
+    _pull = False
+    _stopped = False
+    _watch = -1
+    _closing = False
+
+    def __init__(self, site: BridgeSite, address: IAddress) -> None:
+        self.site = site
+        self.client_host = host_of(address)
+
+    # -- called by the transport ---------------------------------------------------------------------------------
+
+    def connectionMade(self) -> None:
+        """
+        A client is there.
+        """
+        transport, site = self.transport, self.site
+        site.connections.add(self)
+        if self.client_host != "unix":
+            with contextlib.suppress(AttributeError):
+                transport.setTcpNoDelay(True)
+        self.write = eager_write(transport)
+        transport.registerProducer(self, True)
+        self._await(site.header)
+        site.arrived()
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        The client sends.
+        """
+        body = self._body
+        if self._closing:
+            return
+        if body is not None:
+            body.feed(data)
+            if self.request is None:
+                self._run()
+            return
+        self._input = self._input + data if self._input else data
+        if self.request is None and not self._full:
+            self._run()
+        elif len(self._input) > self.site.settings.max_pipelined:
+            self._log.debug("{client} sent too much ahead.", client=self.client_host)
+            self.abort()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The client has left, or was made to.
+        """
+        site = self.site
+        self._closing = True
+        self._await(None)
+        site.write.cancel(self)
+        site.held.cancel(self)
+        site.hangups.forget(self._watch)
+        request, self.request = self.request, None
+        self._body = None
+        self._input = b""
+        site.connections.discard(self)
+        site.left()
+        if request is not None:
+            request.connectionLost(reason)
+
+    # -- one request after the other -----------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        """
+        Take up requests for as long as there are any and each is answered at once; then wait for the client.
+        """
+        if self._running:
+            return
+        self._running = True
+        left = MOST_AT_ONCE
+        try:
+            while self._input and self.request is None and self._body is None and not self._closing and not self._full:
+                if not left:
+                    self.stop_reading()
+                    self.site.clock.callLater(0, self._run_on)
+                    return
+                left -= 1
+                if not self._begin():
+                    return
+        finally:
+            self._running = False
+        if self.request is None and self._body is None and not self._closing and not self._full:
+            self._await(self.site.keep_alive)
+
+    def _run_on(self) -> None:
+        self.resume_reading()
+        if not self._closing:
+            self._run()
+
+    def _begin(self) -> bool:
+        """
+        Take up the request at the start of what has come.
+
+        :return: whether there was one.
+        """
+        data = self._input
+        try:
+            head = self.site.heads.read(data, self._seen)
+        except Refusal as refusal:
+            self.refuse(refusal.status, refusal.message)
+            return False
+        if head is None:
+            self._seen = len(data)
+            if self._deadline is not self.site.header:
+                self._await(self.site.header)
+            return False
+        self._seen = 0
+        if self._deadline is not None:
+            self._await(None)
+        request = self.request = Request(self, head)
+        self._take_body(request, head, data[head.size :])
+        request.process()
+        return True
+
+    def _take_body(self, request: Request, head: Head, rest: bytes) -> None:
+        length = head.length
+        if length is None or length > len(rest):
+            self._input = b""
+            request.body = self._body = Body(self, length)
+            if rest:
+                self._body.feed(rest)
+        elif length:
+            request.body = rest[:length]
+            self._input = rest[length:]
+        else:
+            self._input = rest
+
+    def response_done(self, *, keep: bool) -> None:
+        """
+        The request in flight is answered.
+
+        :param keep: another one may follow.
+        """
+        self.request = None
+        body = self._body
+        if body is not None:
+            body.drop()
+        if not keep:
+            if body is None:
+                self.close()
+            else:
+                self._linger()
+        elif body is not None:
+            self._await(self.site.linger)
+        else:
+            self._run()
+
+    def cut(self, *, gently: bool) -> None:
+        """
+        The request in flight will not be answered to its end.
+
+        :param gently: what was said of the answer shows that it is not whole, so that it may be delivered first.
+        """
+        self.request = None
+        if gently:
+            self.close()
+        else:
+            self.abort()
+
+    def refuse(self, status: int, message: str) -> None:
+        """
+        Answer what is no request that could be served, and believe nothing more that comes.
+        """
+        self._log.debug("Refused {client}: {status} {message}", client=self.client_host, status=status, message=message)
+        body = json.dumps({"message": message}).encode()
+        self.write(
+            b"%bContent-Type: application/json\r\nCache-Control: no-store\r\n%b: request\r\n"
+            b"Content-Length: %d\r\nConnection: close\r\n\r\n%b"
+            % (self.site.status_lines(status), REASON, len(body), body)
+        )
+        self._linger()
+
+    # -- called by the body --------------------------------------------------------------------------------------
+
+    def body_claimed(self) -> None:
+        """
+        Somebody begins to read the body, which is not complete.
+        """
+        self._await(self.site.body)
+        if self.request is not None and self.request.awaits_continue:
+            self.write(_CONTINUE)
+
+    def body_ended(self, rest: bytes) -> None:
+        """
+        The body is complete.
+
+        :param rest: what came behind it.
+        """
+        self._body = None
+        self._input = rest
+        self._await(None)
+
+    def body_failed(self) -> None:
+        """
+        Nobody waits for the body any longer.
+        """
+        if self._deadline is self.site.body:
+            self._await(None)
+
+    def stop_reading(self) -> None:
+        """
+        Let the client wait; its departure is still noticed.
+        """
+        if not self._stopped and not self._closing:
+            self._stopped = True
+            self.transport.pauseProducing()
+            self._watch = self.site.hangups.watch(self.transport, self.abort)
+
+    def resume_reading(self) -> None:
+        """
+        Let the client go on.
+        """
+        if self._stopped:
+            self._stopped = False
+            self.site.hangups.forget(self._watch)
+            self._watch = -1
+            self.transport.resumeProducing()
+
+    # -- back-pressure: called by the transport ------------------------------------------------------------------
+
+    def pauseProducing(self) -> None:
+        """
+        More waits for the client than it should.
+        """
+        self._full = True
+        self._mark = waiting_mark(self.transport)
+        self.site.write.start(self)
+        if self.request is not None:
+            self.request.pause_producer()
+
+    def resumeProducing(self) -> None:
+        """
+        The client has taken what waited for it.
+        """
+        self._full = False
+        if self._pull:
+            self.site.write.start(self)
+        else:
+            self.site.write.cancel(self)
+        if self.request is not None:
+            self.request.resume_producer()
+        elif self._deadline is None and not self._closing:
+            self._run()
+
+    def stopProducing(self) -> None:
+        """
+        The connection ends; `connectionLost` follows.
+        """
+
+    @property
+    def is_secure(self) -> bool:
+        """
+        The client speaks TLS.
+        """
+        return ISSLTransport.providedBy(self.transport)
+
+    @property
+    def is_full(self) -> bool:
+        """
+        The client does not take what it is sent.
+        """
+        return self._full
+
+    def pull(self, *, on: bool) -> None:
+        """
+        Ask the request for more whenever the client has taken everything, rather than tell it when to wait.
+        """
+        if self._pull is not on and not self._closing:
+            self._pull = on
+            self.transport.unregisterProducer()
+            if on:
+                self._mark = None
+                self.site.write.start(self)
+            else:
+                self.site.write.cancel(self)
+                self._full = False
+            self.transport.registerProducer(self, not on)
+
+    def flush(self) -> None:
+        """
+        Send an answer's head that waited for its body in vain.
+        """
+        if self.request is not None:
+            self.request.flush()
+
+    # -- deadlines -----------------------------------------------------------------------------------------------
+
+    def _await(self, deadlines: Deadlines[Channel] | None) -> None:
+        before = self._deadline
+        if before is not None:
+            before.cancel(self)
+        self._deadline = deadlines
+        if deadlines is not None:
+            deadlines.start(self)
+
+    def head_late(self) -> None:
+        """
+        A head did not come in time.
+        """
+        self._deadline = None
+        if self._input:
+            self.refuse(408, "The request head did not come in time.")
+        else:
+            self.close()
+
+    def body_late(self) -> None:
+        """
+        A body did not come in time.
+        """
+        self._deadline = None
+        if self._body is not None:
+            self._body.fail(BodyTooSlow())
+
+    def write_late(self) -> None:
+        """
+        Bytes have waited for the client for long. It counts as gone if it has taken none of them in all that time.
+        """
+        mark = waiting_mark(self.transport)
+        if self._closing and mark is None:
+            self.abort()
+            return
+        if mark is not None and mark == self._mark:
+            self._log.debug("{client} takes no more of its answer.", client=self.client_host)
+            self.abort()
+            return
+        self._mark = mark
+        self.site.write.start(self)
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    def close_if_idle(self) -> None:
+        """
+        Close, unless a request is on its way or being answered.
+        """
+        if self.request is None and not self._input:
+            self.close()
+
+    def close(self) -> None:
+        """
+        Close when what waits for the client has been delivered.
+        """
+        if self._closing:
+            return
+        self._closing = True
+        site = self.site
+        self._mark = waiting_mark(self.transport)
+        if self._mark is None:
+            self._await(site.linger)
+        else:
+            self._await(None)
+            site.write.start(self)
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def _linger(self) -> None:
+        """
+        See Note [Closing].
+        """
+        if self._closing:
+            return
+        self._closing = True
+        transport = self.transport
+        self._await(self.site.linger)
+        transport.unregisterProducer()
+        if self.is_secure or not hasattr(transport, "loseWriteConnection"):
+            # TLS says goodbye and then waits for the same from the other side, which is all that is needed.
+            transport.loseConnection()
+        else:
+            transport.loseWriteConnection()
+        self.resume_reading()
+
+    def abort(self) -> None:
+        """
+        End the connection now, so that the client can see it; what waits for it is lost.
+        """
+        self._closing = True
+        self._await(None)
+        self.transport.abortConnection()

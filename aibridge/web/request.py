@@ -1,0 +1,344 @@
+"""
+One request and its answer, as exchanges see them: lean, and in plain calls.
+
+Note [First segment]: the head of an answer waits for the first bytes of the body, so that they leave together, but
+never longer than `HOLD_S`, and never when there is nothing to wait for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectionAborted
+from twisted.python.failure import Failure
+from twisted.web.iweb import IBodyProducer
+
+from aibridge.errors import BodyTooLarge, BridgeError, ClientLeft
+from aibridge.web.body import MOST_DISCARDED, Body, BodyStream, Whole
+from aibridge.web.stock import StockRequest
+from aibridge.wire.request import Head, Pair
+
+if TYPE_CHECKING:
+    from aibridge.web.channel import Channel
+
+HOLD_S: Final = 0.001
+
+_field = b": ".join
+_LAST_CHUNK = b"0\r\n\r\n"
+
+
+class Request(StockRequest):
+    """
+    A request whose head is complete.
+
+    :ivar pairs: header fields in their order, names as sent.
+    :ivar client_host: the client's address as text, without port; ``unix`` on a Unix socket.
+    :ivar wants_upgrade: to another protocol; it is answered like any other, and then the connection is closed.
+    :ivar declared_length: of the body in bytes; 0 if there is none, None if it is chunked.
+    :ivar body: what there is of the body, or all of it as bytes.
+    :ivar claimed: somebody has begun to read the body.
+    :ivar on_departure: called once if the client goes away before `finish` or `abort`.
+    :ivar departed: the connection is gone, or was cut.
+    :ivar finished: the answer is complete.
+    :ivar bytes_written: of the answer's body.
+    """
+
+    body: Body | bytes = b""
+    claimed = False
+    on_departure: Callable[[], None] | None = None
+    departed = False
+    finished = False
+    bytes_written = 0
+
+    _head: bytes | None = None  # of the answer, while it waits for the body
+    _length: int | None = None  # of the answer's body, where it is declared
+    _chunked = False
+    _bodiless = False
+    _keeps = True
+    _pulls = False
+    _waiting: list[Deferred[None]] | None = None
+
+    def __init__(self, channel: Channel, head: Head) -> None:
+        # Twisted's own attributes are set where they differ from its class's, or made when they are looked at.
+        self.channel: Any = channel
+        self.site: Any = channel.site
+        self.client_host = channel.client_host
+        self.method = head.method
+        self.uri = head.target
+        self.clientproto = head.version
+        self.pairs = head.pairs
+        self.declared_length = head.length
+        self.wants_upgrade = head.wants_upgrade
+        self._fields = head
+
+    # -- what was asked ------------------------------------------------------------------------------------------
+
+    def header(self, lower_name: bytes) -> bytes | None:
+        """
+        The first value of a field.
+        """
+        return self._fields.fields.get(lower_name)
+
+    def headers_named(self, lower_name: bytes) -> list[bytes]:
+        """
+        All values of a field.
+        """
+        return self._fields.named(lower_name)
+
+    @property
+    def awaits_continue(self) -> bool:
+        """
+        The client may still be told ``100 Continue``.
+        """
+        return self._fields.expects_continue and not self.startedWriting
+
+    # -- its body ------------------------------------------------------------------------------------------------
+
+    def read_body(self, limit: int, done: Callable[[bytes], None], failed: Callable[[BridgeError], None]) -> None:
+        """
+        Collect the body. Exactly one of the two is called, at once if all is there.
+
+        :param limit: in bytes. A declared length beyond it is refused before a byte is read.
+        :param done: takes the body.
+        :param failed: takes `BodyTooLarge`, `BodyTooSlow`, `BadRequest` (its chunks are malformed) or `ClientLeft`.
+        """
+        body, declared = self.body, self.declared_length
+        if declared is not None and declared > limit:
+            failed(BodyTooLarge())
+            return
+        self.claimed = True
+        if isinstance(body, bytes):
+            done(body)
+        else:
+            body.claim(Whole(body, limit, done, failed))
+
+    def body_producer(self, limit: int) -> IBodyProducer:
+        """
+        The body for somebody who passes it on while it comes; more of it than `limit` bytes is an error.
+        """
+        return BodyStream(self, limit)
+
+    # -- its answer ----------------------------------------------------------------------------------------------
+
+    def respond(self, status: int, pairs: Sequence[Pair], length: int | None) -> None:
+        """
+        Begin the answer. Framing, ``Connection`` and ``Date`` are written here, and must not be among the pairs.
+
+        :param status: 200 to 599.
+        :param pairs: the other fields, in their order.
+        :param length: of the body in bytes, or None if it is not known yet. For a HEAD, what a GET would be told.
+        :raises ValueError: a field has a line break or a NUL in it.
+        """
+        if self.startedWriting:
+            raise RuntimeError("The answer has begun already.")
+        if self.departed:
+            return
+        self._keeps = self._can_keep()
+        framing = b"" if length is None else b"Content-Length: %d\r\n" % length
+        if self.method == b"HEAD" or status == 204 or status == 304:
+            self._bodiless = True
+            if self.method != b"HEAD":
+                framing = b""
+        elif length is not None:
+            self._length = length
+        elif self.clientproto == b"HTTP/1.1":
+            self._chunked = True
+            framing = b"Transfer-Encoding: chunked\r\n"
+        else:
+            self._keeps = False
+        if not self._keeps:
+            framing += b"Connection: close\r\n"
+        if pairs:
+            block = b"\r\n".join(map(_field, pairs))
+            breaks = len(pairs) - 1
+            if block.count(b"\n") != breaks or block.count(b"\r") != breaks or b"\0" in block:
+                raise ValueError("A header field has a line break or a NUL in it.")
+            self._head = b"%b%b\r\n%b\r\n" % (self.site.status_lines(status), block, framing)
+        else:
+            self._head = b"%b%b\r\n" % (self.site.status_lines(status), framing)
+        self.startedWriting = 1
+        self.site.held.start(self.channel)
+
+    def _can_keep(self) -> bool:
+        """
+        Whether another request may follow. What decides was known with the head or has been read, so that it does not
+        matter how far a body has come that nobody reads.
+        """
+        if not self._fields.keeps_alive or self.wants_upgrade or self.site.draining:
+            return False
+        length, body = self.declared_length, self.body
+        if isinstance(body, Body):
+            if body.error is not None:
+                return False
+            if self.claimed and body.ended:
+                return True
+        elif self.claimed:
+            return True
+        return length is not None and length <= MOST_DISCARDED and (self.claimed or not self._fields.expects_continue)
+
+    def write(self, data: bytes) -> None:
+        """
+        Send more of the body. It is no error if the client is gone.
+        """
+        if self.finished or self.departed:
+            return
+        if not self.startedWriting:
+            if self._inFakeHead:
+                return
+            self._begin_stock(None)
+        if self._encoder is not None:
+            data = self._encoder.encode(data)
+        if data and not self._bodiless:
+            self._send(data)
+
+    def _send(self, data: bytes) -> None:
+        size = len(data)
+        self.bytes_written += size
+        if self._length is not None and self.bytes_written > self._length:
+            self._log.error("An answer was longer than it had said; its connection is cut.")
+            self.abort()
+            return
+        head = self._head
+        if head is not None:
+            self._head = None
+            self.site.held.cancel(self.channel)
+            data = b"%b%x\r\n%b\r\n" % (head, size, data) if self._chunked else head + data
+        elif self._chunked:
+            data = b"%x\r\n%b\r\n" % (size, data)
+        self.channel.write(data)
+
+    def flush(self) -> None:
+        """
+        Send the head now, if it was not sent yet; see Note [First segment].
+        """
+        head, self._head = self._head, None
+        if head is not None:
+            self.site.held.cancel(self.channel)
+            self.channel.write(head)
+
+    def finish(self) -> None:
+        """
+        The answer is complete. It is no error if the client is gone, or to say so twice.
+        """
+        if self.finished or self.departed:
+            return
+        if not self.startedWriting:
+            self._begin_stock(0)
+        if self._encoder is not None:
+            rest = self._encoder.finish()
+            if rest and not self._bodiless:
+                self._send(rest)
+        if self._length is not None and self.bytes_written != self._length:
+            if not self.departed:
+                self._log.error("An answer was shorter than it had said; its connection is cut.")
+                self.abort()
+            return
+        if self._chunked:
+            if self._head is not None:
+                self._head += _LAST_CHUNK
+            else:
+                self.channel.write(_LAST_CHUNK)
+        if self._head is not None:
+            self.flush()
+        self.finished = True
+        self.on_departure = None
+        if self.producer is not None:
+            self.unregisterProducer()
+        self.channel.response_done(keep=self._keeps)
+        if self._waiting is not None:
+            for waiting in self._waiting:
+                waiting.callback(None)
+
+    def abort(self) -> None:
+        """
+        Give the answer up, so that the client can see that it is not whole: no last chunk, less than was declared, or
+        a reset. What was written before is still delivered where that can be seen from it.
+        """
+        if self.finished or self.departed:
+            return
+        self.on_departure = None
+        gently = self._chunked or (self._length is not None and self.bytes_written < self._length)
+        if gently:
+            self.flush()
+        self.departed = True
+        self.site.held.cancel(self.channel)
+        self.channel.cut(gently=gently)
+        self._gone(Failure(ConnectionAborted()))
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        The client left. Called by the channel.
+        """
+        self.departed = True
+        on_departure, self.on_departure = self.on_departure, None
+        if on_departure is not None:
+            on_departure()
+        self._gone(reason)
+
+    def _gone(self, reason: Failure) -> None:
+        self._pulls = False
+        producer, self.producer = self.producer, None
+        if producer is not None:
+            producer.stopProducing()
+        if isinstance(self.body, Body):
+            self.body.fail(ClientLeft())
+        if self._waiting is not None:
+            for waiting in self._waiting:
+                waiting.errback(reason)
+
+    def notifyFinish(self) -> Deferred[None]:
+        """
+        Fires when the answer is complete, fails when it never will be; at once if either has happened already.
+        """
+        if self.finished:
+            return succeed(None)
+        if self.departed:
+            return fail(Failure(ConnectionAborted()))
+        waiting: Deferred[None] = Deferred()
+        if self._waiting is None:
+            self._waiting = []
+        self._waiting.append(waiting)
+        return waiting
+
+    # -- back-pressure -------------------------------------------------------------------------------------------
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """
+        Let `producer` write the body as fast as the client takes it.
+        """
+        if self.producer is not None:
+            raise RuntimeError("There is a producer already.")
+        if self.finished or self.departed:
+            producer.stopProducing()
+            return
+        self.producer = producer
+        if not streaming:
+            self._pulls = True
+            self.channel.pull(on=True)
+        elif self.channel.is_full:
+            producer.pauseProducing()
+
+    def unregisterProducer(self) -> None:
+        """
+        There is nothing more that could be paused.
+        """
+        self.producer = None
+        if self._pulls:
+            self._pulls = False
+            self.channel.pull(on=False)
+
+    def pause_producer(self) -> None:
+        """
+        The client does not take what it is sent. Called by the channel.
+        """
+        if self.producer is not None and not self._pulls:
+            self.producer.pauseProducing()
+
+    def resume_producer(self) -> None:
+        """
+        The client has taken what waited for it. Called by the channel.
+        """
+        if self.producer is not None:
+            self.producer.resumeProducing()

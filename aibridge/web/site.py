@@ -1,0 +1,181 @@
+"""
+What all connections of a listener share: limits, deadlines, the resource tree, and how they come to an end.
+"""
+
+from __future__ import annotations
+
+import resource as system
+from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import formatdate
+from typing import Any, Final
+
+from twisted.internet.interfaces import IAddress
+from twisted.web import server
+from twisted.web.resource import IResource
+
+from aibridge.deadlines import Deadlines
+from aibridge.web.channel import Channel
+from aibridge.web.hangup import HangUps
+from aibridge.web.request import HOLD_S, Request
+from aibridge.web.settings import HttpSettings
+from aibridge.web.stock import PHRASES
+from aibridge.wire.request import METHODS, HeadReader
+
+LINGER_S: Final = 5.0
+"""How long a client may go on sending after it was answered, before its connection is cut."""
+
+_KEPT_DESCRIPTORS = 32
+"""For listeners, logs, and what the process itself has open."""
+
+
+def most_connections(configured: int, descriptors: int) -> int:
+    """
+    How many client connections there may be at once.
+
+    :param configured: 0 for half of what the descriptors allow, as each may need one more to a provider.
+    :param descriptors: the process's limit.
+    """
+    return configured or max(1, (descriptors - _KEPT_DESCRIPTORS) // 2)
+
+
+def _utc() -> float:
+    return datetime.now(UTC).timestamp()
+
+
+class BridgeSite(server.Site):
+    """
+    Serves a resource tree over `Channel`.
+
+    A resource with a true attribute ``renders_on_head`` renders as soon as the head of its request is complete; all
+    others when the body is, up to `max_body`.
+
+    :param resource: the root.
+    :param settings: limits and deadlines.
+    :param reactor: the time; also what watches for departures, if it can.
+    :param methods: those that are served; all others are answered 501.
+    :param wall_clock: Unix seconds, for ``Date``.
+    :ivar connections: all that are open.
+    :ivar draining: every answer from now on closes its connection.
+    :ivar ports: listening ports that are not read while there are too many connections.
+    :ivar max_body: bytes, for resources that do not read bodies themselves.
+    """
+
+    noisy = False
+
+    def __init__(
+        self,
+        resource: IResource,
+        settings: HttpSettings,
+        reactor: Any,
+        *,
+        methods: frozenset[bytes] = METHODS,
+        wall_clock: Callable[[], float] = _utc,
+    ) -> None:
+        super().__init__(resource, Request, reactor=reactor, parsePOSTFormSubmission=False)
+        self.clock = reactor
+        self.settings = settings
+        self.max_body = settings.max_body
+        self.heads = HeadReader(settings.max_request_line, settings.max_head, settings.max_headers, methods)
+        self.hangups = HangUps(reactor)
+        self.header = Deadlines(reactor, settings.header_timeout, Channel.head_late)
+        self.body = Deadlines(reactor, settings.body_timeout, Channel.body_late)
+        self.keep_alive = Deadlines(reactor, settings.keep_alive_timeout, Channel.close)
+        self.write = Deadlines(reactor, settings.write_timeout, Channel.write_late)
+        self.linger = Deadlines(reactor, LINGER_S, Channel.abort)
+        self.held = Deadlines(reactor, HOLD_S, Channel.flush)
+        self.connections: set[Channel] = set()
+        self.draining = False
+        self.ports: list[Any] = []
+        self._most = most_connections(settings.max_connections, system.getrlimit(system.RLIMIT_NOFILE)[0])
+        self._deaf = False
+        self._wall_clock = wall_clock
+        self._second = -1
+        self._lines: dict[int, bytes] = {}
+
+    # -- as a factory --------------------------------------------------------------------------------------------
+
+    def startFactory(self) -> None:
+        """
+        Twisted's own log of accesses, and its timer, are not used.
+        """
+
+    def stopFactory(self) -> None:
+        """
+        Connections live on when their port closes.
+        """
+
+    def buildProtocol(self, addr: IAddress) -> Channel:  # type: ignore[override]  # it is no HTTPChannel
+        """
+        A channel for one more client.
+        """
+        return Channel(self, addr)
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """
+        For ALPN.
+        """
+        return [b"http/1.1"]
+
+    def getResourceFor(self, request: Any) -> Any:
+        """
+        The resource that renders `request`.
+        """
+        return self.resource if self.resource.isLeaf else super().getResourceFor(request)
+
+    # -- for answers ---------------------------------------------------------------------------------------------
+
+    def status_lines(self, status: int) -> bytes:
+        """
+        The status line and ``Date``, made once a second.
+        """
+        second = int(self.clock.seconds())
+        if second != self._second:
+            self._second = second
+            self._lines.clear()
+        lines = self._lines.get(status)
+        if lines is None:
+            date = formatdate(self._wall_clock(), usegmt=True).encode()
+            lines = b"HTTP/1.1 %d %b\r\nDate: %b\r\n" % (status, PHRASES.get(status, b""), date)
+            self._lines[status] = lines
+        return lines
+
+    # -- how many, and the end -----------------------------------------------------------------------------------
+
+    def arrived(self) -> None:
+        """
+        There is one more connection. When there are too many, the one that has been waiting for its next request for
+        longest makes room, or else the one that has been silent for longest; when all are busy, no more are accepted.
+        """
+        if len(self.connections) <= self._most:
+            return
+        idle = self.keep_alive.first() or self.header.first()
+        if idle is not None:
+            idle.abort()
+        if len(self.keep_alive) + len(self.header) == 0 and not self._deaf:
+            self._deaf = True
+            for port in self.ports:
+                port.stopReading()
+
+    def left(self) -> None:
+        """
+        There is one connection less.
+        """
+        if self._deaf and len(self.connections) < self._most:
+            self._deaf = False
+            for port in self.ports:
+                port.startReading()
+
+    def close_idle(self) -> None:
+        """
+        Close the connections on which no request is on its way or being answered.
+        """
+        for channel in list(self.connections):
+            channel.close_if_idle()
+
+    def abort_all(self) -> None:
+        """
+        End all connections now.
+        """
+        for channel in list(self.connections):
+            channel.abort()

@@ -1,0 +1,243 @@
+"""
+What stock resources, made for `twisted.web`, find on a request.
+
+To them it is a `twisted.web.server.Request` in everything but its wire. What costs time and is rarely looked at
+(`requestHeaders`, `args`, `path`, …) is made when somebody looks. What differs: reason phrases are always the standard
+ones, bodies of forms are not parsed, and nothing raises because the client is gone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
+from http import HTTPStatus
+from io import BytesIO
+from typing import Any, Final
+from urllib.parse import unquote_to_bytes
+
+from twisted.internet.interfaces import IAddress
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import server
+from twisted.web.http import datetimeToString, parse_qs
+from twisted.web.http_headers import Headers
+from twisted.web.resource import IResource, _IEncodingResource
+
+from aibridge.errors import BridgeError, ClientLeft
+from aibridge.web.faults import REASON, status_of
+from aibridge.wire.request import Pair
+
+PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
+
+_WIRES_OWN = frozenset((b"connection", b"content-length", b"date", b"transfer-encoding"))
+
+
+class StockRequest(server.Request):
+    """
+    The half of a request that knows nothing of its wire.
+
+    :ivar pairs: header fields in their order, names as sent.
+    """
+
+    _log = Logger()
+
+    pairs: list[Pair]
+    queued = False
+    content: Any = None
+
+    # -- what the wire's half does -------------------------------------------------------------------------------
+
+    def headers_named(self, lower_name: bytes) -> list[bytes]:
+        """
+        All values of a field.
+        """
+        raise NotImplementedError
+
+    def read_body(self, limit: int, done: Callable[[bytes], None], failed: Callable[[BridgeError], None]) -> None:
+        """
+        Collect the body.
+        """
+        raise NotImplementedError
+
+    def respond(self, status: int, pairs: Sequence[Pair], length: int | None) -> None:
+        """
+        Begin the answer.
+        """
+        raise NotImplementedError
+
+    def abort(self) -> None:
+        """
+        Give the answer up.
+        """
+        raise NotImplementedError
+
+    # -- what was asked ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def path(self) -> bytes:  # type: ignore[override]  # Twisted sets it for every request
+        """
+        The target without its query.
+        """
+        return self.uri.partition(b"?")[0]
+
+    @cached_property
+    def args(self) -> dict[bytes, list[bytes]]:  # type: ignore[override]  # as above
+        """
+        The query's parameters. Bodies are not parsed, whatever their type.
+        """
+        return parse_qs(self.uri.partition(b"?")[2], 1)
+
+    @cached_property
+    def prepath(self) -> list[bytes]:  # type: ignore[override]  # as above
+        """
+        Segments of the path that led to the resource.
+        """
+        return []
+
+    @cached_property
+    def postpath(self) -> list[bytes]:  # type: ignore[override]  # as above
+        """
+        Segments of the path that are left for it.
+        """
+        return [unquote_to_bytes(segment) for segment in self.path[1:].split(b"/")]
+
+    @cached_property
+    def requestHeaders(self) -> Headers:
+        """
+        The fields, for those who know Twisted's class.
+        """
+        headers = Headers()
+        for name, value in self.pairs:
+            headers.addRawHeader(name, value)
+        return headers
+
+    @cached_property
+    def responseHeaders(self) -> Headers:
+        """
+        Fields of the answer, where `respond` is not used.
+        """
+        return Headers()
+
+    @cached_property
+    def received_cookies(self) -> dict[bytes, bytes]:
+        """
+        Cookies by their names.
+        """
+        pairs = [
+            cookie.strip().partition(b"=") for value in self.headers_named(b"cookie") for cookie in value.split(b";")
+        ]
+        return {name: value for name, equals, value in pairs if equals}
+
+    @cached_property
+    def cookies(self) -> list[bytes]:
+        """
+        Cookies to set.
+        """
+        return []
+
+    @cached_property
+    def client(self) -> IAddress:
+        """
+        The client's address.
+        """
+        peer: IAddress = self.channel.transport.getPeer()
+        return peer
+
+    @cached_property
+    def host(self) -> IAddress:
+        """
+        The address at which it was reached.
+        """
+        own: IAddress = self.channel.transport.getHost()
+        return own
+
+    @property
+    def transport(self) -> Any:
+        """
+        The connection's.
+        """
+        return self.channel.transport
+
+    @cached_property
+    def _adapterCache(self) -> dict[str, object]:
+        return {}
+
+    def isSecure(self) -> bool:
+        """
+        Whether it came over TLS.
+        """
+        return bool(self._forceSSL) or self.channel.is_secure
+
+    # -- being rendered ------------------------------------------------------------------------------------------
+
+    def process(self) -> None:
+        """
+        Find the resource and let it render: at once if it wants to decide on the head, else once the body is there.
+        """
+        try:
+            if self.uri == b"*":
+                self._handleStar()
+                return
+            resource = self.site.getResourceFor(self)
+            if getattr(resource, "renders_on_head", False):
+                self.render(resource)
+            else:
+                self.read_body(self.site.max_body, partial(self._render_whole, resource), self._refuse_body)
+        except Exception:
+            self.processingFailed(Failure())
+
+    def _render_whole(self, resource: IResource, body: bytes) -> None:
+        self.content = BytesIO(body)
+        try:
+            if _IEncodingResource.providedBy(resource):
+                self._encoder = resource.getEncoder(self)
+            self.render(resource)
+        except Exception:
+            self.processingFailed(Failure())
+
+    def _refuse_body(self, error: BridgeError) -> None:
+        if not isinstance(error, ClientLeft):
+            status = status_of(error)
+            self._say(status, error.reason, error.detail or PHRASES[status].decode())
+
+    def _say(self, status: int, reason: str, message: str) -> None:
+        body = json.dumps({"message": message}).encode()
+        self.respond(status, [(b"Content-Type", b"application/json"), (REASON, reason.encode())], len(body))
+        self.write(body)
+        self.finish()
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        """
+        A resource raised: the log has the traceback, the client a 500, or a broken connection if that is too late.
+        """
+        self._log.failure("A resource failed.", reason)
+        if self.startedWriting:
+            self.abort()
+        else:
+            self._say(500, "internal", "The request failed internally.")
+        return reason
+
+    def _begin_stock(self, length: int | None) -> None:
+        """
+        Begin the answer from what Twisted's interface was told.
+        """
+        headers, status = self.responseHeaders, self.code
+        declared = headers.getRawHeaders(b"content-length")
+        if declared is not None:
+            length = int(declared[-1])
+        pairs = [
+            (name, value)
+            for name, values in headers.getAllRawHeaders()
+            if name.lower() not in _WIRES_OWN
+            for value in values
+        ]
+        if self.lastModified is not None and not headers.hasHeader(b"last-modified"):
+            pairs.append((b"Last-Modified", datetimeToString(self.lastModified)))
+        if self.etag is not None:
+            pairs.append((b"ETag", self.etag))
+        pairs.extend((b"Set-Cookie", cookie) for cookie in self.cookies)
+        needs_type = status not in (204, 304) and length != 0 and not headers.hasHeader(b"content-type")
+        if needs_type and self.defaultContentType is not None:
+            pairs.append((b"Content-Type", self.defaultContentType))
+        self.respond(status, pairs, length)

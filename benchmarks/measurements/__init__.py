@@ -1,0 +1,3 @@
+"""
+What is asked of each target, and what is read off it.
+"""
