@@ -115,7 +115,9 @@ def test_any_text_stays_within_its_field(name: str, text: str) -> None:
     assert from_text["status"] == "200"
 
 
-@pytest.mark.parametrize(("text", "told"), [("gpt-5.4", "gpt-5.4"), ("a b", '"a b"'), ("", '""'), ("a=b", '"a=b"')])
+@pytest.mark.parametrize(
+    ("text", "told"), [("gpt-5.4", "gpt-5.4"), ("a b", '"a b"'), ("", '""'), ("a=b", '"a=b"'), ("a\\", '"a\\\\"')]
+)
 def test_text_is_quoted_where_needed(text: str, told: str) -> None:
     """
     And only there, as it is for people.

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IClientRequest
+from zope.interface import implementer
 
 from aibridge import errors
 from aibridge.deadlines import Deadlines
 from aibridge.providers.settings import TransportSettings
-from aibridge.relay.response import Request, Response
+from aibridge.relay.response import Pair, Response, headers_of
 
 if TYPE_CHECKING:
     from aibridge.relay.connection import Connection
@@ -34,10 +37,12 @@ class Place(Protocol):
         """
 
 
+@implementer(IClientRequest)
 class Call:
     """
     One request and what becomes of it. It ends once: with a response that was read to its end, or by `fail`.
 
+    :ivar pairs: the fields that were asked with.
     :ivar first: what leaves in the first write: the head, and the body if it is not large.
     :ivar rest: the rest of a large body.
     :ivar producer: what writes the body instead, or None.
@@ -50,19 +55,31 @@ class Call:
     __slots__ = (
         "_deferred",
         "_waits",
+        "absoluteURI",
         "first",
         "length",
+        "method",
+        "pairs",
         "place",
         "producer",
         "repeatable",
-        "request",
         "response",
         "rest",
     )
 
-    def __init__(self, waits: Waits, request: Request, first: bytes, rest: memoryview | None = None) -> None:
+    def __init__(
+        self,
+        waits: Waits,
+        method: bytes,
+        uri: bytes,
+        pairs: list[Pair],
+        first: bytes,
+        rest: memoryview | None = None,
+    ) -> None:
         self._waits = waits
-        self.request = request
+        self.method = method
+        self.absoluteURI = uri
+        self.pairs = pairs
         self.first = first
         self.rest = rest
         self.producer: Any = None
@@ -73,6 +90,13 @@ class Call:
         self._deferred: Deferred[Response] | None = Deferred(self._cancelled)
         if waits.total.seconds:
             waits.total.start(self)
+
+    @property
+    def headers(self) -> Headers:
+        """
+        The fields that were asked with, Host and framing not included.
+        """
+        return headers_of(self.pairs)
 
     @property
     def deferred(self) -> Deferred[Response]:
@@ -95,7 +119,7 @@ class Call:
         """
         The response has been read to its end.
         """
-        self.place = None
+        self.place = self.response = None
         if self._waits.total.seconds:
             self._waits.total.cancel(self)
 

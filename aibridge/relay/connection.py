@@ -193,7 +193,7 @@ class Connection:
         :return: False if that cannot be, since the connection turned out dead before a byte was written. It is on
             its way out then, and the call is where it was.
         """
-        self._reader.begin(to_head=call.request.method == b"HEAD")
+        self._reader.begin(to_head=call.method == b"HEAD")
         self._call = call
         call.place = self
         if not self._outbox.send(call.first, call.rest):
@@ -299,7 +299,7 @@ class Connection:
         self._waits.first_byte.cancel(call)
         self._response = response = Response(
             self,
-            call.request,
+            call,
             VERSIONS[reader.minor],
             reader.code,
             reader.phrase,
@@ -366,7 +366,6 @@ class Connection:
         call, response = self._call, self._response
         if call is not None:
             self._leave(call)
-            call.response = None
             call.ended()
         self._response = response
         self.abort()

@@ -44,27 +44,6 @@ def headers_of(pairs: Iterable[Pair]) -> Headers:
     return headers
 
 
-@implementer(IClientRequest)
-class Request:
-    """
-    What was asked, for those who want to know it from a response.
-    """
-
-    __slots__ = ("absoluteURI", "method", "pairs")
-
-    def __init__(self, method: bytes, uri: bytes, pairs: list[Pair]) -> None:
-        self.method = method
-        self.absoluteURI = uri
-        self.pairs = pairs
-
-    @property
-    def headers(self) -> Headers:
-        """
-        The fields as they were given, Host and framing not included.
-        """
-        return headers_of(self.pairs)
-
-
 @implementer(IResponse, IPushProducer)
 class Response:
     """
@@ -97,7 +76,7 @@ class Response:
     def __init__(
         self,
         source: Source,
-        request: Request,
+        request: IClientRequest,
         version: tuple[bytes, int, int],
         code: int,
         phrase: bytes,

@@ -42,17 +42,6 @@ MOST_AT_ONCE: Final = 64
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-def host_of(address: IAddress) -> str:
-    """
-    A client's address as text: of IPv4 and IPv6 without port, ``unix`` for everything else.
-    """
-    if isinstance(address, IPv4Address | IPv6Address):
-        host: str = address.host
-        # A socket for both families sees IPv4 clients so.
-        return host[7:] if host.startswith("::ffff:") and "." in host else host
-    return "unix"
-
-
 @implementer(IPushProducer)
 class Channel(Protocol):
     """
@@ -275,101 +264,7 @@ class Channel(Protocol):
         if self._deadline is self.site.body:
             self._await(None)
 
-    def stop_reading(self) -> None:
-        """
-        Let the client wait; its departure is still noticed.
-        """
-        if not self._stopped and not self._closing:
-            self._stopped = True
-            self.transport.pauseProducing()
-            self._watch = self.site.hangups.watch(self.transport, self.abort)
-
-    def resume_reading(self) -> None:
-        """
-        Let the client go on.
-        """
-        if self._stopped:
-            self._stopped = False
-            self.site.hangups.forget(self._watch)
-            self._watch = -1
-            self.transport.resumeProducing()
-
-    # -- back-pressure: called by the transport ------------------------------------------------------------------
-
-    def pauseProducing(self) -> None:
-        """
-        More waits for the client than it should.
-        """
-        self._full = True
-        self._mark = waiting_mark(self.transport)
-        self.site.write.start(self)
-        if self.request is not None:
-            self.request.pause_producer()
-
-    def resumeProducing(self) -> None:
-        """
-        The client has taken what waited for it.
-        """
-        self._full = False
-        if self._pull:
-            self.site.write.start(self)
-        else:
-            self.site.write.cancel(self)
-        if self.request is not None:
-            self.request.resume_producer()
-        elif self._deadline is None and not self._closing:
-            self._run()
-
-    def stopProducing(self) -> None:
-        """
-        The connection ends; `connectionLost` follows.
-        """
-
-    @property
-    def is_secure(self) -> bool:
-        """
-        The client speaks TLS.
-        """
-        return ISSLTransport.providedBy(self.transport)
-
-    @property
-    def is_full(self) -> bool:
-        """
-        The client does not take what it is sent.
-        """
-        return self._full
-
-    def pull(self, *, on: bool) -> None:
-        """
-        Ask the request for more whenever the client has taken everything, rather than tell it when to wait.
-        """
-        if self._pull is not on and not self._closing:
-            self._pull = on
-            self.transport.unregisterProducer()
-            if on:
-                self._mark = None
-                self.site.write.start(self)
-            else:
-                self.site.write.cancel(self)
-                self._full = False
-            self.transport.registerProducer(self, not on)
-
-    def flush(self) -> None:
-        """
-        Send an answer's head that waited for its body in vain.
-        """
-        if self.request is not None:
-            self.request.flush()
-
     # -- deadlines -----------------------------------------------------------------------------------------------
-
-    def _await(self, deadlines: Deadlines[Channel] | None) -> None:
-        before = self._deadline
-        if before is not None:
-            before.cancel(self)
-        self._deadline = deadlines
-        if deadlines is not None:
-            deadlines.start(self)
 
     def head_late(self) -> None:
         """
@@ -389,22 +284,12 @@ class Channel(Protocol):
         if self._body is not None:
             self._body.fail(BodyTooSlow())
 
-    def write_late(self) -> None:
+    def flush(self) -> None:
         """
-        Bytes have waited for the client for long. It counts as gone if it has taken none of them in all that time.
+        Send an answer's head that waited for its body in vain.
         """
-        mark = waiting_mark(self.transport)
-        if self._closing and mark is None:
-            self.abort()
-            return
-        if mark is not None and mark == self._mark:
-            self._log.debug("{client} takes no more of its answer.", client=self.client_host)
-            self.abort()
-            return
-        self._mark = mark
-        self.site.write.start(self)
-
-    # -- the end -------------------------------------------------------------------------------------------------
+        if self.request is not None:
+            self.request.flush()
 
     def close_if_idle(self) -> None:
         """
@@ -412,45 +297,3 @@ class Channel(Protocol):
         """
         if self.request is None and not self._input:
             self.close()
-
-    def close(self) -> None:
-        """
-        Close when what waits for the client has been delivered.
-        """
-        if self._closing:
-            return
-        self._closing = True
-        site = self.site
-        self._mark = waiting_mark(self.transport)
-        if self._mark is None:
-            self._await(site.linger)
-        else:
-            self._await(None)
-            site.write.start(self)
-        self.transport.unregisterProducer()
-        self.transport.loseConnection()
-
-    def _linger(self) -> None:
-        """
-        See Note [Closing].
-        """
-        if self._closing:
-            return
-        self._closing = True
-        transport = self.transport
-        self._await(self.site.linger)
-        transport.unregisterProducer()
-        if self.is_secure or not hasattr(transport, "loseWriteConnection"):
-            # TLS says goodbye and then waits for the same from the other side, which is all that is needed.
-            transport.loseConnection()
-        else:
-            transport.loseWriteConnection()
-        self.resume_reading()
-
-    def abort(self) -> None:
-        """
-        End the connection now, so that the client can see it; what waits for it is lost.
-        """
-        self._closing = True
-        self._await(None)
-        self.transport.abortConnection()

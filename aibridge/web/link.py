@@ -1,0 +1,235 @@
+"""
+The wire under a channel: what is written to a client and how fast, whether it is read, and how its connection ends.
+
+Note [Closing]: a connection whose client may still be sending is not closed under it, since the reset that follows
+would destroy the answer on its way: its writing half is closed, what comes is dropped, and the rest follows when the
+client has closed, or after `aibridge.web.site.LINGER_S`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IAddress, IPushProducer, ISSLTransport
+from twisted.internet.protocol import Protocol
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from aibridge.deadlines import Deadlines
+from aibridge.web.eager import eager_write, waiting_mark
+
+if TYPE_CHECKING:
+    from aibridge.web.request import Request
+    from aibridge.web.site import BridgeSite
+
+
+def host_of(address: IAddress) -> str:
+    """
+    A client's address as text: of IPv4 and IPv6 without port, ``unix`` for everything else.
+    """
+    if isinstance(address, IPv4Address | IPv6Address):
+        host: str = address.host
+        # A socket for both families sees IPv4 clients so.
+        return host[7:] if host.startswith("::ffff:") and "." in host else host
+    return "unix"
+
+
+@implementer(IPushProducer)
+class Link(Protocol):
+    """
+    One client connection, below its requests.
+
+    :param site: what all its connections share.
+    :ivar request: the one being answered.
+    """
+
+    _log = Logger()
+    transport: Any
+
+    # Defaults, so that a connection pays only for what happens to it.
+    request: Request | None = None
+    _deadline: Deadlines[Any] | None = None  # what the client is waited for
+    _full = False  # the client does not take what it is sent
+    _mark: tuple[int, int] | None = None
+    _pull = False
+    _stopped = False
+    _watch = -1
+    _closing = False
+
+    def __init__(self, site: BridgeSite, address: IAddress) -> None:
+        self.site = site
+        self.client_host = host_of(address)
+
+    def _open(self) -> None:
+        transport = self.transport
+        if self.client_host != "unix":
+            with contextlib.suppress(AttributeError):
+                transport.setTcpNoDelay(True)
+        self.write = eager_write(transport)
+        transport.registerProducer(self, True)
+
+    def _release(self) -> None:
+        site = self.site
+        self._closing = True
+        self._await(None)
+        site.write.cancel(self)
+        site.held.cancel(self)
+        site.hangups.forget(self._watch)
+
+    def _emptied(self) -> None:
+        """
+        The client has taken all answers.
+        """
+        raise NotImplementedError
+
+    # -- reading ----
+
+    def stop_reading(self) -> None:
+        """
+        Let the client wait; its departure is still noticed.
+        """
+        if not self._stopped and not self._closing:
+            self._stopped = True
+            self.transport.pauseProducing()
+            self._watch = self.site.hangups.watch(self.transport, self.abort)
+
+    def resume_reading(self) -> None:
+        """
+        Let the client go on.
+        """
+        if self._stopped:
+            self._stopped = False
+            self.site.hangups.forget(self._watch)
+            self._watch = -1
+            self.transport.resumeProducing()
+
+    # -- back-pressure: called by the transport ------------------------------------------------------------------
+
+    def pauseProducing(self) -> None:
+        """
+        More waits for the client than it should.
+        """
+        self._full = True
+        self._mark = waiting_mark(self.transport)
+        self.site.write.start(self)
+        if self.request is not None:
+            self.request.pause_producer()
+
+    def resumeProducing(self) -> None:
+        """
+        The client has taken what waited for it.
+        """
+        self._full = False
+        if self._pull:
+            self.site.write.start(self)
+        else:
+            self.site.write.cancel(self)
+        if self.request is not None:
+            self.request.resume_producer()
+        elif self._deadline is None and not self._closing:
+            self._run()
+
+    def stopProducing(self) -> None:
+        """
+        The connection ends; `connectionLost` follows.
+        """
+
+    @property
+    def is_secure(self) -> bool:
+        """
+        The client speaks TLS.
+        """
+        return ISSLTransport.providedBy(self.transport)
+
+    @property
+    def is_full(self) -> bool:
+        """
+        The client does not take what it is sent.
+        """
+        return self._full
+
+    def pull(self, *, on: bool) -> None:
+        """
+        Ask the request for more whenever the client has taken everything, rather than tell it when to wait.
+        """
+        if self._pull is not on and not self._closing:
+            self._pull = on
+            self.transport.unregisterProducer()
+            if on:
+                self._mark = None
+                self.site.write.start(self)
+            else:
+                self.site.write.cancel(self)
+                self._full = False
+            self.transport.registerProducer(self, not on)
+
+    # -- deadlines ---
+
+    def _await(self, deadlines: Deadlines[Channel] | None) -> None:
+        before = self._deadline
+        if before is not None:
+            before.cancel(self)
+        self._deadline = deadlines
+        if deadlines is not None:
+            deadlines.start(self)
+
+    def write_late(self) -> None:
+        """
+        Bytes have waited for the client for long. It counts as gone if it has taken none of them in all that time.
+        """
+        mark = waiting_mark(self.transport)
+        if self._closing and mark is None:
+            self.abort()
+            return
+        if mark is not None and mark == self._mark:
+            self._log.debug("{client} takes no more of its answer.", client=self.client_host)
+            self.abort()
+            return
+        self._mark = mark
+        self.site.write.start(self)
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """
+        Close when what waits for the client has been delivered.
+        """
+        if self._closing:
+            return
+        self._closing = True
+        site = self.site
+        self._mark = waiting_mark(self.transport)
+        if self._mark is None:
+            self._await(site.linger)
+        else:
+            self._await(None)
+            site.write.start(self)
+        self.transport.unregisterProducer()
+        self.transport.loseConnection()
+
+    def _linger(self) -> None:
+        """
+        See Note [Closing].
+        """
+        if self._closing:
+            return
+        self._closing = True
+        transport = self.transport
+        self._await(self.site.linger)
+        transport.unregisterProducer()
+        if self.is_secure or not hasattr(transport, "loseWriteConnection"):
+            # TLS says goodbye and then waits for the same from the other side, which is all that is needed.
+            transport.loseConnection()
+        else:
+            transport.loseWriteConnection()
+        self.resume_reading()
+
+    def abort(self) -> None:
+        """
+        End the connection now, so that the client can see it; what waits for it is lost.
+        """
+        self._closing = True
+        self._await(None)
+        self.transport.abortConnection()
