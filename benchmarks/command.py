@@ -133,8 +133,8 @@ def _parser() -> argparse.ArgumentParser:
                         help=f"which measurements, of {', '.join(MEASUREMENTS)}")  # fmt: skip
     parser.add_argument("--targets", type=lambda text: _named(text, TARGETS), default=all_targets, metavar="NAMES",
                         help=f"which targets, of {', '.join(TARGETS)}")  # fmt: skip
-    parser.add_argument("--rounds", type=_positive(int), default=3, metavar="N", help="how often (3)")
-    parser.add_argument("--seconds", type=_positive(float), default=3.0, metavar="S", help="how long each time (3)")
+    parser.add_argument("--rounds", type=_count, default=3, metavar="N", help="how often (3)")
+    parser.add_argument("--seconds", type=_positive, default=3.0, metavar="S", help="how long each time (3)")
     parser.add_argument("--saved", type=Path, metavar="FILE", help="take these results, and measure nothing")
     parser.add_argument("--check", action="store_true", help="fail if a ratio is worse than it has to be")
     parser.add_argument("--write-docs", action="store_true", help=f"write the latest results into {PAGE.name}")
@@ -150,14 +150,18 @@ def _named(text: str, known: dict[str, T]) -> list[T]:
     return [value for name, value in known.items() if name in names]
 
 
-def _positive(kind: type[T]) -> type[T]:
-    def parse(text: str) -> T:
-        try:
-            value = kind(text)  # type: ignore[call-arg]  # int and float take text
-        except ValueError:
-            value = kind()
-        if not value or value < 0:  # type: ignore[operator]  # they compare with 0
-            raise argparse.ArgumentTypeError("a positive number is needed")
-        return value
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < 3600:
+        raise argparse.ArgumentTypeError("a positive number is needed")
+    return value
 
-    return parse  # type: ignore[return-value]  # what argparse wants is a callable
+
+def _count(text: str) -> int:
+    value = _positive(text)
+    if value != int(value):
+        raise argparse.ArgumentTypeError("a whole number is needed")
+    return int(value)

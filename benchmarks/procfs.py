@@ -65,6 +65,26 @@ def family(root: int, parents: Mapping[int, int]) -> list[int]:
     return found
 
 
+def parse_core(text: str, core: int) -> int:
+    """
+    How long a core has worked so far, for anybody, in ticks: what ``/proc/stat`` has for it, without idling, waiting
+    and what the hypervisor took.
+    """
+    for line in text.splitlines():
+        name, *values = line.split()
+        if name == f"cpu{core}":
+            user, nice, system, _idle, _waiting, irq, softirq = map(int, values[:7])
+            return user + nice + system + irq + softirq
+    raise ValueError(f"no core {core} in /proc/stat")
+
+
+def core_ns(core: int) -> int:
+    """
+    The same of this machine, in nanoseconds.
+    """
+    return parse_core((PROC / "stat").read_text(), core) * TICK_NS
+
+
 def tree(root: int) -> list[int]:
     """
     The processes of a tree.

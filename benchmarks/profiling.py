@@ -44,7 +44,7 @@ def profile(name: str, rig: Rig, directory: Path, seconds: float) -> str:
         return f"{cost}, slowed down by cProfile (py-spy is not installed)\n\n{read_statistics(statistics)}"
     started = _started(measurement, rig, directory, ())
     folded = directory / "folded"
-    command = [spy, "record", "--native", "--format", "raw", "--rate", str(SAMPLES_PER_S), "--output", str(folded)]
+    command = [spy, "record", "--function", "--format", "raw", "--rate", str(SAMPLES_PER_S), "--output", str(folded)]
     command += ["--duration", str(max(1, int(seconds))), "--pid", str(tree(started.server.pid)[-1])]
 
     def watch() -> None:
@@ -69,9 +69,7 @@ def _started(measurement: Measurement, rig: Rig, directory: Path, options: tuple
     return started
 
 
-def _under_load(
-    measurement: Measurement, rig: Rig, started: Started, seconds: float, watch: Callable[[], None]
-) -> str:
+def _under_load(measurement: Measurement, rig: Rig, started: Started, seconds: float, watch: Callable[[], None]) -> str:
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:

@@ -15,6 +15,10 @@ Samples = dict[str, list[float]]
 """Metric → its value in each round."""
 
 
+OTHERS = "others"
+"""The metric that every sample has: the share of the target's core that went to others."""
+
+
 @dataclass
 class Results:
     """
@@ -67,10 +71,20 @@ class Results:
         """
         The ratio in each round.
         """
-        pairs = zip(
-            self.values(measurement, target, metric), self.values(measurement, reference, metric), strict=False
-        )
+        pairs = zip(self.values(measurement, target, metric), self.values(measurement, reference, metric), strict=False)
         return [own / other for own, other in pairs if other]
+
+    def disturbance(self) -> float | None:
+        """
+        The share of the targets' core that went to others while something was measured, in the median.
+        """
+        values = [
+            value
+            for targets in self.measurements.values()
+            for samples in targets.values()
+            for value in samples.get(OTHERS, [])
+        ]
+        return median(values) if values else None
 
     def to_json(self) -> str:
         """

@@ -7,13 +7,15 @@ from __future__ import annotations
 import itertools
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks import procfs
 from benchmarks.errors import BenchError
 from benchmarks.measurements.measurement import Measurement, Settings
-from benchmarks.results import Results
+from benchmarks.results import OTHERS, Results
 from benchmarks.rig import Rig
 from benchmarks.targets.target import Mode, Started, Target
 
@@ -134,8 +136,12 @@ class Run:
 
     def _take(self, measurement: Measurement, name: str, started: Started) -> None:
         started.server.check()
+        core, server = self._rig.cores.target, started.server
+        before = time.monotonic_ns(), procfs.core_ns(core) - server.cpu_ns()
         sample = measurement.sample(self._rig, started, self._settings)
-        self._results.add(measurement.name, name, sample)
+        after = time.monotonic_ns(), procfs.core_ns(core) - server.cpu_ns()
+        others = max(0.0, (after[1] - before[1]) / (after[0] - before[0]))
+        self._results.add(measurement.name, name, {**sample, OTHERS: others})
         head = measurement.columns[0]
         self._say(f"  {name:9} {sample[head.metric]:{head.form}} {head.title}")
 

@@ -25,7 +25,7 @@ from aibridge.auth.tokenfile import MOST_RATE, NAME_FORM, TokenAbsent, TokenFile
 from aibridge.auth.tokens import RANDOM_BYTES, Entry, Token
 from aibridge.daemon.config import DEFAULT_PATH, PATH_VARIABLE
 from aibridge.identity.editing import edit
-from aibridge.identity.file import read_table, read_text
+from aibridge.identity.file import read_file
 from aibridge.model import Class
 from aibridge.options import declaration
 from aibridge.secret import HIDDEN
@@ -140,10 +140,8 @@ def _create(context: _Context, options: argparse.Namespace) -> None:
 
 
 def _list(context: _Context, options: argparse.Namespace) -> None:
-    read_table(context.path)  # for its words about what is wrong, if anything is
-    entries = TokenFile.from_text(read_text(context.path)).entries
     rows: list[tuple[str, ...]] = [("ID", "NAME", "CLASS", "RATE", "BURST", "CREATED", "EXPIRES", "STATE")]
-    rows.extend(_row(entry, context.now) for entry in entries)
+    rows.extend(_row(entry, context.now) for entry in read_file(context.path))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print(

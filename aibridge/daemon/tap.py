@@ -9,7 +9,7 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from io import FileIO
 from random import SystemRandom
@@ -167,11 +167,17 @@ def _assemble(
         on_change=in_force,
         banner=banner(sys.stdout, None if token is None else Secret(token.reveal())),
     )
-    reactor.callWhenRunning(_follow_signals, reactor, service)
+    # At once, since its default is to end the process; the others when Twisted has set its own.
+    _on_signal(reactor, signal.SIGHUP, service.reload)
+    reactor.callWhenRunning(_stop_on_signals, reactor, service)
     return service
 
 
-def _follow_signals(reactor: Any, service: BridgeService) -> None:
+def _on_signal(reactor: Any, number: signal.Signals, step: Callable[[], object]) -> None:
+    signal.signal(number, lambda *_: reactor.callFromThread(step))
+
+
+def _stop_on_signals(reactor: Any, service: BridgeService) -> None:
     stopping = False
 
     def stop() -> None:
@@ -182,8 +188,8 @@ def _follow_signals(reactor: Any, service: BridgeService) -> None:
         stopping = True
         reactor.stop()
 
-    for number, step in ((signal.SIGTERM, stop), (signal.SIGINT, stop), (signal.SIGHUP, service.reload)):
-        signal.signal(number, lambda *_, step=step: reactor.callFromThread(step))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        _on_signal(reactor, number, stop)
 
 
 def _raise_descriptor_limit() -> None:

@@ -5,19 +5,16 @@ From ``[auth]`` to the identity it describes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from aibridge.auth.settings import AuthSettings
-from aibridge.auth.tokens import RANDOM_BYTES, Entry, Token, TokenTable
 from aibridge.identity.anyone import Anyone
 from aibridge.identity.coder import CoderIdentity, treq_client
 from aibridge.identity.failures import Failures
-from aibridge.identity.file import FileIdentity, TableIdentity
+from aibridge.identity.file import FileIdentity
 from aibridge.interfaces import IIdentity
 from aibridge.providers.settings import TransportSettings
 from aibridge.relay.agent import RelayAgent
-from aibridge.secret import Secret
 
 WallClock = Callable[[], float]
 
@@ -34,18 +31,6 @@ def build_identity(settings: AuthSettings, reactor: Any, wall_clock: WallClock) 
     :raises ValueError: they cannot be followed.
     """
     return _BACKENDS[settings.backend](settings, reactor, wall_clock)
-
-
-def ephemeral_identity(random: Callable[[int], bytes], settings: AuthSettings) -> tuple[IIdentity, Secret]:
-    """
-    An identity that knows one token, made for it, which is good as long as the identity lives; and that token.
-
-    :param random: gives so many random bytes, fit for keys.
-    """
-    token = Token.from_random(random(RANDOM_BYTES))
-    entry = Entry(id=token.id, name="first", hash=token.hashed(), created=datetime.fromtimestamp(0, UTC))
-    identity = TableIdentity(TokenTable([entry]), Failures.from_settings(settings), lambda: 0.0)
-    return identity, Secret(token.reveal())
 
 
 def _file(settings: AuthSettings, reactor: Any, wall_clock: WallClock) -> IIdentity:

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from aibridge.auth.tokenfile import TokensUnusable, read_entries
-from aibridge.auth.tokens import TokenTable
+from aibridge.auth.tokens import Entry, TokenTable
 from aibridge.errors import Unauthenticated
 from aibridge.identity.failures import Failures
 from aibridge.interfaces import IIdentity
@@ -140,13 +140,22 @@ class FileIdentity(TableIdentity):
 
 def read_table(path: str) -> TokenTable:
     """
-    Read ``tokens.toml``.
+    The tokens of ``tokens.toml``, to be looked up.
+
+    :raises TokensUnusable: as `read_file` does.
+    """
+    return TokenTable(read_file(path))
+
+
+def read_file(path: str) -> tuple[Entry, ...]:
+    """
+    The entries of ``tokens.toml``.
 
     :raises TokensUnusable: with everything that is wrong, each problem with the file's name and, where one can be
         given, how to mend it.
     """
     try:
-        return TokenTable(read_entries(read_text(path)))
+        return read_entries(read_text(path))
     except FileNotFoundError:
         raise TokensUnusable([f"{path}: there is no such file; make it, with a token, by: {_create(path)}"]) from None
     except OSError as error:

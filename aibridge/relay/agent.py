@@ -20,12 +20,16 @@ from aibridge.providers.settings import TransportSettings
 from aibridge.relay.call import Call, Waits
 from aibridge.relay.endpoint import OriginEndpoint
 from aibridge.relay.pool import Pool
-from aibridge.relay.response import Pair, Request
+from aibridge.relay.response import Pair
 from aibridge.relay.tls import ClientTLS
 from aibridge.relay.upload import PIECE
 
 MOST_ORIGINS: Final = 64
 """Origins whose pools are kept at once. An agent serves one provider, which has one origin, seldom two."""
+
+MOST_LINES: Final = 256
+LONGEST_REMEMBERED: Final = 256
+"""Beginnings of requests that are remembered, and bytes of the URI of each."""
 
 _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _URI = re.compile(rb"(https?)://(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._~%!$&'()*+,;=-]+)(?::([0-9]{1,5}))?(?=[/?]|\Z)")
@@ -86,8 +90,7 @@ class RelayAgent:
         # A file that cannot be used is told of now; where nothing is secure, its authorities are never loaded.
         self._tls = ClientTLS(transport.ca_file, trust) if transport.ca_file else None
         self._pools: dict[tuple[bool, str, int], Pool] = {}
-        self._last_prefix = b"\0"
-        self._last: tuple[Origin, Pool] | None = None
+        self._lines: dict[tuple[bytes, bytes], tuple[Pool, bytes]] = {}
         self._closing = False
         self._closed: list[Deferred[None]] = []
 
@@ -117,24 +120,16 @@ class RelayAgent:
         :param pairs: list of (name, value); Host, framing and the fields of one hop are the agent's.
         :param body: None, bytes, or an `IBodyProducer`.
         """
-        prefix = self._last_prefix
-        size = len(prefix)
         try:
-            if self._last is not None and uri[:size] == prefix and uri[size : size + 1] in (b"/", b"?", b""):
-                origin, pool = self._last
-                target = uri[size:]
-            else:
-                origin, pool, target = self._find(uri)
-            call = self._call(method, uri, origin, target, pairs, body)
+            pool, line = self._lines.get((method, uri)) or self._begin(method, uri)
+            call = self._call(method, uri, line, pairs, body)
         except ValueError as error:
             return fail(error)
         deferred: Deferred[Any] = call.deferred
         pool.submit(call)
         return deferred
 
-    def _call(self, method: bytes, uri: bytes, origin: Origin, target: bytes, pairs: list[Pair], body: Any) -> Call:
-        if target[:1] != b"/":
-            target = b"/" + target
+    def _call(self, method: bytes, uri: bytes, line: bytes, pairs: list[Pair], body: Any) -> Call:
         rest: memoryview | None = None
         producer: Any = None
         length: int | None = None
@@ -149,11 +144,11 @@ class RelayAgent:
             producer = body
             length = None if body.length is UNKNOWN_LENGTH else body.length
             framing = b"Transfer-Encoding: chunked\r\n" if length is None else b"Content-Length: %d\r\n" % length
-        head = write_head(method, target, origin.authority, pairs, framing)
+        head = write_head(line, pairs, framing)
         if len(content) > PIECE:
             rest = memoryview(content)[PIECE:]
             content = content[:PIECE]
-        call = Call(self._waits, Request(method, uri, pairs), head + content if content else head, rest)
+        call = Call(self._waits, method, uri, pairs, head + content if content else head, rest)
         if producer is not None:
             call.producer, call.length = producer, length
         elif not content and method in _SAFE:
@@ -162,7 +157,10 @@ class RelayAgent:
 
     # -- origins -------------------------------------------------------------------------------------------------
 
-    def _find(self, uri: bytes) -> tuple[Origin, Pool, bytes]:
+    def _begin(self, method: bytes, uri: bytes) -> tuple[Pool, bytes]:
+        """
+        The pool for a URI, and what a request for it begins with. The few that a provider has are remembered.
+        """
         match = _URI.match(uri)
         if match is None:
             raise ValueError("Not a URI that can be requested.")
@@ -172,9 +170,12 @@ class RelayAgent:
             raise ValueError("Not a port that can be connected to.")
         authority = host if port == _PORTS[scheme] else b"%b:%d" % (host, port)
         origin = Origin(scheme == b"https", host.strip(b"[]").decode("ascii"), port, authority)
-        pool = self._pool(origin)
-        self._last_prefix, self._last = match.group(), (origin, pool)
-        return origin, pool, uri[match.end() :]
+        found = self._pool(origin), write_line(method, uri[match.end() :], authority)
+        if len(uri) <= LONGEST_REMEMBERED:
+            if len(self._lines) >= MOST_LINES:
+                self._lines.clear()
+            self._lines[method, uri] = found
+        return found
 
     def _pool(self, origin: Origin) -> Pool:
         key = (origin.secure, origin.host.lower(), origin.port)
@@ -194,7 +195,7 @@ class RelayAgent:
         return pool
 
     def _forget_pools(self) -> None:
-        self._last = None
+        self._lines.clear()
         for key, pool in list(self._pools.items()):
             if not pool.open and not pool.waiting:
                 del self._pools[key]
@@ -257,18 +258,32 @@ class RelayAgent:
         return sum(len(pool.waiting) for pool in self._pools.values())
 
 
-def write_head(method: bytes, target: bytes, authority: bytes, pairs: Iterable[Pair], framing: bytes) -> bytes:
+def write_line(method: bytes, target: bytes, authority: bytes) -> bytes:
+    """
+    A request line, and the Host field.
+
+    :raises ValueError: a byte in it would make it something else.
+    """
+    if target[:1] != b"/":
+        target = b"/" + target
+    if _METHOD.fullmatch(method) is None or _TARGET.fullmatch(target) is None:
+        raise ValueError("A request line has a byte in it that none may have.")
+    return b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (method, target, authority)
+
+
+def write_head(line: bytes, pairs: Iterable[Pair], framing: bytes) -> bytes:
     """
     A request head, checked to be exactly one.
 
+    :param line: made by `write_line`.
     :param framing: the field that says where the body ends, with its line end, or empty.
-    :raises ValueError: a byte in it would make it something else.
+    :raises ValueError: a byte in a field would make it something else.
     """
-    lines = [b"%b: %b\r\n" % pair for pair in pairs]
-    fields = b"".join(lines)
-    breaks = len(lines)
+    lines = [b": ".join(pair) for pair in pairs]
+    if not lines:
+        return b"%b%b\r\n" % (line, framing)
+    fields = b"\r\n".join(lines)
+    breaks = len(lines) - 1
     if fields.count(b"\n") != breaks or fields.count(b"\r") != breaks or b"\0" in fields:
         raise ValueError("A request field has a byte in it that none may have.")
-    if _METHOD.fullmatch(method) is None or _TARGET.fullmatch(target) is None:
-        raise ValueError("A request line has a byte in it that none may have.")
-    return b"%b %b HTTP/1.1\r\nHost: %b\r\n%b%b\r\n" % (method, target, authority, fields, framing)
+    return b"%b%b\r\n%b\r\n" % (line, fields, framing)

@@ -1,8 +1,8 @@
 """
 The body of a request on its way in: held for whoever will read it, read once, bounded always.
 
-Note [Unread bodies]: what a client sends before anybody reads it is kept up to `WINDOW` bytes; then the client is read no
-more, and only its departure is watched for (`aibridge.web.hangup`). The same holds while a reader pauses. So a body
+Note [Unread bodies]: what a client sends before anybody reads it is kept up to `WINDOW` bytes; then the client is read
+no more, and only its departure is watched for (`aibridge.web.hangup`). The same holds while a reader pauses. So a body
 costs at most a window and a segment, whatever its length, and pausing never hides that the client left.
 """
 
@@ -27,7 +27,7 @@ WINDOW: Final = 65536
 """Bytes of a body that may wait for their reader."""
 
 MOST_DISCARDED: Final = 262144
-"""Declared bytes of a body that is read and dropped after its request was answered, rather than close the connection."""
+"""Declared bytes of a body that is read and dropped once its request is answered, to keep the connection."""
 
 
 class Sink(Protocol):

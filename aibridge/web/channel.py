@@ -1,40 +1,27 @@
 """
 One client connection: requests in, one at a time and in their order, answers out, every wait with its deadline.
 
-Note [Reading goes on]: a connection that is not read cannot tell that its client left. So it is read in every state: what
-a client sends ahead is kept, up to a limit at which the connection is cut. Only a body that nobody takes stops the
-reading (Note [Unread bodies]), and then its end is watched for by other means. An end of the client's stream is its
-departure, also where it may have meant to send no more and still to listen (RFC 9112, 9.6 lets a server do so; nginx
-and Go's net/http do as well): the two cannot be told apart, and an upstream call for nobody costs money.
-
-Note [Closing]: a connection whose client may still be sending is not closed under it, since the reset that follows
-would destroy the answer on its way: its writing half is closed, what comes is dropped, and the rest follows when the
-client has closed, or after `LINGER_S`.
+Note [Reading goes on]: a connection that is not read cannot tell that its client left. So it is read in every state:
+what a client sends ahead is kept, up to a limit at which the connection is cut. Only a body that nobody takes stops
+the reading (Note [Unread bodies]), and then its end is watched for by other means. An end of the client's stream is
+its departure, also where it may have meant to send no more and still to listen, as nginx and Go's net/http take it: the
+two cannot be told apart, and an upstream call for nobody costs money.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
-from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import IAddress, IPushProducer, ISSLTransport
-from twisted.internet.protocol import Protocol, connectionDone
-from twisted.logger import Logger
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
-from aibridge.deadlines import Deadlines
 from aibridge.errors import BodyTooSlow
 from aibridge.web.body import Body
-from aibridge.web.eager import eager_write, waiting_mark
 from aibridge.web.faults import REASON
+from aibridge.web.link import Link
 from aibridge.web.request import Request
 from aibridge.wire.request import Head, Refusal
-
-if TYPE_CHECKING:
-    from aibridge.web.site import BridgeSite
 
 MOST_AT_ONCE: Final = 64
 """Pipelined requests of one connection that may be answered in one turn of the reactor, while others wait."""
@@ -42,35 +29,15 @@ MOST_AT_ONCE: Final = 64
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-@implementer(IPushProducer)
-class Channel(Protocol):
+class Channel(Link):
     """
     The server's end of one connection.
-
-    :param site: what all its connections share.
-    :ivar request: the one being answered.
     """
 
-    _log = Logger()
-    transport: Any
-
-    # Defaults, so that a connection pays only for what happens to it.
-    request: Request | None = None
     _input = b""  # what has come and was not looked at, or is a head in part
     _seen = 0  # how much of it was looked at in vain
     _body: Body | None = None  # of the request, or of the one before, while it is not complete
-    _deadline: Deadlines[Channel] | None = None  # what the client is waited for
     _running = False
-    _full = False  # the client does not take what it is sent
-    _mark: tuple[int, int] | None = None
-    _pull = False
-    _stopped = False
-    _watch = -1
-    _closing = False
-
-    def __init__(self, site: BridgeSite, address: IAddress) -> None:
-        self.site = site
-        self.client_host = host_of(address)
 
     # -- called by the transport ---------------------------------------------------------------------------------
 
@@ -78,14 +45,10 @@ class Channel(Protocol):
         """
         A client is there.
         """
-        transport, site = self.transport, self.site
+        site = self.site
         site.connections.add(self)
-        if self.client_host != "unix":
-            with contextlib.suppress(AttributeError):
-                transport.setTcpNoDelay(True)
-        self.write = eager_write(transport)
-        transport.registerProducer(self, True)
-        self._await(site.header)
+        self.open()
+        self.wait_for(site.header)
         site.arrived()
 
     def dataReceived(self, data: bytes) -> None:
@@ -111,17 +74,12 @@ class Channel(Protocol):
         """
         The client has left, or was made to.
         """
-        site = self.site
-        self._closing = True
-        self._await(None)
-        site.write.cancel(self)
-        site.held.cancel(self)
-        site.hangups.forget(self._watch)
+        self.release()
         request, self.request = self.request, None
         self._body = None
         self._input = b""
-        site.connections.discard(self)
-        site.left()
+        self.site.connections.discard(self)
+        self.site.left()
         if request is not None:
             request.connectionLost(reason)
 
@@ -147,7 +105,7 @@ class Channel(Protocol):
         finally:
             self._running = False
         if self.request is None and self._body is None and not self._closing and not self._full:
-            self._await(self.site.keep_alive)
+            self.wait_for(self.site.keep_alive)
 
     def _run_on(self) -> None:
         self.resume_reading()
@@ -169,11 +127,11 @@ class Channel(Protocol):
         if head is None:
             self._seen = len(data)
             if self._deadline is not self.site.header:
-                self._await(self.site.header)
+                self.wait_for(self.site.header)
             return False
         self._seen = 0
         if self._deadline is not None:
-            self._await(None)
+            self.wait_for(None)
         request = self.request = Request(self, head)
         self._take_body(request, head, data[head.size :])
         request.process()
@@ -206,9 +164,9 @@ class Channel(Protocol):
             if body is None:
                 self.close()
             else:
-                self._linger()
+                self.linger()
         elif body is not None:
-            self._await(self.site.linger)
+            self.wait_for(self.site.linger)
         else:
             self._run()
 
@@ -235,7 +193,14 @@ class Channel(Protocol):
             b"Content-Length: %d\r\nConnection: close\r\n\r\n%b"
             % (self.site.status_lines(status), REASON, len(body), body)
         )
-        self._linger()
+        self.linger()
+
+    def drained(self) -> None:
+        """
+        What waited behind an answer can be taken up.
+        """
+        if self._deadline is None:
+            self._run()
 
     # -- called by the body --------------------------------------------------------------------------------------
 
@@ -243,7 +208,7 @@ class Channel(Protocol):
         """
         Somebody begins to read the body, which is not complete.
         """
-        self._await(self.site.body)
+        self.wait_for(self.site.body)
         if self.request is not None and self.request.awaits_continue:
             self.write(_CONTINUE)
 
@@ -255,14 +220,14 @@ class Channel(Protocol):
         """
         self._body = None
         self._input = rest
-        self._await(None)
+        self.wait_for(None)
 
     def body_failed(self) -> None:
         """
         Nobody waits for the body any longer.
         """
         if self._deadline is self.site.body:
-            self._await(None)
+            self.wait_for(None)
 
     # -- deadlines -----------------------------------------------------------------------------------------------
 
@@ -283,13 +248,6 @@ class Channel(Protocol):
         self._deadline = None
         if self._body is not None:
             self._body.fail(BodyTooSlow())
-
-    def flush(self) -> None:
-        """
-        Send an answer's head that waited for its body in vain.
-        """
-        if self.request is not None:
-            self.request.flush()
 
     def close_if_idle(self) -> None:
         """

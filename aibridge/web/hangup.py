@@ -28,7 +28,7 @@ class HangUps:
     """
 
     def __init__(self, reactor: Any) -> None:
-        self._reactor = reactor if IReactorFDSet.providedBy(reactor) and hasattr(select, "epoll") else None
+        self._reactor: Any = reactor if IReactorFDSet.providedBy(reactor) and hasattr(select, "epoll") else None
         self._poll: Any = None
         self._watched: dict[int, Callable[[], None]] = {}
 

@@ -9,6 +9,7 @@ client has closed, or after `aibridge.web.site.LINGER_S`.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -43,15 +44,17 @@ class Link(Protocol):
 
     :param site: what all its connections share.
     :ivar request: the one being answered.
+    :ivar write: sends bytes to the client.
     """
 
     _log = Logger()
     transport: Any
+    write: Callable[[bytes], None]
 
     # Defaults, so that a connection pays only for what happens to it.
     request: Request | None = None
-    _deadline: Deadlines[Any] | None = None  # what the client is waited for
-    _full = False  # the client does not take what it is sent
+    _deadline: Deadlines[Any] | None = None
+    _full = False
     _mark: tuple[int, int] | None = None
     _pull = False
     _stopped = False
@@ -62,7 +65,10 @@ class Link(Protocol):
         self.site = site
         self.client_host = host_of(address)
 
-    def _open(self) -> None:
+    def open(self) -> None:
+        """
+        Begin to use the transport.
+        """
         transport = self.transport
         if self.client_host != "unix":
             with contextlib.suppress(AttributeError):
@@ -70,21 +76,24 @@ class Link(Protocol):
         self.write = eager_write(transport)
         transport.registerProducer(self, True)
 
-    def _release(self) -> None:
+    def release(self) -> None:
+        """
+        Let go of everything that the connection held; it is gone.
+        """
         site = self.site
         self._closing = True
-        self._await(None)
+        self.wait_for(None)
         site.write.cancel(self)
         site.held.cancel(self)
         site.hangups.forget(self._watch)
 
-    def _emptied(self) -> None:
+    def drained(self) -> None:
         """
-        The client has taken all answers.
+        The client has taken all that waited for it, and no request is being answered.
         """
         raise NotImplementedError
 
-    # -- reading ----
+    # -- reading -------------------------------------------------------------------------------------------------
 
     def stop_reading(self) -> None:
         """
@@ -128,16 +137,15 @@ class Link(Protocol):
             self.site.write.cancel(self)
         if self.request is not None:
             self.request.resume_producer()
-        elif self._deadline is None and not self._closing:
-            self._run()
+        elif not self._closing:
+            self.drained()
 
     def stopProducing(self) -> None:
         """
         The connection ends; `connectionLost` follows.
         """
 
-    @property
-    def is_secure(self) -> bool:
+    def isSecure(self) -> bool:
         """
         The client speaks TLS.
         """
@@ -165,9 +173,19 @@ class Link(Protocol):
                 self._full = False
             self.transport.registerProducer(self, not on)
 
-    # -- deadlines ---
+    def flush(self) -> None:
+        """
+        Send an answer's head that waited for its body in vain.
+        """
+        if self.request is not None:
+            self.request.flush()
 
-    def _await(self, deadlines: Deadlines[Channel] | None) -> None:
+    # -- deadlines -----------------------------------------------------------------------------------------------
+
+    def wait_for(self, deadlines: Deadlines[Any] | None) -> None:
+        """
+        What the client is waited for from now on, if anything.
+        """
         before = self._deadline
         if before is not None:
             before.cancel(self)
@@ -180,10 +198,7 @@ class Link(Protocol):
         Bytes have waited for the client for long. It counts as gone if it has taken none of them in all that time.
         """
         mark = waiting_mark(self.transport)
-        if self._closing and mark is None:
-            self.abort()
-            return
-        if mark is not None and mark == self._mark:
+        if mark == self._mark and (mark is not None or self._closing):
             self._log.debug("{client} takes no more of its answer.", client=self.client_host)
             self.abort()
             return
@@ -202,14 +217,14 @@ class Link(Protocol):
         site = self.site
         self._mark = waiting_mark(self.transport)
         if self._mark is None:
-            self._await(site.linger)
+            self.wait_for(site.linger)
         else:
-            self._await(None)
+            self.wait_for(None)
             site.write.start(self)
         self.transport.unregisterProducer()
         self.transport.loseConnection()
 
-    def _linger(self) -> None:
+    def linger(self) -> None:
         """
         See Note [Closing].
         """
@@ -217,9 +232,9 @@ class Link(Protocol):
             return
         self._closing = True
         transport = self.transport
-        self._await(self.site.linger)
+        self.wait_for(self.site.linger)
         transport.unregisterProducer()
-        if self.is_secure or not hasattr(transport, "loseWriteConnection"):
+        if self.isSecure() or not hasattr(transport, "loseWriteConnection"):
             # TLS says goodbye and then waits for the same from the other side, which is all that is needed.
             transport.loseConnection()
         else:
@@ -231,5 +246,5 @@ class Link(Protocol):
         End the connection now, so that the client can see it; what waits for it is lost.
         """
         self._closing = True
-        self._await(None)
+        self.wait_for(None)
         self.transport.abortConnection()

@@ -62,8 +62,8 @@ class Request(StockRequest):
 
     def __init__(self, channel: Channel, head: Head) -> None:
         # Twisted's own attributes are set where they differ from its class's, or made when they are looked at.
-        self.channel: Any = channel
-        self.site: Any = channel.site
+        self.channel = channel
+        self.site = channel.site
         self.client_host = channel.client_host
         self.method = head.method
         self.uri = head.target
@@ -187,8 +187,10 @@ class Request(StockRequest):
         if not self.startedWriting:
             if self._inFakeHead:
                 return
+            if self._encoder is not None:
+                data = self._encoder.encode(data)
             self._begin_stock(None)
-        if self._encoder is not None:
+        elif self._encoder is not None:
             data = self._encoder.encode(data)
         if data and not self._bodiless:
             self._send(data)
@@ -224,12 +226,11 @@ class Request(StockRequest):
         """
         if self.finished or self.departed:
             return
-        if not self.startedWriting:
-            self._begin_stock(0)
         if self._encoder is not None:
-            rest = self._encoder.finish()
-            if rest and not self._bodiless:
-                self._send(rest)
+            rest, self._encoder = self._encoder.finish(), None
+            self.write(rest)
+        elif not self.startedWriting:
+            self._begin_stock(0)
         if self._length is not None and self.bytes_written != self._length:
             if not self.departed:
                 self._log.error("An answer was shorter than it had said; its connection is cut.")

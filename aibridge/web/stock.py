@@ -42,6 +42,8 @@ class StockRequest(server.Request):
 
     _log = Logger()
 
+    channel: Any
+    site: Any
     pairs: list[Pair]
     queued = False
     content: Any = None
@@ -86,7 +88,8 @@ class StockRequest(server.Request):
         """
         The query's parameters. Bodies are not parsed, whatever their type.
         """
-        return parse_qs(self.uri.partition(b"?")[2], 1)
+        parameters: dict[bytes, list[bytes]] = parse_qs(self.uri.partition(b"?")[2], True)
+        return parameters
 
     @cached_property
     def prepath(self) -> list[bytes]:  # type: ignore[override]  # as above
@@ -103,7 +106,7 @@ class StockRequest(server.Request):
         return [unquote_to_bytes(segment) for segment in self.path[1:].split(b"/")]
 
     @cached_property
-    def requestHeaders(self) -> Headers:
+    def requestHeaders(self) -> Headers:  # type: ignore[override]  # as above
         """
         The fields, for those who know Twisted's class.
         """
@@ -113,14 +116,14 @@ class StockRequest(server.Request):
         return headers
 
     @cached_property
-    def responseHeaders(self) -> Headers:
+    def responseHeaders(self) -> Headers:  # type: ignore[override]  # as above
         """
         Fields of the answer, where `respond` is not used.
         """
         return Headers()
 
     @cached_property
-    def received_cookies(self) -> dict[bytes, bytes]:
+    def received_cookies(self) -> dict[bytes, bytes]:  # type: ignore[override]  # as above
         """
         Cookies by their names.
         """
@@ -130,7 +133,7 @@ class StockRequest(server.Request):
         return {name: value for name, equals, value in pairs if equals}
 
     @cached_property
-    def cookies(self) -> list[bytes]:
+    def cookies(self) -> list[bytes]:  # type: ignore[override]  # as above
         """
         Cookies to set.
         """
@@ -152,22 +155,16 @@ class StockRequest(server.Request):
         own: IAddress = self.channel.transport.getHost()
         return own
 
-    @property
-    def transport(self) -> Any:
+    @cached_property
+    def transport(self) -> Any:  # type: ignore[override]  # as above
         """
         The connection's.
         """
         return self.channel.transport
 
     @cached_property
-    def _adapterCache(self) -> dict[str, object]:
+    def _adapterCache(self) -> dict[str, object]:  # type: ignore[override]  # as above
         return {}
-
-    def isSecure(self) -> bool:
-        """
-        Whether it came over TLS.
-        """
-        return bool(self._forceSSL) or self.channel.is_secure
 
     # -- being rendered ------------------------------------------------------------------------------------------
 

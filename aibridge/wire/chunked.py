@@ -16,7 +16,7 @@ from httptools import HttpParserError, HttpRequestParser
 from aibridge.wire.request import Refusal
 
 MOST_EXTRA: Final = 4096
-"""Most bytes of one body, in sum, that say nothing: chunk extensions, padded sizes, trailers (compare CVE-2023-39326)."""
+"""Most bytes of one body, in sum, that say nothing: extensions, padded sizes, trailers (compare CVE-2023-39326)."""
 
 _PLAIN_LINE = 18  # sixteen digits and the line's end
 _SIZE = re.compile(rb"[0-9A-Fa-f]+(?=[;\r])")

@@ -159,21 +159,22 @@ class ResponseReader:
 
     def _heads(self, data: bytes) -> bytes:
         while data:
-            kept = self._kept
-            before = 0 if kept is None else len(kept)
-            head: bytes | bytearray = data
-            if kept is not None:
-                kept += data
-                head = kept
-            end = head.find(_END, max(0, before - 3))
-            size = len(head) if end < 0 else end + 4
+            before = 0
+            if self._kept is None:
+                end = data.find(_END)
+                size = end + 4 if end >= 0 else len(data)
+            else:
+                before = len(self._kept)
+                self._kept += data
+                end = self._kept.find(_END, max(0, before - 3))
+                size = end + 4 if end >= 0 else len(self._kept)
             if self._used + size > self._max_head:
                 return self._faulted("its head is too large")
-            part = data[: size - before]
             if end < 0:
-                self._part(part, head)
+                self._part(data)
                 return b""
-            if not self._head(part, bytes(head[:size])):
+            part = data[: size - before]
+            if not self._head(part, part if self._kept is None else bytes(self._kept[:size])):
                 return b""
             data = data[size - before :]
             if self.code:
@@ -181,14 +182,15 @@ class ResponseReader:
             self._used += size
         return b""
 
-    def _part(self, part: bytes, head: bytes | bytearray) -> None:
+    def _part(self, part: bytes) -> None:
         """
         Take a part of a head that goes on. What can be refused is refused now, not when the time for it is up.
         """
-        start = head[: len(_START)]
+        kept = self._kept
+        start = part[: len(_START)] if kept is None else kept[: len(_START)]
         if start != _START[: len(start)] or not self._parsed(part):
             self._faulted("its head is malformed")
-        elif self._kept is None:
+        elif kept is None:
             self._kept = bytearray(part)
 
     def _head(self, part: bytes, head: bytes) -> bool:
@@ -206,18 +208,18 @@ class ResponseReader:
         if status is None or code > 599 or not self._parsed(part) or not self._complete or self._pieces:
             self._faulted("its head is malformed")
             return False
-        if code < 200:
-            self._interim += 1
-            if self._interim > MOST_INTERIM:
-                self._faulted("it has too many interim responses")
-                return False
-            self._kept = self._parser = None
-            return True
         self._kept = None
-        self.minor = 1 if status[1] == b"1" else 0
-        self.phrase = status[3] or b""
-        self.pairs = _FIELDS.findall(head, status.end())
-        return self._frame(code)
+        if code >= 200:
+            self.minor = int(status[1])
+            self.phrase = status[3] or b""
+            self.pairs = _FIELDS.findall(head, status.end())
+            return self._frame(code)
+        self._interim += 1
+        if self._interim > MOST_INTERIM:
+            self._faulted("it has too many interim responses")
+            return False
+        self._parser = None
+        return True
 
     def _parsed(self, part: bytes) -> bool:
         parser = self._parser

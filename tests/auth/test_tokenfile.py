@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aibridge.auth.tokenfile import HEAD, TokenAbsent, TokenFile, TokensUnusable, name_is_allowed
@@ -69,6 +69,7 @@ class TestReadingAndWriting:
     Entries to text and back.
     """
 
+    @settings(deadline=None)
     @given(entry_lists)
     def test_reading_what_was_written(self, entries: list[Entry]) -> None:
         """
@@ -78,6 +79,7 @@ class TestReadingAndWriting:
         assert list(TokenFile.from_text(file.text()).entries) == entries
         assert TokenFile.from_text(file.text()).text() == file.text()
 
+    @settings(deadline=None)
     @given(entry_lists, st.data())
     def test_edits(self, entries: list[Entry], data: st.DataObject) -> None:
         """
@@ -325,6 +327,7 @@ class TestProblems:
         assert str(caught.value) == "\n".join(told)
         assert not any("\n" in problem or "secret" in problem or "aib_" in problem for problem in told)
 
+    @settings(deadline=None)
     @given(st.text() | st.text(st.sampled_from("[]token\n\"'=#{}. 1aib_")))
     def test_any_text(self, text: str) -> None:
         """
@@ -337,6 +340,7 @@ class TestProblems:
         else:
             assert len(tomllib.loads(text).get("token", [])) == len(file.entries)
 
+    @settings(deadline=None)
     @given(st.sampled_from(["[[token]]\n{} = 1", "{}", "[{}]\n[{}]", '{} = "', "x = {}", "[[token]]\nname = {}"]))
     def test_a_token_by_mistake(self, text: str) -> None:
         """

@@ -202,7 +202,7 @@ class TestCreate:
         assert 'the name "laptop" is taken' in shell.fail("create", "--name", "laptop")
         assert shell.path.read_bytes() == before
 
-    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20, deadline=None)
     @given(st.binary(min_size=40, max_size=40))
     def test_the_secret_is_nowhere_else(self, shell: Shell, random: bytes) -> None:
         """

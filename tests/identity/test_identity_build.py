@@ -20,11 +20,10 @@ from aibridge.auth.tokenfile import TokenFile, TokensUnusable
 from aibridge.auth.tokens import RANDOM_BYTES, Entry, Token
 from aibridge.errors import IdentityUnavailable, TooManyFailures, Unauthenticated
 from aibridge.identity.anyone import Anyone
-from aibridge.identity.build import build_identity, ephemeral_identity
+from aibridge.identity.build import build_identity
 from aibridge.identity.coder import CoderIdentity
 from aibridge.identity.file import FileIdentity
 from aibridge.interfaces import IIdentity
-from aibridge.model import Principal
 
 HOST = "192.0.2.1"
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -105,41 +104,5 @@ class BuildTests(SynchronousTestCase):
         identity = self.build(
             backend="coder", coder_url="https://coder.example.com", failure_rate=1.0, failure_burst=1.0
         )
-        self.assertRaises(Unauthenticated, identity.identify, None, HOST, 0.0)
-        self.assertRaises(TooManyFailures, identity.identify, None, HOST, 0.0)
-
-
-class EphemeralTests(SynchronousTestCase):
-    """
-    An identity for one run.
-    """
-
-    def test_one_token(self) -> None:
-        """
-        It knows the token that comes with it, and no other.
-        """
-        identity, token = ephemeral_identity(os.urandom, AuthSettings(failure_rate=0.0))
-        self.assertTrue(verifyObject(IIdentity, identity))
-        principal = identity.identify(token.reveal().encode(), HOST, 0.0)
-        assert isinstance(principal, Principal)
-        self.assertEqual(principal.name, "first")
-        other = Token.from_random(os.urandom(RANDOM_BYTES)).reveal().encode()
-        self.assertRaises(Unauthenticated, identity.identify, other, HOST, 0.0)
-        self.assertEqual(Token.parse(token.reveal()).reveal(), token.reveal())
-
-    def test_a_new_one_each_time(self) -> None:
-        """
-        The token of another run is not known.
-        """
-        identity, _ = ephemeral_identity(os.urandom, AuthSettings(failure_rate=0.0))
-        _, token = ephemeral_identity(os.urandom, AuthSettings())
-        self.assertRaises(Unauthenticated, identity.identify, token.reveal().encode(), HOST, 0.0)
-        self.assertNotIn(token.reveal(), repr(token))
-
-    def test_limits_of_failures(self) -> None:
-        """
-        They hold here as well.
-        """
-        identity, _ = ephemeral_identity(os.urandom, AuthSettings(failure_rate=1.0, failure_burst=1.0))
         self.assertRaises(Unauthenticated, identity.identify, None, HOST, 0.0)
         self.assertRaises(TooManyFailures, identity.identify, None, HOST, 0.0)

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any, cast
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -725,6 +725,7 @@ class SecrecyTests(CoderCase):
     Tokens have no text.
     """
 
+    @settings(deadline=None)
     @given(st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=64).map("canary~{}".format))
     def test_no_token_in_errors_and_logs(self, token: str) -> None:
         """

@@ -66,7 +66,7 @@ class TestTokens:
         daemon shows one.
         """
         first = deployment.token("first")
-        deployment.configure(CONFIG)
+        deployment.configure(f'[auth]\ntokens_file = "{deployment.tokens}"\nfailure_rate = 0\n{CONFIG}')
         daemon = deployment.start()
         assert ask(daemon, first)[0] == 200
         second = deployment.token("second")
