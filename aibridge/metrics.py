@@ -187,12 +187,13 @@ class Metrics:
         """
         self._upstream_error(provider, kind).inc()
 
-    def completed(self, c: Completion, *, bridged: bool, agent: str) -> None:
+    def completed(self, c: Completion, *, bridged: bool, agent: str, initiator: str) -> None:
         """
         An exchange that had been handed to a provider has ended.
 
         :param bridged: it was on a bridged route.
         :param agent: the client program, out of a closed set.
+        :param initiator: the principal's name, if it was verified.
         """
         provider = c.provider
         if c.bytes_in:
@@ -210,6 +211,6 @@ class Metrics:
         succeeded = whole and 200 <= c.upstream_status < 300
         model = self.models.learn(c.model) if succeeded else self.models.known(c.model)
         status = "completed" if whole and c.upstream_status < 400 else "failed"
-        principal = self.principals.learn(c.principal)
+        principal = self.principals.learn(initiator)
         self._interception(provider, model, status, c.route, method, principal, agent).inc()
         self._duration(provider, model).observe(c.duration_s)

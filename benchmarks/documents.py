@@ -36,8 +36,8 @@ def section(measurements: Sequence[Measurement], results: Results) -> str:
     parts = [
         f"{machine['date']}: {machine['cores']} cores ({machine['cpu']}), {machine['system']}, Linux "
         f"{machine['kernel']}, congestion control {machine['congestion_control']}; {settings['rounds']} rounds of "
-        f"{settings['seconds']:g} s, medians. Load and mock alone: {settings['alone_rps']:,.0f} requests/s. Other work on "
-        f"the targets' core: {results.disturbance() or 0:.0%}.",
+        f"{settings['seconds']:g} s, medians. Load and mock alone: {settings['alone_rps']:,.0f} requests/s. "
+        f"Other work on the targets' core: {results.disturbance() or 0:.0%}.",
         as_markdown([["target", "version"], *([name, version] for name, version in results.versions.items())]),
         "### What has to be reached",
         as_markdown(verdict_rows(judged(results))),

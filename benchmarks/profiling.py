@@ -91,22 +91,21 @@ def read_statistics(path: Path) -> str:
 
 def read_folded(lines: Iterable[str]) -> str:
     """
-    Samples as stacks, ``outer;inner COUNT`` a line, as a table: the share of samples in a function itself, and in it and
-    all that it called.
+    Samples as stacks, ``outer;inner COUNT`` a line, as tables: the share of samples in a function itself, and in it and
+    what it called.
     """
     own: Counter[str] = Counter()
     whole: Counter[str] = Counter()
-    total = 0
     for line in lines:
         stack, _, count = line.rpartition(" ")
         frames = stack.split(";")
-        total += int(count)
         own[frames[-1]] += int(count)
-        whole.update(dict.fromkeys(set(frames), int(count)))
-    table = ["   own   whole  function"]
-    for name, count in sorted(whole.items(), key=lambda item: -own[item[0]])[:MOST_LINES]:
-        table.append(f"{own[name] / total:6.1%} {count / total:7.1%}  {name}")
-    table += ["", "   own   whole  function, by whole"]
-    for name, count in whole.most_common(MOST_LINES):
-        table.append(f"{own[name] / total:6.1%} {count / total:7.1%}  {name}")
-    return "\n".join(table) + "\n"
+        whole.update(dict.fromkeys(frames, int(count)))
+    total = own.total()
+    table = []
+    for title, order in (("by what it did itself", own), ("by what it and those it called did", whole)):
+        table.append(f"   own   whole  function, {title}")
+        for name, _ in order.most_common(MOST_LINES):
+            table.append(f"{own[name] / total:6.1%} {whole[name] / total:7.1%}  {name}")
+        table.append("")
+    return "\n".join(table)

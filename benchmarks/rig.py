@@ -136,8 +136,8 @@ class Rig:
         self._directory = directory
         self._load = build.c_program("load")
         port = free_port()
-        mock = [build.c_program("mock"), str(port)]
-        self._mock = Server("mock", mock, port=port, directory=directory, cores={cores.mock}).wait()
+        command: list[str | Path] = [build.c_program("mock"), str(port)]
+        self._mock = Server("mock", command, port=port, directory=directory, cores={cores.mock}).wait()
 
     @property
     def upstream(self) -> int:

@@ -24,13 +24,12 @@ Say = Callable[[str], None]
 FRESH_WARM_UP_S = 0.3
 
 
-def turns(names: Sequence[str], rounds: int) -> Iterator[list[str]]:
+def rotated(names: Sequence[str], number: int) -> list[str]:
     """
-    The order of each round: everyone is first, in some round, and nobody always follows the same one's start.
+    The order of a round: over the rounds, each is first.
     """
-    for number in range(rounds):
-        shift = number % len(names) if names else 0
-        yield [*names[shift:], *names[:shift]]
+    shift = number % len(names) if names else 0
+    return [*names[shift:], *names[:shift]]
 
 
 def groups(measurements: Sequence[Measurement]) -> Iterator[tuple[Mode, bool, list[Measurement]]]:
@@ -79,7 +78,8 @@ class Run:
         try:
             for name in self._targets:
                 if any(name in self._names(measurement) for measurement in group):
-                    self._guarded(f"{name}, start", lambda name=name: started.update({name: self._start(name, mode)}))
+                    with self._guarded(f"{name}, start"):
+                        started[name] = self._start(name, mode)
             for measurement in group:
                 self._rounds(measurement, started)
         finally:
@@ -88,38 +88,35 @@ class Run:
 
     def _rounds(self, measurement: Measurement, started: Mapping[str, Started]) -> None:
         self._say(f"{measurement.name}: {measurement.title}")
-        names = [name for name in self._names(measurement) if name in started]
-        rig, settings = self._rig, self._settings
-        good = [
-            name
-            for name in names
-            if self._guarded(
-                f"{measurement.name}, {name}",
-                lambda name=name: measurement.warm_up(rig, started[name], self._targets[name].settling_s),
-            )
-        ]
-        for order in turns(good, settings.rounds):
-            for name in [name for name in order if name in good]:
-                if not self._sample(measurement, name, started[name]):
-                    good.remove(name)
+        good = []
+        for name in self._names(measurement):
+            if name in started:
+                with self._guarded(f"{measurement.name}, {name}"):
+                    measurement.warm_up(self._rig, started[name], self._targets[name].settling_s)
+                    good.append(name)
+        for number in range(self._settings.rounds):
+            survivors = []
+            for name in rotated(good, number):
+                with self._guarded(f"{measurement.name}, {name}"):
+                    self._take(measurement, name, started[name])
+                    survivors.append(name)
+            good = [name for name in good if name in survivors]
 
     def _fresh(self, measurement: Measurement) -> None:
         self._say(f"{measurement.name}: {measurement.title}")
         good = self._names(measurement)
-        for order in turns(good, self._settings.rounds):
-            for name in [name for name in order if name in good]:
-                started: list[Started] = []
-
-                def sample(name: str = name, started: list[Started] = started) -> None:
-                    started.append(self._start(name, measurement.mode))
-                    measurement.warm_up(self._rig, started[0], FRESH_WARM_UP_S)
-                    self._take(measurement, name, started[0])
-
-                is_good = self._guarded(f"{measurement.name}, {name}", sample)
-                for each in started:
-                    each.server.stop()
-                if not is_good:
-                    good.remove(name)
+        for number in range(self._settings.rounds):
+            survivors = []
+            for name in rotated(good, number):
+                with self._guarded(f"{measurement.name}, {name}"):
+                    started = self._start(name, measurement.mode)
+                    try:
+                        measurement.warm_up(self._rig, started, FRESH_WARM_UP_S)
+                        self._take(measurement, name, started)
+                    finally:
+                        started.server.stop()
+                    survivors.append(name)
+            good = [name for name in good if name in survivors]
 
     def _start(self, name: str, mode: Mode) -> Started:
         directory = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self._directory))
@@ -130,9 +127,6 @@ class Run:
             started.server.stop()
             raise
         return started
-
-    def _sample(self, measurement: Measurement, name: str, started: Started) -> bool:
-        return self._guarded(f"{measurement.name}, {name}", lambda: self._take(measurement, name, started))
 
     def _take(self, measurement: Measurement, name: str, started: Started) -> None:
         started.server.check()
@@ -145,14 +139,14 @@ class Run:
         head = measurement.columns[0]
         self._say(f"  {name:9} {sample[head.metric]:{head.form}} {head.title}")
 
-    def _guarded(self, what: str, act: Callable[[], None]) -> bool:
+    @contextmanager
+    def _guarded(self, what: str) -> Iterator[None]:
+        # One target's failure is noted, and leaves the others to be measured.
         try:
-            act()
+            yield
         except BenchError as error:
             self._results.failures.append(f"{what}: {error}")
             self._say(f"  FAILED {what}: {error}")
-            return False
-        return True
 
 
 @contextmanager

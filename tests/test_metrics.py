@@ -73,7 +73,8 @@ def complete(metrics: Metrics, *, bridged: bool = True, agent: str = "Codex", **
     """
     An exchange has ended.
     """
-    metrics.completed(completion(**changes), bridged=bridged, agent=agent)
+    done = completion(**changes)
+    metrics.completed(done, bridged=bridged, agent=agent, initiator=done.principal)
 
 
 def everything() -> Metrics:

@@ -143,7 +143,9 @@ def _assemble(
         completions.reopen(sink.open(log.completions), as_json if log.format == "json" else as_text)
 
     def identity_for(now: Loaded) -> IIdentity:
-        return identity if now.embedded else build_identity(now.settings.auth, reactor, time.time)
+        # The running one remembers failures and answers, and follows its file by itself.
+        unchanged = now.embedded or now.settings.auth == service.loaded.settings.auth
+        return bridge.terms.identity if unchanged else build_identity(now.settings.auth, reactor, time.time)
 
     bridge = Bridge(
         terms=make_terms(settings, loaded.secrets, identity, clients, demo.url),
@@ -226,7 +228,7 @@ class _Sink:
         if target == "":
             return None
         if target == "-":
-            if self._standard is None:
+            if self._standard is None or self._standard.closed:
                 self._standard = FileIO(os.dup(1), "w")  # type: ignore[assignment]  # raw, so that nothing is held back
             return self._standard
         return FileIO(os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640), "w")  # type: ignore[return-value]  # as above

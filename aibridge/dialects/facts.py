@@ -5,6 +5,7 @@ What a request says about itself, read from a copy of its body.
 from __future__ import annotations
 
 import json
+from typing import Final
 
 import attrs
 
@@ -14,16 +15,30 @@ MOST_READ = 262144
 MOST_NAME = 256
 """What is longer is no model's name; it would be copied into the log."""
 
+MOST_TOKENS: Final = 2**53 - 1
+"""What is more is no number of tokens; not all who read JSON can tell it from its neighbours (RFC 8259, 6)."""
+
+MOST_CHOICES: Final = 128
+"""Answers that OpenAI gives to one request at most."""
+
+# OpenAI's newer name for chat completions, its responses, and what everybody else and it in older days call it.
+_MOST_TOKENS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+
 
 @attrs.frozen
 class Facts:
     """
     :ivar model: as the client named it, or empty.
     :ivar stream: it asked for server-sent events.
+    :ivar max_tokens: the most that may be written for one answer, thoughts included, or None if the client left that
+        to the provider.
+    :ivar choices: answers it asked for.
     """
 
     model: str = ""
     stream: bool = False
+    max_tokens: int | None = None
+    choices: int = 1
 
 
 UNREAD = Facts()
@@ -42,6 +57,19 @@ def read(body: bytes) -> Facts:
     if not isinstance(request, dict):
         return UNREAD
     model = request.get("model")
-    if not isinstance(model, str) or len(model) > MOST_NAME:
-        model = ""
-    return Facts(model, request.get("stream") is True)
+    named = isinstance(model, str) and len(model) <= MOST_NAME
+    choices = request.get("n")
+    return Facts(
+        model if named else "",
+        request.get("stream") is True,
+        _max_tokens(request),
+        choices if type(choices) is int and 1 <= choices <= MOST_CHOICES else 1,
+    )
+
+
+def _max_tokens(request: dict[str, object]) -> int | None:
+    for name in _MOST_TOKENS:
+        value = request.get(name)
+        if type(value) is int and 0 <= value <= MOST_TOKENS:
+            return value
+    return None

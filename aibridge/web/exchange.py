@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 CAPACITY_RETRY_S = 1.0
 DRAIN_RETRY_S = 5.0
+ANYONE = "anyone"
 
 
 class Exchange:
@@ -54,6 +55,7 @@ class Exchange:
 
     __slots__ = (
         "_answering",
+        "_asked",
         "_began",
         "_began_at",
         "_body_at",
@@ -94,6 +96,7 @@ class Exchange:
         self._call: Deferred[IResponse] | None = None
         self._pump: Pump | None = None
         self._began: tuple[str, str, str] | None = None
+        self._asked = False
         self._answering = False
         self._ended = False
 
@@ -219,6 +222,7 @@ class Exchange:
         route = self._route
         assert route is not None
         self._sent_at = self._bridge.now()
+        self._asked = True
         client = self._terms.clients[route.provider.name]
         call = self._call = client.request(self._request.method, self._url, headers=pairs, data=body)
         call.addCallbacks(self._answered, self._unanswered)
@@ -354,9 +358,11 @@ class Exchange:
         completion.at = bridge.wall_clock()
         if self._began is not None:
             bridge.metrics.ended(self._began)
-        if self._route is not None and (self._began is not None or completion.upstream_status):
+        if self._route is not None and self._asked:
             agent = client_of(self._request.header(b"user-agent"))
-            bridge.metrics.completed(completion, bridged=self._route.bridged, agent=agent)
+            # Whoever is not verified could call himself anything.
+            initiator = completion.principal if self._terms.identity.verifies_tokens else ANYONE
+            bridge.metrics.completed(completion, bridged=self._route.bridged, agent=agent, initiator=initiator)
         bridge.completions.add(completion)
         exchanges = bridge.exchanges
         exchanges.discard(self)

@@ -23,8 +23,8 @@ METHODS: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE
 _MOST_DIGITS = 19
 
 # RFC 3986 without the fragment; square brackets are not in its query, but `include[]=` is in the vendors' documents.
-_PATH = rb"/[!$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]*"
-_LINE = re.compile(rb"([A-Z]+) (" + _PATH + rb") HTTP/1\.([01])\r\n")
+_PATH = re.compile(rb"/[!$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]*")
+_LINE = re.compile(rb"([A-Z]+) (" + _PATH.pattern + rb") HTTP/1\.([01])\r\n")
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
@@ -193,7 +193,7 @@ class HeadReader:
                 _no_line()
             if b"\n" in line:
                 raise Refusal(400, "A line of the request head does not end in CR and LF.")
-            if len(line) > limit:
+            if len(line.removesuffix(b"\r")) > limit or len(buffer) - start > limit + 1:
                 raise Refusal(414, f"The request line is longer than {limit} bytes.")
             return
         if line_end + 2 > seen:
@@ -218,7 +218,7 @@ class HeadReader:
         parts = line.split(b" ")
         if not _TOKEN.fullmatch(parts[0]):
             _no_line()
-        if len(parts) == 2 and parts[1].startswith(b"/"):
+        if len(parts) == 2 and _PATH.fullmatch(parts[1]):
             raise Refusal(505, "HTTP/0.9 is not served; use HTTP/1.1.")
         if len(parts) != 3:
             _no_line()
@@ -233,7 +233,7 @@ class HeadReader:
         if method == b"CONNECT":
             if not _AUTHORITY.fullmatch(target):
                 raise Refusal(400, "The target of CONNECT is not a host and a port.")
-        elif not (target == b"*" and method == b"OPTIONS") and not re.fullmatch(_PATH, target):
+        elif not (target == b"*" and method == b"OPTIONS") and not _PATH.fullmatch(target):
             raise Refusal(400, "The target is not an absolute path.")
         return method, target, numbers[2]
 
@@ -285,7 +285,7 @@ def _check(head: Head) -> None:
             raise Refusal(400, "The only Transfer-Encoding that is read is chunked.")
         head.length = None
     connection = fields.get(b"connection")
-    if connection is not None and connection not in _KEEPING:
+    if connection is not None and (head.repeats or connection not in _KEEPING):
         _read_connection(head)
     if b"expect" in fields:
         if any(value.lower() != b"100-continue" for value in head.named(b"expect")):

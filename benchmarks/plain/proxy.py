@@ -17,6 +17,7 @@ from typing import Any
 import treq.client
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 from twisted.web.client import Agent, HTTPConnectionPool
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
@@ -62,7 +63,7 @@ class Proxy(Resource):
         return NOT_DONE_YET
 
     async def _relay(self, request: Any) -> None:
-        gone = []
+        gone: list[Failure] = []
         request.notifyFinish().addErrback(gone.append)
         try:
             headers = {
@@ -99,8 +100,9 @@ def main() -> None:
     Serve until told to stop.
     """
     status = int(sys.argv[3]) if len(sys.argv) > 3 else None
-    reactor.listenTCP(int(sys.argv[1]), Site(Proxy(sys.argv[2], status)), backlog=4096, interface="127.0.0.1")  # type: ignore[attr-defined]  # the reactor is a module
-    reactor.run()  # type: ignore[attr-defined]  # as above
+    loop: Any = reactor
+    loop.listenTCP(int(sys.argv[1]), Site(Proxy(sys.argv[2], status)), backlog=4096, interface="127.0.0.1")
+    loop.run()
 
 
 main()

@@ -34,6 +34,6 @@ class GoProxy(Target):
         Compile it if it has to be, and start it.
         """
         port = free_port()
-        command = [build.go_proxy(), str(port), f"http://127.0.0.1:{upstream}"]
+        command: list[str | Path] = [build.go_proxy(), str(port), f"http://127.0.0.1:{upstream}"]
         environ = {"GOMAXPROCS": "1"}
         return Started(Server(self.name, command, port=port, directory=directory, cores={core}, environ=environ))

@@ -66,7 +66,15 @@ class LiteLLM(Target):
         port = free_port()
         path = directory / "litellm.yaml"
         path.write_text(_CONFIGURATION.format(upstream=upstream, key=_KEY))
-        command = [self._bin / "litellm", "--config", path, "--host", "127.0.0.1", "--port", str(port)]
+        command: list[str | Path] = [
+            self._bin / "litellm",
+            "--config",
+            path,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        ]
         environ = {
             "LITELLM_LOCAL_MODEL_COST_MAP": "True",
             "LITELLM_LOG": "ERROR",

@@ -91,6 +91,6 @@ class Nginx(Target):
                 status=503 if mode is Mode.OVERLOADED else 429,
             )
         )
-        command = ["nginx", "-p", directory, "-c", path, "-e", directory / "error.log"]
+        command: list[str | Path] = ["nginx", "-p", directory, "-c", path, "-e", directory / "error.log"]
         server = Server(self.name, command, port=port, directory=directory, cores={core})
         return Started(server, headers=(("Authorization", f"Bearer {'wrong' if mode is Mode.UNAUTHORISED else 'k'}"),))

@@ -1,5 +1,5 @@
 """
-What holds for all tests.
+What holds for all tests. It stands here because `tests` is no package, and another conftest is below it.
 """
 
 from __future__ import annotations

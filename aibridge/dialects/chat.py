@@ -1,0 +1,153 @@
+"""
+What a response of OpenAI's chat completions tells about itself
+(https://platform.openai.com/docs/api-reference/chat), and those of the many that speak like it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aibridge.dialects import sse
+from aibridge.dialects.reading import Reading, error_of, has_told, loaded, word
+from aibridge.dialects.usage import Report, Usage, count_of, extras_of, object_of
+
+_MOST_UNNAMED = 4
+"""Events that are taken apart to find model and id: Azure's first one has neither."""
+
+
+class Chat(Reading):
+    """
+    Reads a ``chat.completion``, or its ``chat.completion.chunk`` events up to ``[DONE]``.
+
+    A stream tells its usage in the chunk before the end, and only if it was asked to (``include_usage``). Others tell
+    it in every chunk, for all chunks so far: of those only the last is read.
+    """
+
+    __slots__ = ("_pending", "_unnamed")
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self._unnamed = _MOST_UNNAMED
+        self._pending = b""  # the last event that has nothing but usage to tell, not read yet
+
+    def feed(self, data: bytes) -> None:
+        """
+        A segment of the stream.
+        """
+        block = self.events.take(data)
+        if not block:
+            return
+        self.pieces += block.count(b'"delta"')
+        if self._unnamed or _ends(block) or _counts(block):
+            self.read(block)
+
+    def read(self, block: bytes) -> None:
+        """
+        Take those events of a block apart that matter.
+        """
+        for event in sse.split(block):
+            if self._unnamed or _ends(event):
+                self._settle()
+                self._take(event)
+            elif _counts(event):
+                self._pending = event
+
+    def whole(self, body: Mapping[str, Any]) -> None:
+        """
+        Read a response that is no stream.
+        """
+        self._tell(body)
+        self.complete = not self.error and isinstance(body.get("choices"), list)
+        self.is_final = self.usage is not None
+
+    def end(self) -> Report:
+        """
+        The stream is over, or was broken off.
+        """
+        # What follows may be half an event, and must not stand for the whole one before it.
+        self._settle()
+        self.read(self.events.rest())
+        self._settle()
+        return super().end()
+
+    def _settle(self) -> None:
+        pending, self._pending = self._pending, b""
+        if pending:
+            self._take(pending)
+
+    def _take(self, event: bytes) -> None:
+        _, data = sse.fields(event)
+        if data.startswith(b"[DONE]"):
+            self.complete = True
+            self.is_final = self.usage is not None
+            return
+        told = loaded(data)
+        if told is not None:
+            self._tell(told)
+            if self._unnamed:
+                self._unnamed = 0 if self.model and self.id else self._unnamed - 1
+
+    def _tell(self, told: Mapping[str, Any]) -> None:
+        self.identify(told)
+        self.error = self.error or error_of(told)
+        usage = told.get("usage")
+        choices = told.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            if isinstance(choice, dict):
+                self.stop = word(choice.get("finish_reason")) or self.stop
+                # Moonshot puts it into the choice.
+                usage = usage or choice.get("usage")
+        usage = usage_of(usage) if isinstance(usage, dict) else None
+        if usage is not None:
+            self.usage = usage
+            # What is told with the reason to stop, or after it, is not followed by more.
+            self.is_final = bool(self.stop) or self.complete
+
+
+def usage_of(told: Mapping[str, Any]) -> Usage | None:
+    """
+    The usage that a ``usage`` object tells, or None if it tells none.
+    """
+    read, output = count_of(told, "prompt_tokens"), count_of(told, "completion_tokens")
+    if read is None and output is None:
+        return None
+    read, output = read or 0, output or 0
+    into, out = object_of(told, "prompt_tokens_details"), object_of(told, "completion_tokens_details")
+    cached = count_of(into, "cached_tokens")
+    if cached is None:
+        # DeepSeek's name, and Moonshot's.
+        cached = count_of(told, "prompt_cache_hit_tokens") or count_of(told, "cached_tokens")
+    reasoning = count_of(out, "reasoning_tokens")
+    if reasoning and count_of(told, "total_tokens") == read + output + reasoning:
+        # xAI counts thoughts beside the completion, where OpenAI has them in it; the total tells which it is.
+        output += reasoning
+    extras = extras_of(
+        ("prompt_audio", count_of(into, "audio_tokens")),
+        ("prompt_cached", cached),
+        ("completion_accepted_prediction", count_of(out, "accepted_prediction_tokens")),
+        ("completion_rejected_prediction", count_of(out, "rejected_prediction_tokens")),
+        ("completion_audio", count_of(out, "audio_tokens")),
+        ("completion_reasoning", reasoning),
+    )
+    return Usage.of_inclusive(read, output, cached or 0, count_of(into, "cache_write_tokens") or 0, extras)
+
+
+def _counts(block: bytes) -> bool:
+    """
+    Whether a usage may be told in it.
+    """
+    return has_told(block, b'"usage"', b'"usage":null', b'"usage": null')
+
+
+def _ends(block: bytes) -> bool:
+    """
+    Whether an end may be told in it: a reason to stop, an error, or the mark after the last chunk.
+    """
+    find = block.find
+    return (
+        find(b'"finish_reason":"') >= 0
+        or find(b'"finish_reason": "') >= 0
+        or find(b"[DONE]") >= 0
+        or has_told(block, b'"error"', b'"error":null', b'"error": null')
+    )

@@ -1,0 +1,103 @@
+"""
+What a response of OpenAI's responses tells about itself (https://platform.openai.com/docs/api-reference/responses).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aibridge.dialects import sse
+from aibridge.dialects.reading import UNKNOWN, Reading, error_of, loaded, word
+from aibridge.dialects.usage import Usage, count_of, extras_of, object_of
+
+_WHOLE = ("completed", "incomplete")
+"""How a response ends that was told to its end; an incomplete one has reached a limit, and has its usage."""
+
+_EARLY = tuple(
+    beginning + kind
+    for beginning in (b"event: ", b"event:", b'data: {"type":"', b'data: {"type": "', b'data:{"type":"')
+    for kind in (b"response.created", b"response.queued", b"response.in_progress")
+)
+"""
+How an event begins that has the whole request in it, tools and instructions, but nothing new once the first of
+them is read. Codex's are of 40 kB.
+"""
+
+
+class Responses(Reading):
+    """
+    Reads a ``response``, or the events from ``response.created`` to the last one, which has the usage of them all.
+    """
+
+    __slots__ = ()
+
+    def feed(self, data: bytes) -> None:
+        """
+        A segment of the stream.
+        """
+        block = self.events.take(data)
+        if not block:
+            return
+        self.pieces += block.count(b'.delta"')
+        if block.find(b'"response"') >= 0 or block.find(b'"error"') >= 0:
+            self.read(block)
+
+    def read(self, block: bytes) -> None:
+        """
+        Take those events of a block apart that matter.
+        """
+        for event in sse.split(block):
+            if event.find(b'"response"') < 0 and event.find(b'"error"') < 0:
+                continue
+            if self.id and event.startswith(_EARLY):
+                continue
+            name, data = sse.fields(event)
+            told = loaded(data)
+            if told is not None:
+                self._tell(told, word(told.get("type")) or name.decode("ascii", "replace"))
+
+    def whole(self, body: Mapping[str, Any]) -> None:
+        """
+        Read a response that is no stream.
+        """
+        # It has nothing but an error where the request was refused.
+        self._tell_response(body, word(body.get("status")) or ("failed" if body.get("error") else "completed"))
+
+    def _tell(self, told: Mapping[str, Any], kind: str) -> None:
+        response = told.get("response")
+        if isinstance(response, dict):
+            self._tell_response(response, kind.removeprefix("response."))
+        elif kind == "error" or told.get("error"):
+            self.error = self.error or error_of(told) or word(told.get("code")) or UNKNOWN
+
+    def _tell_response(self, response: Mapping[str, Any], status: str) -> None:
+        self.identify(response)
+        self.error = self.error or error_of(response)
+        usage = usage_of(object_of(response, "usage"))
+        if usage is not None:
+            self.usage = usage
+        if status in ("completed", "incomplete", "failed", "cancelled"):
+            self.complete = status in _WHOLE
+            self.is_final = self.usage is not None
+            self.stop = word(object_of(response, "incomplete_details").get("reason")) or status
+        if status == "failed":
+            self.error = self.error or UNKNOWN
+
+
+def usage_of(told: Mapping[str, Any]) -> Usage | None:
+    """
+    The usage that a ``usage`` object tells, or None if it tells none.
+    """
+    read, output = count_of(told, "input_tokens"), count_of(told, "output_tokens")
+    if read is None and output is None:
+        return None
+    into, out = object_of(told, "input_tokens_details"), object_of(told, "output_tokens_details")
+    cached = count_of(into, "cached_tokens")
+    extras = extras_of(
+        ("input_cached", cached),
+        ("output_reasoning", count_of(out, "reasoning_tokens")),
+        ("total_tokens", count_of(told, "total_tokens")),
+    )
+    written = count_of(into, "cache_write_tokens") or 0
+    return Usage.of_inclusive(read or 0, output or 0, cached or 0, written, extras)

@@ -1,0 +1,208 @@
+"""
+What an exchange has cost in tokens: the shape that all dialects share, how it is known, and what stands for it while
+it is not.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from typing import Final
+
+import attrs
+
+from aibridge.dialects.facts import MOST_TOKENS, Facts
+
+BYTES_PER_TOKEN: Final = 4
+"""Of a request: what English text and JSON come to, on average, with all vendors' tokenizers."""
+
+MOST_INPUT: Final = 1_000_000
+"""Tokens; no request is taken for more, however many bytes of pictures it carries: no model on offer reads more."""
+
+DEFAULT_OUTPUT: Final = 1024
+"""Tokens that a request is taken to be answered with when it names no maximum."""
+
+EXTRAS: Final = (
+    "prompt_audio",
+    "prompt_cached",
+    "completion_accepted_prediction",
+    "completion_rejected_prediction",
+    "completion_audio",
+    "completion_reasoning",
+    "input_cached",
+    "output_reasoning",
+    "total_tokens",
+    "web_search_requests",
+    "web_fetch_requests",
+    "cache_creation_input",
+    "cache_read_input",
+    "cache_ephemeral_1h_input",
+    "cache_ephemeral_5m_input",
+)
+"""All names that `Usage.extras` can have; a closed set, so that they can be labels."""
+
+
+class Source(enum.Enum):
+    """
+    How a count of tokens is known.
+    """
+
+    PROVIDER = "provider"
+    """The provider told it, for the whole answer."""
+    PARTIAL = "partial"
+    """The provider told some of it, and then the answer broke off."""
+    ESTIMATED = "estimated"
+    """The provider told nothing; it is reckoned from what was sent and seen."""
+    NONE = "none"
+    """Nothing is known."""
+
+
+class Unread(enum.Enum):
+    """
+    Why an answer, or a part of it, could not be read.
+    """
+
+    TOO_LARGE = "too_large"
+    """The body, or one event of it, is larger than what is kept."""
+    ENCODED = "encoded"
+    """Its content encoding is one that cannot be undone here."""
+    BROKEN = "broken"
+    """It is not what its content type or its content encoding says."""
+
+
+@attrs.frozen
+class Usage:
+    """
+    The tokens of one answer, each counted once, in the same way for all vendors.
+
+    :ivar input: read afresh: neither from a cache nor into one.
+    :ivar output: written, thoughts included.
+    :ivar cache_read: read from the vendor's cache.
+    :ivar cache_write: read, and written to the vendor's cache.
+    :ivar extras: what the vendor tells beside that, as it told it, under the names of `EXTRAS`; most are parts of the
+        four, and none is to be added to them.
+    """
+
+    input: int = 0
+    output: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    extras: Mapping[str, int] = attrs.field(factory=dict)
+
+    @classmethod
+    def of_inclusive(cls, read: int, output: int, cached: int, written: int, extras: Mapping[str, int]) -> Usage:
+        """
+        The usage of a vendor whose count of what was read has the cached tokens in it.
+
+        More cached tokens than tokens are a mistake of the vendor's; the sum stays what it says was read.
+        """
+        cached = min(cached, read)
+        written = min(written, read - cached)
+        return cls(read - cached - written, output, cached, written, extras)
+
+    @property
+    def read(self) -> int:
+        """
+        All that went into the model.
+        """
+        return self.input + self.cache_read + self.cache_write
+
+    @property
+    def total(self) -> int:
+        """
+        All that was read and written.
+        """
+        return self.read + self.output
+
+
+@attrs.frozen(kw_only=True)
+class Report:
+    """
+    What a response has told about itself. Texts in it are short, and none is the model's.
+
+    :ivar usage: as far as it was told, or None.
+    :ivar model: as the response names it, which may be longer than what was asked for, or empty.
+    :ivar id: of the response, or empty.
+    :ivar stop: why the model stopped, in the vendor's word, or empty.
+    :ivar error: the type of the error that the response carries, in the vendor's word, or empty.
+    :ivar complete: the dialect's mark of a whole answer was seen.
+    :ivar pieces: deltas of the answer that were seen in a stream. Most vendors send one for each token, none sends
+        more, so where no usage was told this is the least that was written.
+    :ivar unread: why something could not be read, or None.
+    """
+
+    usage: Usage | None = None
+    source: Source = Source.NONE
+    model: str = ""
+    id: str = ""
+    stop: str = ""
+    error: str = ""
+    complete: bool = False
+    pieces: int = 0
+    unread: Unread | None = None
+
+
+def estimate(facts: Facts, body_bytes: int, default_output: int = DEFAULT_OUTPUT) -> int:
+    """
+    The tokens that a request is charged before it is known what it costs: a token for every four bytes of its body,
+    and the most that it allows to be written, for each of the answers it asks for.
+
+    :param body_bytes: of the request, as it was sent.
+    :param default_output: stands for the maximum where the request names none.
+    """
+    most = default_output if facts.max_tokens is None else facts.max_tokens
+    return estimated_input(body_bytes) + most * facts.choices
+
+
+def estimated_input(body_bytes: int) -> int:
+    """
+    The tokens that a request of so many bytes is taken to have.
+    """
+    return min(-(-body_bytes // BYTES_PER_TOKEN), MOST_INPUT)
+
+
+def charge(report: Report, estimated: int, body_bytes: int) -> tuple[int, Source]:
+    """
+    The tokens that an exchange has cost in the end, and how that is known.
+
+    What the provider told for the whole answer is taken as it is, zero included. Of an answer that broke off, it is
+    what was seen. Where the provider told nothing, an answer is taken for its request and its pieces, an error for
+    nothing, and what could not be read for what was estimated.
+
+    :param estimated: what `estimate` said of the request.
+    :param body_bytes: of the request.
+    """
+    usage = report.usage
+    if usage is not None:
+        if report.source is Source.PROVIDER:
+            return usage.total, Source.PROVIDER
+        return usage.read + max(usage.output, report.pieces), Source.PARTIAL
+    if report.unread is not None:
+        return max(estimated, report.pieces), Source.ESTIMATED
+    if report.error and not report.pieces:
+        return 0, Source.NONE
+    return estimated_input(body_bytes) + report.pieces, Source.ESTIMATED
+
+
+def count_of(told: Mapping[str, object], key: str) -> int | None:
+    """
+    A count out of a vendor's object, or None where it has none: absent, null, negative, or no number at all.
+    """
+    value = told.get(key)
+    # A bool is an int in Python, and none in JSON.
+    return value if type(value) is int and 0 <= value <= MOST_TOKENS else None
+
+
+def object_of(told: Mapping[str, object], key: str) -> Mapping[str, object]:
+    """
+    An object out of a vendor's object, empty where it has none.
+    """
+    value = told.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def extras_of(*named: tuple[str, int | None]) -> dict[str, int]:
+    """
+    The extras that were told, among them those that are zero.
+    """
+    return {name: count for name, count in named if count is not None}
