@@ -90,35 +90,59 @@ def reset(stream: socket.socket) -> None:
     stream.close()
 
 
-def read_request(stream: socket.socket) -> bytes:
+class Reader:
     """
-    One request with a Content-Length, or without a body.
+    Reads requests from one connection, one after the other, and undoes their chunks.
     """
-    seen = b""
-    while b"\r\n\r\n" not in seen:
-        data = stream.recv(65536)
-        if not data:
-            return seen
-        seen += data
-    head, _, body = seen.partition(b"\r\n\r\n")
-    length = 0
-    for line in head.split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
-        if name.lower() == b"content-length":
-            length = int(value)
-    while len(body) < length:
-        data = stream.recv(65536)
-        if not data:
-            break
-        body += data
-    return head + b"\r\n\r\n" + body
+
+    def __init__(self, stream: socket.socket) -> None:
+        self._stream = stream
+        self._seen = b""
+
+    def _more(self) -> bool:
+        data = self._stream.recv(65536)
+        self._seen += data
+        return bool(data)
+
+    def _until(self, mark: bytes) -> bytes:
+        while mark not in self._seen:
+            if not self._more():
+                raise EOFError
+        taken, _, self._seen = self._seen.partition(mark)
+        return taken
+
+    def _exactly(self, length: int) -> bytes:
+        while len(self._seen) < length:
+            if not self._more():
+                raise EOFError
+        taken, self._seen = self._seen[:length], self._seen[length:]
+        return taken
+
+    def request(self) -> bytes:
+        """
+        Head and body of the next one; empty if there is none.
+        """
+        try:
+            head = self._until(b"\r\n\r\n")
+            body = b""
+            for line in head.lower().split(b"\r\n")[1:]:
+                if line.startswith(b"content-length:"):
+                    body = self._exactly(int(line[15:]))
+                elif line == b"transfer-encoding: chunked":
+                    while size := int(self._until(b"\r\n"), 16):
+                        body += self._exactly(size)
+                        assert self._exactly(2) == b"\r\n"
+                    assert self._until(b"\r\n") == b""
+        except EOFError:
+            return b""
+        return head + b"\r\n\r\n" + body
 
 
 class Provider:
     """
     A provider on a loopback socket: each connection is handed to `serve` in a thread of its own.
 
-    :ivar requests: every request that `read_request` gave to `serve` through `take`.
+    :ivar requests: every request that was taken.
     """
 
     def __init__(self, serve: Callable[[Provider, socket.socket], None]) -> None:
@@ -126,6 +150,7 @@ class Provider:
         self.connections = 0
         self.ended = threading.Semaphore(0)
         self._serve = serve
+        self._readers: dict[socket.socket, Reader] = {}
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self._wake, self._woken = socket.socketpair()
         self._thread = threading.Thread(target=self._accept, daemon=True)
@@ -142,7 +167,8 @@ class Provider:
         """
         Read one request, and remember it.
         """
-        request = read_request(stream)
+        reader = self._readers.setdefault(stream, Reader(stream))
+        request = reader.request()
         if request:
             self.requests.append(request)
         return request

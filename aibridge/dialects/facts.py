@@ -5,7 +5,7 @@ What a request says about itself, read from a copy of its body.
 from __future__ import annotations
 
 import json
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -13,7 +13,7 @@ MOST_READ = 262144
 """Bodies larger than this are relayed unread: reading one of 32 MB would stop every other stream for its time."""
 
 MOST_NAME = 256
-"""What is longer is no model's name; it would be copied into the log."""
+"""Characters; what is longer is no model's name."""
 
 MOST_TOKENS: Final = 2**53 - 1
 """What is more is no number of tokens; not all who read JSON can tell it from its neighbours (RFC 8259, 6)."""
@@ -56,20 +56,29 @@ def read(body: bytes) -> Facts:
         return UNREAD
     if not isinstance(request, dict):
         return UNREAD
-    model = request.get("model")
-    named = isinstance(model, str) and len(model) <= MOST_NAME
     choices = request.get("n")
     return Facts(
-        model if named else "",
+        name_of(request.get("model")),
         request.get("stream") is True,
         _max_tokens(request),
-        choices if type(choices) is int and 1 <= choices <= MOST_CHOICES else 1,
+        choices if isinstance(choices, int) and 1 <= choices <= MOST_CHOICES else 1,
     )
 
 
-def _max_tokens(request: dict[str, object]) -> int | None:
+def name_of(value: object) -> str:
+    """
+    A model's name, or an id; empty where it is none.
+
+    It goes into logs and labels, so what is long or cannot be printed does not count: JSON can have line ends and
+    halves of characters in a text.
+    """
+    return value if isinstance(value, str) and len(value) <= MOST_NAME and value.isprintable() else ""
+
+
+def _max_tokens(request: dict[str, Any]) -> int | None:
     for name in _MOST_TOKENS:
         value = request.get(name)
-        if type(value) is int and 0 <= value <= MOST_TOKENS:
+        # A bool is an int in Python, and none in JSON.
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS:
             return value
     return None

@@ -62,6 +62,7 @@ class Messages(Reading):
         self.complete = body.get("type") == "message"
 
     def _tell(self, told: Mapping[str, Any], kind: str) -> None:
+        self.error = self.error or error_of(told)
         match kind:
             case "message_start":
                 message = object_of(told, "message")
@@ -77,7 +78,7 @@ class Messages(Reading):
                 self.complete = True
                 self.is_final = self._is_counted
             case "error":
-                self.error = self.error or error_of(told) or UNKNOWN
+                self.error = self.error or UNKNOWN
 
 
 def usage_of(told: Mapping[str, Any], before: Usage | None = None) -> Usage | None:

@@ -24,7 +24,7 @@ MOST_KEPT: Final = 4 * 1024 * 1024
 """Bytes of a body, or of one event of a stream, beyond which it is not read."""
 
 MOST_INFLATED: Final = 16
-"""Times `limit`: what an encoded response is inflated to at most, which is more than any model writes in a stream."""
+"""Times `limit`: bytes to which an encoded stream is inflated at most, which is more than any model writes in one."""
 
 _STEP = 65536
 """Bytes that are inflated at once."""
@@ -75,16 +75,16 @@ def reader_for(
         return None
     reader: UsageReader
     if kind == b"text/event-stream":
-        reader = made(limit)
+        reader, most = made(limit), limit * MOST_INFLATED
     elif kind == b"application/json" or kind.endswith(b"+json"):
-        reader = _Body(made(0), limit)
+        reader, most = _Body(made(0), limit), limit + 1
     else:
         return None
     encoding = (content_encoding or b"identity").strip().lower() or b"identity"
     if encoding == b"identity":
         return reader
     bits = _ENCODINGS.get(encoding)
-    return _Unreadable() if bits is None else _Inflated(reader, bits, limit * MOST_INFLATED)
+    return _Unreadable() if bits is None else _Inflated(reader, bits, most)
 
 
 class _Body:
@@ -92,12 +92,12 @@ class _Body:
     Reads a response that is one JSON object.
     """
 
-    __slots__ = ("_is_too_large", "_left", "_pieces", "_reading")
+    __slots__ = ("_body", "_is_too_large", "_limit", "_reading")
 
     def __init__(self, reading: Reading, limit: int) -> None:
         self._reading = reading
-        self._left = limit
-        self._pieces: list[bytes] = []
+        self._limit = limit
+        self._body = bytearray()  # not a list: of tiny pieces, each would be larger than what is in it
         self._is_too_large = False
 
     def feed(self, data: bytes) -> None:
@@ -106,11 +106,11 @@ class _Body:
         """
         if self._is_too_large:
             return
-        self._left -= len(data)
-        self._pieces.append(data)
-        if self._left < 0:
+        if len(self._body) + len(data) <= self._limit:
+            self._body += data
+        else:
             self._is_too_large = True
-            self._pieces.clear()
+            self._body = bytearray()
 
     def end(self) -> Report:
         """
@@ -118,11 +118,9 @@ class _Body:
         """
         if self._is_too_large:
             return Report(unread=Unread.TOO_LARGE)
-        body = b"".join(self._pieces)
-        self._pieces.clear()
-        told = loaded(body)
+        told = loaded(self._body)
         if told is None:
-            return Report(unread=Unread.BROKEN if body else None)
+            return Report(unread=Unread.BROKEN if self._body else None)
         self._reading.whole(told)
         return self._reading.report()
 
@@ -136,7 +134,7 @@ class _Inflated:
     :param most: bytes, inflated, after which the rest is left unread.
     """
 
-    __slots__ = ("_bits", "_first", "_inflate", "_left", "_reader", "_unread")
+    __slots__ = ("_bits", "_first", "_inflate", "_is_over", "_left", "_reader", "_unread")
 
     def __init__(self, reader: UsageReader, bits: int, most: int) -> None:
         self._reader = reader
@@ -144,13 +142,14 @@ class _Inflated:
         self._left = most
         self._first = b""
         self._inflate: Any = None
+        self._is_over = False
         self._unread: Unread | None = None
 
     def feed(self, data: bytes) -> None:
         """
         The next bytes of the body.
         """
-        if self._unread is not None:
+        if self._is_over:
             return
         if self._inflate is None:
             data = self._first = self._first + data
@@ -161,7 +160,7 @@ class _Inflated:
         try:
             self._undo(data)
         except zlib.error:
-            self._unread = Unread.BROKEN
+            self._give_up(Unread.BROKEN)
 
     def end(self) -> Report:
         """
@@ -183,14 +182,23 @@ class _Inflated:
             # One byte more than may be is enough to know that there are more.
             inflated = self._inflate.decompress(data, step or 1)
             if not step and inflated:
-                self._unread = Unread.TOO_LARGE
+                self._give_up(Unread.TOO_LARGE)
                 return
             if inflated:
                 self._left -= len(inflated)
                 self._reader.feed(inflated)
+            if self._inflate.eof:
+                # What follows belongs to nothing, and would be kept for whoever might ask for it.
+                self._give_up(None)
+                return
             data = self._inflate.unconsumed_tail
             if not data and len(inflated) < (step or 1):
                 return
+
+    def _give_up(self, unread: Unread | None) -> None:
+        self._is_over = True
+        self._inflate = None
+        self._unread = unread
 
 
 class _Unreadable:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from aibridge.dialects import sse
-from aibridge.dialects.facts import MOST_NAME
+from aibridge.dialects.facts import name_of
 from aibridge.dialects.usage import Report, Source, Unread, Usage
 
 MOST_WORD = 64
@@ -93,11 +93,11 @@ class Reading:
         """
         Take model and id from the object that has them.
         """
-        self.model = self.model or _text(told.get("model"))
-        self.id = self.id or _text(told.get("id"))
+        self.model = self.model or name_of(told.get("model"))
+        self.id = self.id or name_of(told.get("id"))
 
 
-def loaded(data: bytes) -> dict[str, Any] | None:
+def loaded(data: bytes | bytearray) -> dict[str, Any] | None:
     """
     A JSON object, or None if `data` is none.
     """
@@ -143,7 +143,3 @@ def has_told(block: bytes, key: bytes, null: bytes, spaced_null: bytes) -> bool:
         return False
     found -= block.count(null)
     return bool(found) and found != block.count(spaced_null)
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) and len(value) <= MOST_NAME else ""

@@ -187,7 +187,7 @@ class RelayAgent:
             if origin.secure:
                 if self._tls is None:
                     self._tls = ClientTLS(self._transport.ca_file, self._trust)
-                tls = self._tls.for_host(origin.host)
+                tls = self._tls.for_host(origin.host, self._reactor.seconds)
             endpoint = self._endpoints(origin.secure, origin.host, origin.port)
             pool = Pool(self._reactor, self._transport, self._waits, endpoint, tls, self._emptied)
             pool.closing = self._closing

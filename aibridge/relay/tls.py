@@ -4,8 +4,10 @@ TLS to providers: verified always, with the system's authorities and perhaps som
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
+from weakref import WeakSet
 
 from cryptography import x509
 from OpenSSL import SSL, crypto
@@ -20,6 +22,10 @@ from aibridge.errors import TLSFailed
 
 PROTOCOLS: Final = (b"http/1.1",)
 """What is offered by ALPN. There is no HTTP/2 client here, and so it must not be agreed on."""
+
+
+SESSION_S: Final = 3600.0
+"""Seconds after which a chain is verified anew, in a full handshake, however often its session was resumed."""
 
 
 class ClientTLS:
@@ -45,13 +51,14 @@ class ClientTLS:
                 store.add_cert(authority)
         self._options = options
 
-    def for_host(self, host: str) -> HostTLS:
+    def for_host(self, host: str, now: Callable[[], float]) -> HostTLS:
         """
         How connections to `host` are made and checked.
 
         :param host: a name in its ASCII form, or an address without brackets.
+        :param now: monotonic seconds.
         """
-        return HostTLS(self._options, host)
+        return HostTLS(self._options, host, now)
 
 
 @implementer(IOpenSSLClientConnectionCreator)
@@ -66,12 +73,15 @@ class HostTLS:
     about again.
 
     Note [Sessions]: a session is taken from a connection that has been verified and has served a call, and is offered
-    by later connections to the same host, made from the same context; OpenSSL itself knows when it has become too old.
+    by later connections to the same host, made from the same context, until `SESSION_S` after the last full handshake.
     """
 
-    def __init__(self, options: CertificateOptions, host: str) -> None:
+    def __init__(self, options: CertificateOptions, host: str, now: Callable[[], float]) -> None:
         self._options = options
         self._host = host
+        self._now = now
+        self._full: WeakSet[SSL.Connection] = WeakSet()
+        self._verified_at = 0.0
         self._is_address = isIPAddress(host) or isIPv6Address(host)
         self._session: SSL.Session | None = None
 
@@ -83,8 +93,10 @@ class HostTLS:
         if not self._is_address:
             # An address is no server name (RFC 6066, 3).
             connection.set_tlsext_host_name(self._host.encode("ascii"))
-        if self._session is not None:
+        if self._session is not None and self._now() - self._verified_at < SESSION_S:
             connection.set_session(self._session)
+        else:
+            self._full.add(connection)
         return connection
 
     def verify(self, connection: SSL.Connection) -> None:
@@ -109,6 +121,8 @@ class HostTLS:
         Offer this connection's session to the next one. See Note [Sessions].
         """
         self._session = connection.get_session()
+        if connection in self._full:
+            self._verified_at = self._now()
 
 
 def _authorities(ca_file: str) -> list[crypto.X509]:

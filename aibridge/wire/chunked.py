@@ -83,7 +83,7 @@ class ChunkedBody:
             while at < size and not self.ended:
                 at = self._chunk_bytes(data, at, pieces) if self._chunk else self._line(data, at)
         except Refusal as refusal:
-            self.fault = refusal
+            self.fault, self.ended = refusal, False
             at = size
         return pieces[0] if len(pieces) == 1 else b"".join(pieces), data[at:]
 

@@ -132,7 +132,7 @@ class HeadReader:
     :param methods: those that are served.
     """
 
-    __slots__ = ("_max_fields", "_max_head", "_max_line", "_methods")
+    __slots__ = ("_max_fields", "_max_head", "_max_line", "_methods", "_usual")
 
     def __init__(self, max_line: int, max_head: int, max_fields: int, methods: frozenset[bytes] = METHODS) -> None:
         # A line that is longer than a head may be is too long, whatever comes first.
@@ -140,6 +140,7 @@ class HeadReader:
         self._max_head = max_head
         self._max_fields = max_fields
         self._methods = methods
+        self._usual = methods - {b"CONNECT"}
 
     def read(self, buffer: bytes, seen: int = 0) -> Head | None:
         """
@@ -155,7 +156,7 @@ class HeadReader:
             self._judge_part(buffer, start, seen)
             return None
         line = _LINE.match(buffer, start)
-        if line is not None and line[1] in self._methods and line.end() - start - 2 <= self._max_line:
+        if line is not None and line[1] in self._usual and line.end() - start - 2 <= self._max_line:
             method, target, minor = line.groups()
         else:
             method, target, minor = self._unusual_line(buffer, start)
