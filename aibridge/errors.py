@@ -119,11 +119,13 @@ class GatewayError(BridgeError):
     The bridge itself will not, or cannot, take this exchange now.
 
     :ivar retry_after_s: seconds after which it is worth asking again, or None where that is not known.
+    :ivar policy: which of several limits stood in the way, one word out of a closed set, or empty.
     """
 
-    def __init__(self, detail: str = "", retry_after_s: float | None = None) -> None:
+    def __init__(self, detail: str = "", retry_after_s: float | None = None, policy: str = "") -> None:
         super().__init__(detail)
         self.retry_after_s = retry_after_s
+        self.policy = policy
 
 
 class AtCapacity(GatewayError):

@@ -20,7 +20,7 @@ def described(now: datetime) -> dict[str, Any]:
         "date": now.astimezone(UTC).strftime("%Y-%m-%d"),
         "cpu": cpu_model(Path("/proc/cpuinfo").read_text()),
         "cores": os.cpu_count(),
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
         "system": _system(),
         "python": sys.version.split()[0],
         "congestion_control": Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip(),

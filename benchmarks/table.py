@@ -81,7 +81,7 @@ def report(measurements: Sequence[Measurement], results: Results) -> str:
     ]
     others = results.disturbance()
     if others is not None:
-        parts.append(f"Other work on the targets' core, in the median: {others:.0%}. Judge nothing by a busy machine.")
+        parts.append(f"Other work on the targets' core, in the median: {others:.0%}")
     parts.extend(f"skipped {target}: {why}" for target, why in results.absent.items())
     parts.extend(f"FAILED {failure}" for failure in results.failures)
     return "\n\n".join(parts)

@@ -13,7 +13,7 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone, Connection
 from twisted.internet.interfaces import IAddress, IConsumer, ITransport
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
-from twisted.web.resource import Resource
+from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 
@@ -359,7 +359,7 @@ class Talk:
     ) -> None:
         if site is None:
             self.clock = Clock()
-            if resource is None or not isinstance(resource, Resource):
+            if not IResource.providedBy(resource):
                 resource = Deciding(resource) if resource is not None else Deciding()
             site = BridgeSite(resource, HttpSettings(**settings), self.clock, wall_clock=lambda: WALL)
         self.site = site

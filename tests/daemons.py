@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import queue
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -26,9 +27,12 @@ class Daemon:
     One process. What it prints is kept in `lines`.
 
     :param arguments: after ``twistd -n --pidfile= aibridge``.
+    :param descriptors: how many files it may have open, if that is to be limited.
     """
 
-    def __init__(self, directory: Path, arguments: list[str], environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, directory: Path, arguments: list[str], environ: Mapping[str, str] | None = None, descriptors: int = 0
+    ) -> None:
         keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
         command = [str(Path(sys.executable).parent / "twistd"), "-n", "--pidfile=", "aibridge", *arguments]
         self.lines: list[str] = []
@@ -38,6 +42,7 @@ class Daemon:
             cwd=directory,
             env={**keep, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(environ or {})},
             stdin=subprocess.DEVNULL,
+            preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors,) * 2)) if descriptors else None,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -122,6 +127,20 @@ class Daemon:
         with urllib.request.urlopen(f"{self.admin}{path}", timeout=PATIENCE_S) as response:
             return str(response.read().decode())
 
+    def memory(self) -> int:
+        """
+        Its resident memory in bytes.
+        """
+        fields = Path(f"/proc/{self.pid}/statm").read_text().split()
+        return int(fields[1]) * resource.getpagesize()
+
+    def cpu(self) -> float:
+        """
+        The processor time that it has used, in seconds.
+        """
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     def metric(self, series: str) -> float:
         """
         The value of one series, 0 if there is none.
@@ -176,17 +195,18 @@ class Deployment:
             text += f'\n[auth]\ntokens_file = "{self.tokens}"\n'
         self.config.write_text(text)
 
-    def start(self, *arguments: str, environ: Mapping[str, str] | None = None) -> Daemon:
+    def start(self, *arguments: str, environ: Mapping[str, str] | None = None, descriptors: int = 0) -> Daemon:
         """
         Start a daemon on this configuration and wait until it listens.
         """
-        return self.launch("--config", str(self.config), *arguments, environ=environ).listening()
+        arguments = ("--config", str(self.config), *arguments)
+        return self.launch(*arguments, environ=environ, descriptors=descriptors).listening()
 
-    def launch(self, *arguments: str, environ: Mapping[str, str] | None = None) -> Daemon:
+    def launch(self, *arguments: str, environ: Mapping[str, str] | None = None, descriptors: int = 0) -> Daemon:
         """
         Start a daemon with these arguments alone, and wait for nothing.
         """
-        daemon = Daemon(self.directory, list(arguments), environ)
+        daemon = Daemon(self.directory, list(arguments), environ, descriptors)
         self.daemons.append(daemon)
         return daemon
 

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IPushProducer, IStreamClientEndpoint, IT
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
+from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
 from aibridge.providers.settings import TransportSettings
@@ -366,3 +367,44 @@ class Lab:
         """
         self.clock.advance(seconds)
         self.turn()
+
+
+@implementer(IBodyProducer)
+class SlowBody:
+    """
+    A request body that is written when a test says so.
+
+    :ivar calls: what it was told, in order.
+    """
+
+    def __init__(self, length: Any) -> None:
+        self.length = length
+        self.calls: list[str] = []
+        self.done: Deferred[None] = Deferred()
+        self.consumer: Any = None
+
+    @property
+    def stopped(self) -> int:
+        return self.calls.count("stop")
+
+    def startProducing(self, consumer: Any) -> Deferred[None]:
+        self.consumer = consumer
+        return self.done
+
+    def write(self, data: bytes) -> None:
+        self.consumer.write(data)
+
+    def finish(self) -> None:
+        self.done.callback(None)
+
+    def fail(self, error: Exception) -> None:
+        self.done.errback(Failure(error))
+
+    def pauseProducing(self) -> None:
+        self.calls.append("pause")
+
+    def resumeProducing(self) -> None:
+        self.calls.append("resume")
+
+    def stopProducing(self) -> None:
+        self.calls.append("stop")

@@ -14,6 +14,12 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.python.failure import Failure
 
 
+BACKLOG = 4096
+"""Connections that may wait to be accepted; Twisted's 50 overflow when a few hundred clients come back at once."""
+
+_TAKES_BACKLOG = ("tcp:", "tcp6:", "ssl:", "unix:")
+
+
 class StartError(Exception):
     """
     The daemon cannot start, and this sentence says why.
@@ -46,7 +52,7 @@ class Listeners:
 
     def _open(self, description: str, factory: IProtocolFactory) -> None:
         try:
-            listening = serverFromString(self._reactor, description).listen(factory)
+            listening = serverFromString(self._reactor, _with_backlog(description)).listen(factory)
         except Exception as error:
             raise StartError(f"cannot listen on {description}: {error}") from error
         outcome: list[Any] = []
@@ -70,6 +76,12 @@ class Listeners:
         Where it listens, for people: ``http://host:port``, or the path of a Unix socket.
         """
         return list(self._addresses)
+
+
+def _with_backlog(description: str) -> str:
+    if description.startswith(_TAKES_BACKLOG) and ":backlog=" not in description:
+        return f"{description}:backlog={BACKLOG}"
+    return description
 
 
 def _address(port: IListeningPort, *, is_tls: bool) -> str:

@@ -29,7 +29,7 @@ class Chat(Reading):
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
         self._unnamed = _MOST_UNNAMED
-        self._pending = b""  # the last event that has nothing but usage to tell, not read yet
+        self._pending = b""  # the last block, or event, that has nothing but usage to tell; not read yet
 
     def feed(self, data: bytes) -> None:
         """
@@ -39,8 +39,18 @@ class Chat(Reading):
         if not block:
             return
         self.pieces += block.count(b'"delta"')
-        if self._unnamed or _ends(block) or _counts(block):
+        # As `_ends` and `_counts` have it, written out: this runs for every event of every stream.
+        find = block.find
+        if (
+            self._unnamed
+            or find(b'"finish_reason":"') >= 0
+            or find(b'"finish_reason": "') >= 0
+            or find(b"[DONE]") >= 0
+            or (find(b'"error"') >= 0 and _fails(block))
+        ):
             self.read(block)
+        elif (keys := block.count(b'"usage"')) and keys != block.count(b'"usage":null') and _counts(block):
+            self._pending = block
 
     def read(self, block: bytes) -> None:
         """
@@ -73,8 +83,12 @@ class Chat(Reading):
 
     def _settle(self) -> None:
         pending, self._pending = self._pending, b""
-        if pending:
-            self._take(pending)
+        last = b""
+        for event in sse.split(pending):
+            if _counts(event):
+                last = event
+        if last:
+            self._take(last)
 
     def _take(self, event: bytes) -> None:
         _, data = sse.fields(event)
@@ -85,8 +99,8 @@ class Chat(Reading):
         told = loaded(data)
         if told is not None:
             self._tell(told)
-            if self._unnamed:
-                self._unnamed = 0 if self.model and self.id else self._unnamed - 1
+        if self._unnamed and data:
+            self._unnamed = 0 if self.model and self.id else self._unnamed - 1
 
     def _tell(self, told: Mapping[str, Any]) -> None:
         self.identify(told)
@@ -145,9 +159,11 @@ def _ends(block: bytes) -> bool:
     Whether an end may be told in it: a reason to stop, an error, or the mark after the last chunk.
     """
     find = block.find
-    return (
-        find(b'"finish_reason":"') >= 0
-        or find(b'"finish_reason": "') >= 0
-        or find(b"[DONE]") >= 0
-        or has_told(block, b'"error"', b'"error":null', b'"error": null')
-    )
+    return find(b'"finish_reason":"') >= 0 or find(b'"finish_reason": "') >= 0 or find(b"[DONE]") >= 0 or _fails(block)
+
+
+def _fails(block: bytes) -> bool:
+    """
+    Whether an error may be told in it.
+    """
+    return has_told(block, b'"error"', b'"error":null', b'"error": null')

@@ -56,12 +56,11 @@ def read(body: bytes) -> Facts:
         return UNREAD
     if not isinstance(request, dict):
         return UNREAD
-    choices = request.get("n")
     return Facts(
         name_of(request.get("model")),
         request.get("stream") is True,
         _max_tokens(request),
-        choices if isinstance(choices, int) and 1 <= choices <= MOST_CHOICES else 1,
+        _count(request.get("n"), MOST_CHOICES) or 1,
     )
 
 
@@ -77,8 +76,12 @@ def name_of(value: object) -> str:
 
 def _max_tokens(request: dict[str, Any]) -> int | None:
     for name in _MOST_TOKENS:
-        value = request.get(name)
-        # A bool is an int in Python, and none in JSON.
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_TOKENS:
-            return value
+        count = _count(request.get(name), MOST_TOKENS)
+        if count is not None:
+            return count
     return None
+
+
+def _count(value: object, most: int) -> int | None:
+    # A bool is an int in Python, and none in JSON.
+    return value if type(value) is int and 0 <= value <= most else None

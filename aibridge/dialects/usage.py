@@ -126,8 +126,8 @@ class Report:
     :ivar stop: why the model stopped, in the vendor's word, or empty.
     :ivar error: the type of the error that the response carries, in the vendor's word, or empty.
     :ivar complete: the dialect's mark of a whole answer was seen.
-    :ivar pieces: deltas of the answer that were seen in a stream. Most vendors send one for each token, none sends
-        more, so where no usage was told this is the least that was written.
+    :ivar pieces: deltas that were seen in a stream, with those that only open or close a text. Most vendors send one
+        for each token, none more, so where no usage was told this is about the least that was written.
     :ivar unread: why something could not be read, or None.
     """
 

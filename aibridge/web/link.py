@@ -85,7 +85,9 @@ class Link(Protocol):
         self.wait_for(None)
         site.write.cancel(self)
         site.held.cancel(self)
-        site.hangups.forget(self._watch)
+        if self._stopped:
+            self._stopped = False
+            site.hangups.forget(self._watch)
 
     def drained(self) -> None:
         """
@@ -195,7 +197,8 @@ class Link(Protocol):
 
     def write_late(self) -> None:
         """
-        Bytes have waited for the client for long. It counts as gone if it has taken none of them in all that time.
+        Bytes have waited for the client for long. It counts as gone if it has taken none of them since it was last
+        looked at, which is after one to two times the deadline.
         """
         mark = waiting_mark(self.transport)
         if mark == self._mark and (mark is not None or self._closing):

@@ -197,11 +197,11 @@ class Request(StockRequest):
 
     def _send(self, data: bytes) -> None:
         size = len(data)
-        self.bytes_written += size
-        if self._length is not None and self.bytes_written > self._length:
+        if self._length is not None and self.bytes_written + size > self._length:
             self._log.error("An answer was longer than it had said; its connection is cut.")
             self.abort()
             return
+        self.bytes_written += size
         head = self._head
         if head is not None:
             self._head = None
@@ -275,7 +275,10 @@ class Request(StockRequest):
         self.departed = True
         on_departure, self.on_departure = self.on_departure, None
         if on_departure is not None:
-            on_departure()
+            try:
+                on_departure()
+            except Exception:
+                self._log.failure("A departure was not dealt with.")
         self._gone(reason)
 
     def _gone(self, reason: Failure) -> None:

@@ -160,14 +160,16 @@ class HeadReader:
             method, target, minor = line.groups()
         else:
             method, target, minor = self._unusual_line(buffer, start)
-        if b"%" in target and _BAD_ESCAPE.search(target):
-            raise Refusal(400, "The target has a percent sign that begins no escape.")
+        if b"%" in target:
+            _check_escapes(target)
         found = _Fields()
         try:
             HttpRequestParser(found).feed_data(buffer[start:end])
         except HttpParserUpgrade:
             pass
         except HttpParserError as error:
+            if _BARE_LF.search(buffer, start, end):
+                _bare_lf()
             raise Refusal(400, f"The request head is malformed: {error}.") from None
         pairs = found.pairs
         if len(pairs) > self._max_fields:
@@ -193,7 +195,7 @@ class HeadReader:
             if line and not _TOKEN.match(line):
                 _no_line()
             if b"\n" in line:
-                raise Refusal(400, "A line of the request head does not end in CR and LF.")
+                _bare_lf()
             if len(line.removesuffix(b"\r")) > limit or len(buffer) - start > limit + 1:
                 raise Refusal(414, f"The request line is longer than {limit} bytes.")
             return
@@ -201,7 +203,7 @@ class HeadReader:
             self._checked_line(buffer[start:line_end])
         most = start + self._max_head
         if _BARE_LF.search(buffer, max(line_end + 2, seen), most):
-            raise Refusal(400, "A line of the request head does not end in CR and LF.")
+            _bare_lf()
         if len(buffer) >= most:
             raise Refusal(431, f"The request head is larger than {self._max_head} bytes.")
 
@@ -216,6 +218,8 @@ class HeadReader:
         """
         Method, target and minor version, from a line that may be anything.
         """
+        if b"\n" in line:
+            _bare_lf()
         parts = line.split(b" ")
         if not _TOKEN.fullmatch(parts[0]):
             _no_line()
@@ -236,11 +240,21 @@ class HeadReader:
                 raise Refusal(400, "The target of CONNECT is not a host and a port.")
         elif not (target == b"*" and method == b"OPTIONS") and not _PATH.fullmatch(target):
             raise Refusal(400, "The target is not an absolute path.")
+        _check_escapes(target)
         return method, target, numbers[2]
 
 
 def _no_line() -> NoReturn:
     raise Refusal(400, "The request line is malformed.")
+
+
+def _check_escapes(target: bytes) -> None:
+    if _BAD_ESCAPE.search(target):
+        raise Refusal(400, "The target has a percent sign that begins no escape.")
+
+
+def _bare_lf() -> NoReturn:
+    raise Refusal(400, "A line of the request head does not end in CR and LF.")
 
 
 def _without_padding(pairs: list[Pair]) -> list[Pair]:

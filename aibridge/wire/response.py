@@ -152,7 +152,8 @@ class ResponseReader:
         if phase == HEAD:
             self.touched = True
             return self._heads(data)
-        self.surplus = True
+        if phase == ENDED:
+            self.surplus = True
         return b""
 
     # -- heads ---------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aibridge.dialects.facts import MOST_NAME, MOST_READ, UNREAD, Facts, read
+from aibridge.dialects.facts import MOST_NAME, MOST_READ, MOST_TOKENS, UNREAD, Facts, read
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -26,7 +26,7 @@ values = st.recursive(
         (b'{"model":"gpt-5.4","messages":[]}', Facts("gpt-5.4", False)),
         (b'{"model":"gpt-5.4","stream":true,"messages":[]}', Facts("gpt-5.4", True)),
         (b'{"model":"gpt-5.4","stream":false,"input":"Hi"}', Facts("gpt-5.4", False)),
-        (b'{"stream":true,"max_tokens":5,"model":"claude-opus-5"}', Facts("claude-opus-5", True)),
+        (b'{"stream":true,"max_tokens":5,"model":"claude-opus-5"}', Facts("claude-opus-5", True, 5)),
         (b' \n{ "model" : "m" }\n', Facts("m", False)),
         ('{"model":"größer"}'.encode(), Facts("größer", False)),
         (b'{"model":"a","model":"b"}', Facts("b", False)),
@@ -69,18 +69,68 @@ def test_any_bytes_can_be_read(body: bytes) -> None:
 @given(values)
 def test_any_json_can_be_read(value: Any) -> None:
     """
-    Of whatever shape.
+    Of whatever shape, and in the place of any field.
     """
     assert isinstance(read(json.dumps(value).encode()), Facts)
+    for name in ("model", "stream", "n", "max_tokens"):
+        facts = read(json.dumps({name: value}).encode())
+        facts.model.encode()
+        assert facts.choices >= 1
+        assert facts.max_tokens is None or facts.max_tokens >= 0
 
 
-@given(st.text(max_size=MOST_NAME), st.booleans(), st.dictionaries(st.text(min_size=7), values))
+@given(st.text(max_size=MOST_NAME).filter(str.isprintable), st.booleans(), st.dictionaries(st.text(min_size=7), values))
 def test_other_fields_do_not_matter(model: str, stream: bool, others: dict[str, Any]) -> None:
     """
     Known and unknown ones, before and after.
     """
     body = json.dumps({**others, "model": model, "stream": stream}).encode()
     assert read(body) == Facts(model, stream)
+
+
+@pytest.mark.parametrize(
+    ("body", "most"),
+    [
+        (b'{"max_tokens":1024}', 1024),
+        (b'{"max_completion_tokens":2048}', 2048),
+        (b'{"max_output_tokens":4096}', 4096),
+        (b'{"max_tokens":1024,"max_completion_tokens":2048}', 2048),
+        (b'{"max_tokens":1024,"max_completion_tokens":null}', 1024),
+        (b'{"max_tokens":0}', 0),
+        (b'{"max_tokens":9007199254740991}', MOST_TOKENS),
+        (b'{"max_tokens":9007199254740992}', None),
+        (b'{"max_tokens":-1}', None),
+        (b'{"max_tokens":"1024"}', None),
+        (b'{"max_tokens":1024.5}', None),
+        (b'{"max_tokens":true}', None),
+        (b'{"max_tokens":[1024]}', None),
+        (b"{}", None),
+    ],
+)
+def test_most_tokens(body: bytes, most: int | None) -> None:
+    """
+    Under the name that each dialect has for it, the newer one of two; only a number of tokens is one.
+    """
+    assert read(body).max_tokens == most
+
+
+@pytest.mark.parametrize(
+    ("n", "choices"),
+    [(b"1", 1), (b"8", 8), (b"128", 128), (b"129", 1), (b"0", 1), (b"-2", 1), (b"null", 1), (b"true", 1), (b'"2"', 1)],
+)
+def test_choices(n: bytes, choices: int) -> None:
+    """
+    As many answers as are asked for, up to what is given; else one.
+    """
+    assert read(b'{"n":' + n + b"}").choices == choices
+
+
+@pytest.mark.parametrize("name", ["m\n", "m\r\n2026 all is well", "\x1b[31mm", "m\ud800", "m\x00", "m\u2028"])
+def test_names_can_be_printed(name: str) -> None:
+    """
+    What would break a line of the log, or cannot be written in UTF-8, is no name.
+    """
+    assert read(json.dumps({"model": name}).encode()) == UNREAD
 
 
 def test_large_bodies_are_not_read() -> None:

@@ -1,5 +1,5 @@
 """
-Where a stream of server-sent events can take another one.
+Where a stream of server-sent events can take another one, and which events it has.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aibridge.dialects.sse import Boundary
+from aibridge.dialects.sse import Boundary, Events, fields, split
 
 pieces = st.lists(
     st.sampled_from(
@@ -141,3 +141,173 @@ def test_after_every_event(lines: list[bytes], end: bytes) -> None:
     event = b"".join(b"data: " + line + end for line in lines)
     assert between([event, end])
     assert not between([event])
+
+
+# -- events ------------------------------------------------------------------------------------------------------
+
+LIMIT = 12
+
+fragments = st.lists(
+    st.sampled_from([b"\n", b"\n\n", b"\r", b"\r\n", b"\r\n\r\n", b"data: x", b": ping", b"x" * LIMIT, b"\xef\xbb\xbf"])
+    | st.binary(max_size=3),
+    max_size=14,
+)
+
+
+def events_of(chunks: list[bytes], limit: int = 1000) -> tuple[list[bytes], int]:
+    """
+    The events of a stream, the unfinished one at its end included, and how many were left out.
+    """
+    events = Events(limit)
+    blocks = [events.take(chunk) for chunk in chunks]
+    for block in blocks:
+        assert not block or block.endswith(b"\n\n")
+    found = [event for block in [*blocks, events.rest()] for event in split(block)]
+    return found, events.skipped
+
+
+def as_the_standard_has_it(stream: bytes) -> list[bytes]:
+    """
+    The events of a stream, as lines without ends: read line by line.
+    """
+    lines = stream.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
+    events: list[list[bytes]] = [[]]
+    for line in lines:
+        if line:
+            events[-1].append(line)
+        elif events[-1]:
+            events.append([])
+    return [b"\n".join(event) for event in events if event]
+
+
+@pytest.mark.parametrize(
+    ("stream", "events"),
+    [
+        (b"", []),
+        (b"data: a\n\ndata: b\n\n", [b"data: a", b"data: b"]),
+        (b"data: a\r\n\r\ndata: b\r\n\r\n", [b"data: a", b"data: b"]),
+        (b"data: a\r\rdata: b\r\r", [b"data: a", b"data: b"]),
+        (b"event: e\ndata: a\n\n", [b"event: e\ndata: a"]),
+        (b"event: e\r\ndata: a\r\n\r\n", [b"event: e\ndata: a"]),
+        (b": ping\n\n\n\ndata: a\n\n", [b": ping", b"data: a"]),
+        (b"\n\n\ndata: a\n\n", [b"data: a"]),
+        (b"data: a\n\ndata: b", [b"data: a", b"data: b"]),
+        (b"data: a\n\ndata: b\n", [b"data: a", b"data: b"]),
+    ],
+)
+def test_events(stream: bytes, events: list[bytes]) -> None:
+    """
+    Of all line ends, with any number of blank lines between them, the last one also without its blank line.
+    """
+    assert events_of([stream]) == (events, 0)
+    assert events_of([stream[at : at + 1] for at in range(len(stream))]) == (events, 0)
+
+
+@given(fragments, st.data())
+def test_any_chunking_gives_the_same_events(chunks: list[bytes], data: st.DataObject) -> None:
+    """
+    And leaves the same ones out.
+    """
+    stream = b"".join(chunks)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=6)))
+    recut = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    bytewise = [stream[at : at + 1] for at in range(len(stream))]
+    assert events_of(chunks, LIMIT) == events_of([stream], LIMIT) == events_of(recut, LIMIT)
+    assert events_of(bytewise, LIMIT) == events_of([stream], LIMIT)
+
+
+@given(fragments)
+def test_events_are_those_of_the_standard(chunks: list[bytes]) -> None:
+    """
+    Those that are not too large; the others are counted.
+    """
+    all_of_them = as_the_standard_has_it(b"".join(chunks))
+    small = [event for event in all_of_them if len(event) <= LIMIT]
+    assert events_of(chunks, LIMIT) == (small, len(all_of_them) - len(small))
+
+
+def test_an_event_is_given_as_soon_as_it_is_over() -> None:
+    """
+    With the last byte of its blank line, and not a byte earlier.
+    """
+    events = Events(1000)
+    assert events.take(b"data: a\n") == b""
+    assert events.take(b"") == b""
+    assert events.take(b"\ndata: b\n\nda") == b"data: a\n\ndata: b\n\n"
+    assert events.take(b"ta: c\r\n") == b""
+    assert events.take(b"\r") == b"data: c\n\n"
+    assert events.take(b"\n") == b""
+    assert events.rest() == b""
+
+
+def test_a_whole_segment_is_not_copied() -> None:
+    """
+    Most segments are whole events; those go through as they are.
+    """
+    segment = b"data: a\n\n" * 3
+    assert Events(1000).take(segment) is segment
+
+
+def test_memory_is_bounded() -> None:
+    """
+    Of an event that does not end, no more is held than the limit; what comes after it is given.
+    """
+    events = Events(1000)
+    for _ in range(10000):
+        assert events.take(b"data: endless, ") == b""
+        assert len(events._held) <= 1001
+    assert events.take(b"\n") == b""
+    assert events.take(b"\ndata: next\n\n") == b"data: next\n\n"
+    assert events.skipped == 1
+
+
+def test_a_large_event_within_a_segment_is_left_out() -> None:
+    """
+    Those before and after it are not.
+    """
+    assert events_of([b"data: a\n\n" + b"data: " + b"x" * 1000 + b"\n\ndata: b\n\n"]) == ([b"data: a", b"data: b"], 1)
+
+
+def test_the_largest_event() -> None:
+    """
+    Is as large as the limit, without its blank line.
+    """
+    event = b"data: 678901"
+    assert len(event) == LIMIT
+    for end in (b"\n\n", b"\n", b""):
+        assert events_of([event, end], LIMIT) == ([event], 0)
+        assert events_of([event, b"2", end], LIMIT) == ([], 1)
+
+
+@pytest.mark.parametrize(
+    ("event", "read"),
+    [
+        (b"data: a", (b"", b"a")),
+        (b"data:a", (b"", b"a")),
+        (b"data:  a ", (b"", b" a ")),
+        (b"data", (b"", b"")),
+        (b"data: a\ndata: b", (b"", b"a\nb")),
+        (b"event: e\ndata: a\nid: 7\nretry: 3", (b"e", b"a")),
+        (b"data: a\nevent:e", (b"e", b"a")),
+        (b"event: d\nevent: e", (b"e", b"")),
+        (b": data: a", (b"", b"")),
+        (b":\ndata: a: b", (b"", b"a: b")),
+        (b"\xef\xbb\xbfdata: a", (b"", b"a")),
+        (b"Data: a\n data: b\nevents: c", (b"", b"")),
+        (b"", (b"", b"")),
+    ],
+)
+def test_fields(event: bytes, read: tuple[bytes, bytes]) -> None:
+    """
+    The name and the data; comments, other fields and those that are only alike do not count.
+    """
+    assert fields(event) == read
+
+
+@given(st.binary())
+def test_fields_of_any_bytes(event: bytes) -> None:
+    """
+    They give something, never an error.
+    """
+    name, data = fields(event)
+    assert isinstance(name, bytes) and isinstance(data, bytes)

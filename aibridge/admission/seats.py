@@ -1,0 +1,447 @@
+"""
+The gate: who may be in flight now, who waits, and who is sent away.
+
+A permit is one of the daemon's, one of its provider's and one of its principal's: all three or none. What there is of
+each, and what part is kept for whom, says `aibridge.admission.shares`; in which order those who wait are let in,
+`aibridge.admission.fair`.
+
+Note [Work conserving]: whenever somebody waits, something stands in the way of the first request of each principal
+that has one waiting. So one who comes and finds room may pass all who wait, except its own principal's. `_hand_on`
+restores this after everything that may break it: a permit that came back, a first request that left, other terms.
+
+Note [One order]: a principal's requests are let in in the order in which they came, over all providers. One that waits
+for a full provider holds up those behind it, of the same principal, which are for another: it delays nobody else, and
+no client sees its second request overtake its first.
+
+Note [Told last]: whoever is told runs code of its own, which may come back to the gate: give back, ask, leave. So all
+is settled before anybody is told, and what is decided meanwhile is told afterwards, by the same loop, not from within;
+a thousand permits that come straight back do not nest.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+
+from aibridge.admission.fair import FairQueue, Flow
+from aibridge.admission.forecast import retry_after
+from aibridge.admission.permit import OVER, SEATED, WAITING, Claim, Permit, State, Waiter
+from aibridge.admission.shares import Policy, Pool, SeatTerms
+from aibridge.errors import AtCapacity
+from aibridge.model import Class
+
+_INTERACTIVE = Class.INTERACTIVE
+
+
+class Seats:
+    """
+    The gate of a daemon.
+
+    :param terms: what holds until `adopt` says otherwise.
+    :param now: monotonic seconds; asked only when a caller that waits is cancelled, since `Deferred.cancel` cannot
+        bring the time along.
+    :param chance: random numbers from 0 to 1, one for each refusal.
+    :ivar would_have_refused: how many went through only because the limits are in shadow, by what stood in their way.
+    """
+
+    __slots__ = (
+        "_all",
+        "_beside",
+        "_chance",
+        "_held",
+        "now",
+        "_pools",
+        "_queue",
+        "_telling",
+        "_terms",
+        "_to_tell",
+        "_waiters",
+        "would_have_refused",
+    )
+
+    def __init__(self, terms: SeatTerms, now: Callable[[], float], chance: Callable[[], float]) -> None:
+        self._terms = terms
+        self.now = now
+        self._chance = chance
+        self._all: Pool[Waiter] = Pool(terms, terms.max_concurrency)
+        self._pools: dict[str, Pool[Waiter]] = {name: Pool(terms, limit) for name, limit in terms.providers.items()}
+        self._held: dict[str, int] = {}
+        self._queue: FairQueue[Waiter] = FairQueue(terms.weights, self._is_ready)
+        # In the order in which they came, which is that in which their time is up.
+        self._waiters: OrderedDict[Waiter, None] = OrderedDict()
+        self._beside: dict[Permit, None] = {}
+        self._to_tell: deque[tuple[Deferred[Permit], Permit | AtCapacity]] = deque()
+        self._telling = False
+        self.would_have_refused: dict[Policy, int] = dict.fromkeys(Policy, 0)
+
+    # -- coming --------------------------------------------------------------------------------------------------
+
+    def enter(self, claim: Claim, now: float) -> Permit | Deferred[Permit]:
+        """
+        Ask for a permit.
+
+        :return: the permit; or, where it has to be waited for, a Deferred that fires with it, or fails with
+            `AtCapacity` when it is displaced or its time is up. A caller that cancels it leaves no trace.
+        :raises AtCapacity: there is neither a permit nor a place in the queue. Its `policy` is the value of a `Policy`.
+        """
+        principal = claim.principal
+        pool = self._pools.get(claim.provider)
+        if pool is None:
+            pool = self._pools[claim.provider] = Pool(self._terms, 0)
+        everyone, held = self._all, self._held
+        mine = held.get(principal, 0)
+        most = claim.max_in_flight
+        interactive = claim.class_ is _INTERACTIVE
+        # `Pool.has_room`, written out: this is the path of nearly every request.
+        if (
+            everyone.in_use < everyone.limit
+            and pool.in_use < pool.limit
+            and (
+                interactive
+                or (
+                    everyone.in_use - everyone.interactive < everyone.open
+                    and pool.in_use - pool.interactive < pool.open
+                )
+            )
+            and (not most or mine < most)
+            and (not self._waiters or principal not in self._queue)
+        ):
+            held[principal] = mine + 1
+            everyone.in_use += 1
+            pool.in_use += 1
+            if interactive:
+                everyone.interactive += 1
+                pool.interactive += 1
+            return Permit(self, principal, pool, interactive, now, SEATED)
+        return self._wait(claim, pool, now)
+
+    def _wait(self, claim: Claim, pool: Pool[Waiter], now: float) -> Permit | Deferred[Permit]:
+        terms, flow = self._terms, self._queue.flow(claim.principal)
+        # A token's class may have been changed while others of it wait: they all wait as one.
+        class_ = claim.class_ if flow is None else flow.class_
+        refused = self._make_room(claim, class_, pool, 0 if flow is None else len(flow))
+        if refused is not None and not terms.shadow:
+            raise self._refusal(claim.principal, claim.max_in_flight, pool, class_ is _INTERACTIVE, refused)
+        waiter = Waiter(self, claim, class_, pool, now, State.BESIDE_WAITING if terms.shadow else WAITING)
+        answer = waiter.told
+        if terms.shadow:
+            self._stand_beside(waiter)
+        if refused is None:
+            self._join_queue(waiter)
+        else:
+            waiter.state = State.BESIDE
+            self.would_have_refused[refused] += 1
+        self._tell()
+        return waiter if answer is None else answer
+
+    def _make_room(self, claim: Claim, class_: Class, pool: Pool[Waiter], own: int) -> Policy | None:
+        """
+        See to it that one more can wait.
+
+        :param own: how many of its principal wait already.
+        :return: why not, or None if it can.
+        """
+        interactive = class_ is _INTERACTIVE
+        is_ready = not claim.max_in_flight or self.held(claim.principal) < claim.max_in_flight
+        if self._terms.queue_size == 0:
+            if not is_ready:
+                return Policy.PRINCIPAL
+            if not pool.has_room(interactive):
+                return Policy.PROVIDER
+            return Policy.QUEUE if self._all.has_room(interactive) else Policy.DAEMON
+        if len(self._queue) >= self._terms.queue_size:
+            is_safe = interactive and is_ready and self._in_share(pool, 1)
+            flow = self._whose_room(class_, own + 1, is_safe)
+            if flow is None:
+                return Policy.QUEUE
+            victim = flow.newest
+            self._leave_queue(victim)
+            self._refuse(victim, Policy.DISPLACED)
+        return None
+
+    def _whose_room(self, class_: Class, own: int, is_safe: bool) -> Flow[Waiter] | None:
+        """
+        The principal whose newest request gives up its place to another: one of `batch`, if there is any, else the one
+        that has most waiting for its weight; but never an interactive request within its share.
+
+        :param own: how many of the principal that asks would wait.
+        :param is_safe: what it asks is within its share.
+        :return: None if it is the one that asks.
+        """
+        queue, weights = self._queue, self._terms.weights
+        batch = queue.longest(Class.BATCH)
+        if class_ is Class.BATCH:
+            return batch if batch is not None and len(batch) > own else None
+        if batch is not None:
+            return batch
+        most, found = (0.0 if is_safe else own / weights[class_]), None
+        for other in (Class.DEFAULT, Class.INTERACTIVE):
+            flow = queue.longest(other)
+            if flow is None or len(flow) / weights[other] <= most:
+                continue
+            if other is Class.DEFAULT or not (self._is_ready(flow.first) and self._in_share(flow.newest.pool, 0)):
+                most, found = len(flow) / weights[other], flow
+        return found
+
+    def _in_share(self, pool: Pool[Waiter], more: int) -> bool:
+        everyone = self._all
+        return (everyone.limited or pool.limited) and everyone.in_share(more) and pool.in_share(more)
+
+    # -- going ---------------------------------------------------------------------------------------------------
+
+    def returned(self, permit: Permit, now: float) -> None:
+        if permit.state is not SEATED:
+            self._given_up(permit, now)
+            return
+        permit.state = OVER
+        everyone, pool, principal, held = self._all, permit.pool, permit.principal, self._held
+        everyone.in_use -= 1
+        pool.in_use -= 1
+        if permit.interactive:
+            everyone.interactive -= 1
+            pool.interactive -= 1
+        left = held[principal] - 1
+        if left:
+            held[principal] = left
+        else:
+            del held[principal]
+        service_s = now - permit.since
+        everyone.forecast.ended(service_s)
+        pool.forecast.ended(service_s)
+        if self._waiters:
+            self._queue.reconsider(principal)
+            self._hand_on(now)
+
+    def _given_up(self, permit: Permit, now: float) -> None:
+        state, permit.state = permit.state, OVER
+        if state is OVER:
+            return
+        assert isinstance(permit, Waiter)
+        if state is not State.BESIDE:
+            self._leave_queue(permit)
+        if state is not WAITING:
+            self._step_in(permit)
+        self._hand_on(now)
+
+    def _hand_on(self, now: float) -> None:
+        """
+        Let in who may be; see Note [Work conserving].
+        """
+        while (flow := self._next()) is not None:
+            waiter = self._queue.take(flow)
+            del self._waiters[waiter]
+            self._count_waiting(waiter, -1)
+            self._seat(waiter)
+            if waiter.told is not None:
+                waiter.waited_s = now - waiter.since
+                waiter.since = now
+                self._settle(waiter, waiter)
+            else:
+                self._step_in(waiter)
+        self._tell()
+
+    def _next(self) -> Flow[Waiter] | None:
+        """
+        The principal whose turn it is among those that may go.
+        """
+        everyone, queue = self._all, self._queue
+        if not self._waiters or not everyone.has_room(True):
+            return None
+        best: tuple[bool, int] | None = None
+        found = None
+        others_too, is_kept = everyone.has_room(False), everyone.interactive < everyone.kept
+        for pool in self._pools.values():
+            if not pool.waiting or not pool.has_room(True):
+                continue
+            flow = queue.front(pool.interactive_lane)
+            if flow is not None:
+                turn = (not (is_kept and pool.interactive < pool.kept), flow.ticket)
+                if best is None or turn < best:
+                    best, found = turn, flow
+            if others_too and pool.has_room(False):
+                flow = queue.front(pool.lane)
+                if flow is not None and (best is None or (True, flow.ticket) < best):
+                    best, found = (True, flow.ticket), flow
+        return found
+
+    # -- waiting too long, other terms ---------------------------------------------------------------------------
+
+    def expire(self, now: float) -> None:
+        """
+        Send away those whose time is up.
+        """
+        while self._waiters:
+            waiter = next(iter(self._waiters))
+            if waiter.since > queued_before:
+                break
+            self._leave_queue(waiter)
+            self._refuse(waiter, Policy.TIMEOUT)
+        self._hand_on(now)
+
+    def next_expiry(self) -> float | None:
+        """
+        When `expire` has something to do next, or None while nobody waits. It only grows, unless `adopt` shortens the
+        time or somebody begins to wait.
+        """
+        for waiter in self._waiters:
+            return waiter.since + self._terms.queue_timeout_s
+        return None
+
+    def adopt(self, terms: SeatTerms, now: float) -> None:
+        """
+        Other terms, which hold for those who wait as well. What is out stays out, and nobody who waits is sent away:
+        a limit that was lowered lets nobody in until there are fewer, and a queue that is too long now shrinks by
+        itself.
+        """
+        was_shadow, self._terms = self._terms.shadow, terms
+        self._queue.weigh(terms.weights)
+        self._all.adopt(terms, terms.max_concurrency)
+        pools, limits = self._pools, terms.providers
+        for name in [name for name, pool in pools.items() if pool.is_idle and name not in limits]:
+            del pools[name]
+        for name in limits.keys() - pools.keys():
+            pools[name] = Pool(terms, 0)
+        for name, pool in pools.items():
+            pool.adopt(terms, limits.get(name, 0))
+        if terms.shadow and not was_shadow:
+            for waiter in self._waiters:
+                self._stand_beside(waiter)
+                waiter.state = State.BESIDE_WAITING
+                waiter.waited_s = now - waiter.since
+                self._settle(waiter, waiter)
+        elif was_shadow and not terms.shadow:
+            for waiter in list(self._beside):
+                if waiter.state is State.BESIDE_WAITING:
+                    self._leave_queue(waiter)
+                self._step_in(waiter)
+                self._seat(waiter)
+        self._hand_on(now)
+
+    # -- the books -----------------------------------------------------------------------------------------------
+
+    @property
+    def in_use(self) -> int:
+        """
+        Exchanges in flight, those that are only because the limits are in shadow included.
+        """
+        return self._all.in_use + self._all.beside
+
+    def in_use_by_provider(self) -> dict[str, int]:
+        """
+        The same for each provider that has a limit or was asked for.
+        """
+        return {name: pool.in_use + pool.beside for name, pool in self._pools.items()}
+
+    def held(self, principal: str) -> int:
+        """
+        Permits that a principal has.
+        """
+        return self._held.get(principal, 0)
+
+    @property
+    def principals(self) -> int:
+        """
+        How many principals are remembered: those that have permits or wait, and no others.
+        """
+        return len(self._held) + sum(key not in self._held for key in self._queue)
+
+    @property
+    def waiting(self) -> int:
+        """
+        Requests in the queue.
+        """
+        return len(self._queue)
+
+    def waiting_by_class(self) -> dict[Class, int]:
+        """
+        The same for each class.
+        """
+        return {class_: self._queue.waiting(class_) for class_ in Class}
+
+    def _seat(self, permit: Permit) -> None:
+        permit.state = SEATED
+        self._held[permit.principal] = self._held.get(permit.principal, 0) + 1
+        for pool in (self._all, permit.pool):
+            pool.in_use += 1
+            pool.interactive += permit.interactive
+
+    def _join_queue(self, waiter: Waiter) -> None:
+        lane = waiter.pool.interactive_lane if waiter.interactive else waiter.pool.lane
+        self._queue.push(waiter.principal, waiter.class_, waiter, lane)
+        self._waiters[waiter] = None
+        self._count_waiting(waiter, 1)
+
+    def _leave_queue(self, waiter: Waiter) -> None:
+        self._queue.remove(waiter.principal, waiter)
+        del self._waiters[waiter]
+        self._count_waiting(waiter, -1)
+
+    def _count_waiting(self, waiter: Waiter, more: int) -> None:
+        for pool in (self._all, waiter.pool):
+            pool.waiting += more
+            if waiter.interactive:
+                pool.interactive_waiting += more
+
+    def _stand_beside(self, waiter: Waiter) -> None:
+        self._beside[waiter] = None
+        self._all.beside += 1
+        waiter.pool.beside += 1
+
+    def _step_in(self, waiter: Waiter) -> None:
+        del self._beside[waiter]
+        self._all.beside -= 1
+        waiter.pool.beside -= 1
+
+    def _is_ready(self, waiter: Waiter) -> bool:
+        return not waiter.max_in_flight or self._held.get(waiter.principal, 0) < waiter.max_in_flight
+
+    # -- telling -------------------------------------------------------------------------------------------------
+
+    def _refuse(self, waiter: Waiter, policy: Policy) -> None:
+        """
+        It waited in vain; it has left the queue already.
+        """
+        if waiter.told is None:
+            waiter.state = State.BESIDE
+            self.would_have_refused[policy] += 1
+        else:
+            waiter.state = OVER
+            self._settle(
+                waiter, self._refusal(waiter.principal, waiter.max_in_flight, waiter.pool, waiter.interactive, policy)
+            )
+
+    def _refusal(
+        self, principal: str, max_in_flight: int, pool: Pool[Waiter], interactive: bool, policy: Policy
+    ) -> AtCapacity:
+        waits = [each.wait_s(interactive) for each in (self._all, pool) if not each.has_room(interactive)]
+        if 0 < max_in_flight <= self.held(principal):
+            flow = self._queue.flow(principal)
+            waits.append(pool.forecast.wait_s(0 if flow is None else len(flow), max_in_flight))
+        told = retry_after(max(waits, default=0.0), self._chance(), self._terms.max_retry_after_s)
+        return AtCapacity(retry_after_s=told, policy=policy.value)
+
+    def _settle(self, waiter: Waiter, outcome: Permit | AtCapacity) -> None:
+        deferred, waiter.told = waiter.told, None
+        assert deferred is not None
+        self._to_tell.append((deferred, outcome))
+
+    def _tell(self) -> None:
+        """
+        See Note [Told last].
+        """
+        if self._telling:
+            return
+        self._telling = True
+        try:
+            while self._to_tell:
+                deferred, outcome = self._to_tell.popleft()
+                if deferred.called:
+                    continue
+                if isinstance(outcome, Permit):
+                    deferred.callback(outcome)
+                else:
+                    deferred.errback(outcome)
+        finally:
+            self._telling = False

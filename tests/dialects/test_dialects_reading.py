@@ -1,0 +1,152 @@
+"""
+What the readers of all dialects have in common.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from aibridge.dialects.reading import MOST_WORD, UNKNOWN, Reading, error_of, has_told, loaded, word
+from aibridge.dialects.usage import Report, Source, Unread, Usage
+
+
+def test_nothing_told() -> None:
+    """
+    Gives an empty report.
+    """
+    assert Reading(100).report() == Report()
+    assert Reading(100).report().source is Source.NONE
+
+
+def test_where_usage_is_from() -> None:
+    """
+    From the provider once it is that of the whole answer, and until then in part.
+    """
+    reading = Reading(100)
+    reading.usage = Usage(output=1)
+    assert reading.report().source is Source.PARTIAL
+    reading.is_final = True
+    assert reading.report().source is Source.PROVIDER
+
+
+def test_an_error_is_no_whole_answer() -> None:
+    """
+    Some put the mark of a whole one behind it.
+    """
+    reading = Reading(100)
+    reading.complete = True
+    assert reading.report().complete
+    reading.error = "server_error"
+    assert not reading.report().complete
+
+
+def test_what_was_not_read_is_told() -> None:
+    """
+    With the reason.
+    """
+    assert Reading(100).report(Unread.BROKEN).unread is Unread.BROKEN
+
+
+def test_the_first_name_stays() -> None:
+    """
+    One that is empty, or none, is none yet.
+    """
+    reading = Reading(100)
+    for told in ({"id": "", "model": None}, {"id": "a", "model": ["m"]}, {"id": "b", "model": "m"}, {"model": "n"}):
+        reading.identify(told)
+    assert (reading.id, reading.model) == ("a", "m")
+
+
+def test_names_are_bounded() -> None:
+    """
+    And can be written.
+    """
+    reading = Reading(100)
+    reading.identify({"id": "i" * 257, "model": "m\ud800"})
+    assert (reading.id, reading.model) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b'{"a":1}', {"a": 1}),
+        (bytearray(b' {"a": 1}\n'), {"a": 1}),
+        (b"[1]", None),
+        (b"null", None),
+        (b"", None),
+        (b"{", None),
+        (b"\xff\xfe", None),
+        (b"[" * 100000, None),
+        (b'{"a":' * 100000, None),
+        (b'{"a":' + b"9" * 5000 + b"}", None),
+    ],
+)
+def test_objects_are_loaded(data: bytes, told: dict[str, object] | None) -> None:
+    """
+    Anything else is none, whatever is wrong with it.
+    """
+    assert loaded(data) == told
+
+
+@pytest.mark.parametrize(
+    ("value", "result"),
+    [
+        ("end_turn", "end_turn"),
+        ("gpt-5:stop.1", "gpt-5:stop.1"),
+        ("x" * MOST_WORD, "x" * MOST_WORD),
+        ("x" * (MOST_WORD + 1), ""),
+        ("You said: hello", ""),
+        ("zu_groß", ""),
+        ("a\n", ""),
+        ("", ""),
+        (None, ""),
+        (7, ""),
+    ],
+)
+def test_words(value: object, result: str) -> None:
+    """
+    Short, and of the characters of a name; a sentence may have anything in it, and is left.
+    """
+    assert word(value) == result
+
+
+@pytest.mark.parametrize(
+    ("told", "error"),
+    [
+        ({}, ""),
+        ({"error": None}, ""),
+        ({"error": {"type": "overloaded_error", "message": "Overloaded"}}, "overloaded_error"),
+        ({"error": {"type": None, "code": "rate_limit_exceeded"}}, "rate_limit_exceeded"),
+        ({"error": {"code": 502, "message": "Provider returned error"}}, UNKNOWN),
+        ({"error": {"type": "It went wrong while you said hello"}}, UNKNOWN),
+        ({"error": "model not found"}, UNKNOWN),
+        ({"error": ["x"]}, UNKNOWN),
+    ],
+)
+def test_errors(told: dict[str, object], error: str) -> None:
+    """
+    By their type, else by their code; never by their message.
+    """
+    assert error_of(told) == error
+
+
+@pytest.mark.parametrize(
+    ("block", "told"),
+    [
+        (b"{}", False),
+        (b'{"usage":null}', False),
+        (b'{"usage": null}', False),
+        (b'{"usage":null}{"usage": null}{"usage":null}', False),
+        (b'{"text":"\\"usage\\":{"}', False),
+        (b'{"usage":{}}', True),
+        (b'{"usage" : {}}', True),
+        (b'{"usage":null}{"usage":{}}', True),
+        (b'{"usage": null}{"usage": 1}', True),
+        (b'{"usage":\nnull}', True),
+    ],
+)
+def test_keys_that_are_not_null(block: bytes, told: bool) -> None:
+    """
+    Are found in any of a block's events; when in doubt, it is taken apart.
+    """
+    assert has_told(block, b'"usage"', b'"usage":null', b'"usage": null') is told

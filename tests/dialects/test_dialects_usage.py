@@ -1,0 +1,149 @@
+"""
+What an exchange costs in tokens, before and after it is known.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aibridge.dialects.facts import Facts
+from aibridge.dialects.usage import (
+    DEFAULT_OUTPUT,
+    MOST_INPUT,
+    Report,
+    Source,
+    Unread,
+    Usage,
+    charge,
+    count_of,
+    estimate,
+    extras_of,
+    object_of,
+)
+
+counts = st.integers(0, 10**6)
+
+
+def test_the_sums() -> None:
+    """
+    Each token counts once; extras are parts, and count no more.
+    """
+    usage = Usage(input=1, output=20, cache_read=300, cache_write=4000, extras={"output_reasoning": 20})
+    assert usage.read == 4301
+    assert usage.total == 4321
+
+
+@given(counts, counts, counts, counts)
+def test_cached_tokens_are_taken_out(read: int, output: int, cached: int, written: int) -> None:
+    """
+    What was read stays what the vendor says, whatever it says of the cache; nothing is negative.
+    """
+    usage = Usage.of_inclusive(read, output, cached, written, {})
+    assert usage.read == read
+    assert usage.total == read + output
+    assert min(usage.input, usage.cache_read, usage.cache_write) >= 0
+    if cached + written <= read:
+        assert (usage.cache_read, usage.cache_write) == (cached, written)
+
+
+@pytest.mark.parametrize(
+    ("facts", "body_bytes", "tokens"),
+    [
+        (Facts(), 0, DEFAULT_OUTPUT),
+        (Facts(max_tokens=0), 0, 0),
+        (Facts(max_tokens=0), 1, 1),
+        (Facts(max_tokens=0), 4, 1),
+        (Facts(max_tokens=0), 5, 2),
+        (Facts(max_tokens=500), 4000, 1500),
+        (Facts(max_tokens=500, choices=3), 4000, 2500),
+        (Facts(choices=2), 0, 2 * DEFAULT_OUTPUT),
+        (Facts(max_tokens=500), 32 * 1024 * 1024, MOST_INPUT + 500),
+    ],
+)
+def test_the_estimate(facts: Facts, body_bytes: int, tokens: int) -> None:
+    """
+    A token for four bytes, rounded up, and all that may be written.
+    """
+    assert estimate(facts, body_bytes) == tokens
+
+
+def test_the_estimate_with_another_default() -> None:
+    """
+    It stands in where the request names no maximum, and only there.
+    """
+    assert estimate(Facts(), 40, default_output=7) == 17
+    assert estimate(Facts(max_tokens=1), 40, default_output=7) == 11
+
+
+USAGE = Usage(input=10, output=2, cache_read=100)
+
+
+@pytest.mark.parametrize(
+    ("report", "charged"),
+    [
+        (Report(usage=USAGE, source=Source.PROVIDER, pieces=50), (112, Source.PROVIDER)),
+        (Report(usage=Usage(), source=Source.PROVIDER, pieces=50), (0, Source.PROVIDER)),
+        (Report(usage=USAGE, source=Source.PROVIDER, error="server_error"), (112, Source.PROVIDER)),
+        (Report(usage=USAGE, source=Source.PARTIAL, pieces=50), (160, Source.PARTIAL)),
+        (Report(usage=USAGE, source=Source.PARTIAL, pieces=1), (112, Source.PARTIAL)),
+        (Report(usage=USAGE, source=Source.PARTIAL, unread=Unread.TOO_LARGE), (112, Source.PARTIAL)),
+        (Report(pieces=50), (60, Source.ESTIMATED)),
+        (Report(pieces=50, complete=True), (60, Source.ESTIMATED)),
+        (Report(), (10, Source.ESTIMATED)),
+        (Report(pieces=50, error="server_error"), (60, Source.ESTIMATED)),
+        (Report(error="rate_limit_error"), (0, Source.NONE)),
+        (Report(unread=Unread.ENCODED), (500, Source.ESTIMATED)),
+        (Report(unread=Unread.BROKEN), (500, Source.ESTIMATED)),
+        (Report(unread=Unread.TOO_LARGE, pieces=600), (600, Source.ESTIMATED)),
+    ],
+)
+def test_the_charge(report: Report, charged: tuple[int, Source]) -> None:
+    """
+    What was told, and zero if zero was told; what was seen; nothing for an error; the estimate for what was not read.
+    """
+    assert charge(report, estimated=500, body_bytes=40) == charged
+
+
+@pytest.mark.parametrize(
+    ("value", "count"),
+    [
+        (0, 0),
+        (7, 7),
+        (2**53 - 1, 2**53 - 1),
+        (2**53, None),
+        (10**400, None),
+        (-1, None),
+        (1.0, None),
+        (float("nan"), None),
+        (True, None),
+        ("7", None),
+        (None, None),
+        ([7], None),
+        ({"n": 7}, None),
+    ],
+)
+def test_counts(value: object, count: int | None) -> None:
+    """
+    Whole numbers that tokens can have, and nothing else; an explicit zero is told, null is not.
+    """
+    assert count_of({"n": value}, "n") == count
+    assert count_of({}, "n") is None
+
+
+def test_objects() -> None:
+    """
+    What is none is an empty one.
+    """
+    assert object_of({"o": {"n": 1}}, "o") == {"n": 1}
+    for value in (None, [], "o", 1, True):
+        assert object_of({"o": value}, "o") == {}
+    assert object_of({}, "o") == {}
+
+
+def test_extras() -> None:
+    """
+    Those that were told, zero included.
+    """
+    assert extras_of(("a", 1), ("b", 0), ("c", None)) == {"a": 1, "b": 0}
