@@ -140,10 +140,52 @@ class AtCapacity(GatewayError):
 class RateLimited(GatewayError):
     """
     A leaky bucket is full.
+
+    :ivar policy: the name of the policy whose bucket it is, or empty where that is not told.
     """
 
     reason = "rate"
     kind = "rate_limited"
+
+    def __init__(self, detail: str = "", retry_after_s: float | None = None, policy: str = "") -> None:
+        super().__init__(detail, retry_after_s)
+        self.policy = policy
+
+
+class BreakerOpen(GatewayError):
+    """
+    The provider has failed too often lately with this model, and is left alone.
+    """
+
+    reason = "breaker"
+    kind = "breaker_open"
+
+
+class KeysResting(GatewayError):
+    """
+    The provider has told each of its keys to wait.
+    """
+
+    reason = "keys"
+    kind = "keys_resting"
+
+
+class KeysRefused(GatewayError):
+    """
+    The provider has refused each of its keys.
+    """
+
+    reason = "keys"
+    kind = "keys_refused"
+
+
+class ProviderWait(GatewayError):
+    """
+    The provider has said how much it still takes, and that is used up for now.
+    """
+
+    reason = "provider"
+    kind = "provider_wait"
 
 
 class TooManyFailures(GatewayError):

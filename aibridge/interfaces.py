@@ -4,7 +4,10 @@ The seams: what the floors promise each other where there is more than one way t
 
 from __future__ import annotations
 
+from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
+
+from aibridge.model import Principal
 
 
 class IIdentity(Interface):
@@ -17,7 +20,7 @@ class IIdentity(Interface):
         "provider key alone and is let through with it."
     )
 
-    def identify(token: bytes | None, client_host: str, now: float) -> object:
+    def identify(token: bytes | None, client_host: str, now: float) -> Principal | Deferred[Principal]:
         """
         Find the principal.
 

@@ -241,7 +241,9 @@ FAULTS: Final[tuple[Fault, ...]] = (
     _whole("white space around a length", b"hello", _fields(b"Content-Length: \t 5 \t ") + b"hello", keeps=True),
     _whole("an unknown interim response", b"hello", b"HTTP/1.1 199 X\r\n\r\n" + PLAIN + b"hello", keeps=True),
     _whole("sixteen interim responses", b"hello", b"HTTP/1.1 100 Go\r\n\r\n" * 16 + PLAIN + b"hello", keeps=True),
-    _whole("chunks in capital letters", b"hi", _fields(b"TRANSFER-ENCODING: CHUNKED") + b"2\r\nhi\r\n0\r\n\r\n", keeps=True),
+    _whole(
+        "chunks in capital letters", b"hi", _fields(b"TRANSFER-ENCODING: CHUNKED") + b"2\r\nhi\r\n0\r\n\r\n", keeps=True
+    ),
     _whole("extensions and trailers", b"hi", CHUNKED + b"2;a=b\r\nhi\r\n0;c\r\nX-Sum: 1\r\n\r\n", keeps=True),
     _whole("a length after HEAD", b"", _fields(b"Content-Length: 5"), method=b"HEAD", keeps=True),
     _whole("a length after 304", b"", b"HTTP/1.1 304 Same\r\nContent-Length: 5\r\n\r\n", status=304, keeps=True),

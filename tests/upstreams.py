@@ -1,14 +1,13 @@
 """
-Providers in memory: transports, endpoints and a clock that do what a test tells them, for everything in `aibridge.relay`.
+Providers in memory: transports, endpoints and a clock that do what a test tells them, for all of `aibridge.relay`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost, DNSLookupError
 from twisted.internet.interfaces import IPushProducer, IStreamClientEndpoint, ITCPTransport
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
@@ -208,9 +207,11 @@ class Dial:
         self.deferred: Deferred[Any] = Deferred(self._cancel)
         self.transport: FakeTransport | None = None
 
-    def _cancel(self, _: object) -> None:
+    def _cancel(self, deferred: Deferred[Any]) -> None:
         self.cancelled = True
         self.endpoint.dials.remove(self)
+        if self.endpoint.given_up_with == "resolving":
+            deferred.errback(DNSLookupError())
 
     def succeed(self) -> FakeTransport:
         """
@@ -240,6 +241,7 @@ class FakeEndpoint:
 
     :ivar dials: attempts that are under way.
     :ivar transports: all that were ever made, in order.
+    :ivar given_up_with: what an attempt that is given up was doing: ``connecting`` or ``resolving``.
     """
 
     def __init__(self, clock: Clock, *, connects: bool = True) -> None:
@@ -249,7 +251,7 @@ class FakeEndpoint:
         self.asked = 0
         self.dials: list[Dial] = []
         self.transports: list[FakeTransport] = []
-        self.made: Callable[[FakeTransport], None] | None = None
+        self.given_up_with = "connecting"
 
     def make_transport(self) -> FakeTransport:
         return FakeTransport(self.clock, room=self.room)

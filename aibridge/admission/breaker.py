@@ -18,6 +18,8 @@ provider and endpoint, whose name is `OTHER`: made-up names neither grow the tab
 from __future__ import annotations
 
 import enum
+import itertools
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -154,7 +156,8 @@ class _Core:
 
     :ivar failures: when the last ones in a row were, while it is closed.
     :ivar until: when it stops being open.
-    :ivar round: of probes, counted from 1; what is left of an earlier one no longer counts.
+    :ivar next_round: numbers that no other breaker has, from 1.
+    :ivar round: of probes; what is left of an earlier one no longer counts.
     :ivar out: probes of this round that have not ended.
     :ivar succeeded: those that have succeeded.
     :ivar probed_at: when the last one was sent.
@@ -162,6 +165,7 @@ class _Core:
 
     terms: BreakerTerms
     entered: Callable[[State], None]
+    next_round: Callable[[], int]
     state: State = State.CLOSED
     failures: deque[float] = attrs.Factory(deque)
     until: float = 0.0
@@ -183,11 +187,11 @@ class _Core:
         """
         return self.out + self.succeeded >= self.terms.max_requests
 
-    def refuses(self, now: float) -> bool:
+    def is_idle(self, now: float) -> bool:
         """
-        Whether somebody would be let through, now or soon, if this were forgotten.
+        Whether it keeps nobody out, and nobody is on the way whose word it waits for.
         """
-        return self.out > 0 or (self.state is State.OPEN and now < self.until)
+        return self.out == 0 and (self.state is not State.OPEN or now >= self.until)
 
 
 def _make_machine() -> Callable[[_Core], _Breaker]:
@@ -209,9 +213,7 @@ def _make_machine() -> Callable[[_Core], _Breaker]:
     def counted(breaker: _Breaker, core: _Core, now: float, round_: int) -> None:
         failures, terms = core.failures, core.terms
         failures.append(now)
-        while len(failures) > terms.failure_threshold or (
-            terms.interval_s and now - failures[0] > terms.interval_s
-        ):
+        while len(failures) > terms.failure_threshold or (terms.interval_s and now - failures[0] > terms.interval_s):
             failures.popleft()
         if len(failures) >= terms.failure_threshold:
             breaker._trip(now)
@@ -240,7 +242,7 @@ def _make_machine() -> Callable[[_Core], _Breaker]:
     @open_.upon(_Breaker._try).to(half_open)
     @half_open.upon(_Breaker._try).loop()
     def began_round(breaker: _Breaker, core: _Core, now: float) -> None:
-        core.round += 1
+        core.round = core.next_round()
         core.out = core.succeeded = 0
         if core.state is not State.HALF_OPEN:
             core.enter(State.HALF_OPEN)
@@ -363,7 +365,7 @@ class Breakers:
     :ivar entries: those that exist; for reading.
     """
 
-    __slots__ = ("_full_until", "_on_change", "_on_reject", "_size", "entries", "terms")
+    __slots__ = ("_full_until", "_next_round", "_on_change", "_on_reject", "_size", "entries", "terms")
 
     def __init__(
         self,
@@ -377,7 +379,8 @@ class Breakers:
         self._size = size
         self._on_change = on_change
         self._on_reject = on_reject
-        self._full_until = 0.0
+        self._full_until = -math.inf
+        self._next_round = itertools.count(1).__next__
 
     def admit(self, provider: str, endpoint: str, model: str, now: float) -> Pass:
         """
@@ -393,16 +396,13 @@ class Breakers:
 
     def _admit(self, name: Name, now: float) -> Pass:
         entry = self.entries.get(name)
+        own = name
         if entry is None:
-            shared = (*name[:2], OTHER)
-            entry = self.entries.get(shared)
-            # The shared one speaks for all that have none of their own only while it keeps somebody out.
-            if entry is None or entry.core.state is State.CLOSED:
-                return Pass(self, name, 0)
-            name = shared
+            name = (name[0], name[1], OTHER)
+            entry = self.entries.get(name)
+        if entry is None or entry.core.state is State.CLOSED:
+            return Pass(self, own, 0)
         core, machine = entry.core, entry.machine
-        if core.state is State.CLOSED:
-            return Pass(self, name, 0)
         machine.pass_time(now)
         wait = machine.admit(now)
         if not wait:
@@ -411,7 +411,7 @@ class Breakers:
         if self._on_reject is not None:
             self._on_reject(name, shadow)
         if shadow:
-            return Pass(self, name, 0)
+            return Pass(self, own, 0)
         raise errors.BreakerOpen(retry_after_s=wait)
 
     def state(self, provider: str, endpoint: str, model: str) -> State:
@@ -426,6 +426,9 @@ class Breakers:
         A call that had been let through has succeeded; `Pass` tells it.
         """
         entry = self.entries.get(name)
+        if entry is None:
+            name = (name[0], name[1], OTHER)
+            entry = self.entries.get(name)
         if entry is not None:
             entry.machine.succeed(now, round_)
             if entry.core.state is State.CLOSED:
@@ -457,13 +460,13 @@ class Breakers:
         A breaker for `name`, or the one that it has to share.
         """
         if not self._has_room(now):
-            name = (*name[:2], OTHER)
+            name = (name[0], name[1], OTHER)
             shared = self.entries.get(name)
             if shared is not None:
                 return shared
         told = self._on_change
         entered: Callable[[State], None] = _ignore if told is None else lambda state: told(name, state)
-        entry = self.entries[name] = _Entry(_Core(self.terms, entered))
+        entry = self.entries[name] = _Entry(_Core(self.terms, entered, self._next_round))
         return entry
 
     def _has_room(self, now: float) -> bool:
@@ -481,7 +484,7 @@ class Breakers:
             if entry.core.state is State.CLOSED:
                 idle = name
                 break
-            if idle is None and not entry.core.refuses(now):
+            if idle is None and entry.core.is_idle(now):
                 idle = name
         if idle is None:
             self._full_until = now + SCAN_S

@@ -202,9 +202,7 @@ class Charge:
 
     __slots__ = ("_charges", "_is_open", "key", "marks", "number", "place", "tokens")
 
-    def __init__(
-        self, charges: Charges, key: str, place: Place, marks: _LowMarks, number: int, tokens: float
-    ) -> None:
+    def __init__(self, charges: Charges, key: str, place: Place, marks: _LowMarks, number: int, tokens: float) -> None:
         self._charges = charges
         self._is_open = True
         self.key = key

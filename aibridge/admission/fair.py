@@ -183,6 +183,30 @@ class FairQueue(Generic[Item]):
         """
         return self._by_length[class_].longest()
 
+    def whose_room(
+        self, class_: Class, own: int, is_safe: bool, are_safe: Callable[[Flow[Item]], bool]
+    ) -> Flow[Item] | None:
+        """
+        The principal whose newest request gives up its place to one more: one of `batch` while there is any, else the
+        one that has most waiting for its weight.
+
+        :param own: how many of the principal that asks would wait, the one that it asks for included.
+        :param is_safe: what it asks for is not to be refused.
+        :param are_safe: whether the newest of another principal's is not to be displaced.
+        :return: None if it is the one that asks.
+        """
+        batch = self.longest(Class.BATCH)
+        if class_ is Class.BATCH:
+            return batch if batch is not None and len(batch) > own else None
+        if batch is not None:
+            return batch
+        most, found = 0.0 if is_safe else own / self._quanta[class_], None
+        for other in (Class.DEFAULT, Class.INTERACTIVE):
+            flow = self.longest(other)
+            if flow is not None and len(flow) / self._quanta[other] > most and not are_safe(flow):
+                most, found = len(flow) / self._quanta[other], flow
+        return found
+
     def waiting(self, class_: Class) -> int:
         """
         How many requests of this class wait.

@@ -5,12 +5,14 @@ A permit, from being asked for to being given back.
 from __future__ import annotations
 
 import enum
+from collections import deque
 from typing import Final, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred
 
 from aibridge.admission.shares import Pool
+from aibridge.errors import AtCapacity
 from aibridge.model import Class
 
 
@@ -118,3 +120,46 @@ class Waiter(Permit):
         # What was decided meanwhile may not be told yet, so its state can be any; giving back is right in each.
         self.told = None
         self.give_back(self._issuer.now())
+
+
+class Answers:
+    """
+    What waiters are to be told.
+
+    Note [Told last]: whoever is told runs code of its own, which may come back to the gate: give back, ask, leave. So
+    all is settled before anybody is told, and what is settled meanwhile is told afterwards, by the same loop and not
+    from within it: a thousand permits that come straight back do not nest.
+    """
+
+    __slots__ = ("_is_telling", "_pending")
+
+    def __init__(self) -> None:
+        self._pending: deque[tuple[Deferred[Permit], Permit | AtCapacity]] = deque()
+        self._is_telling = False
+
+    def add(self, waiter: Waiter, outcome: Permit | AtCapacity) -> None:
+        """
+        This is what has become of it.
+        """
+        deferred, waiter.told = waiter.told, None
+        assert deferred is not None
+        self._pending.append((deferred, outcome))
+
+    def tell(self) -> None:
+        """
+        Tell what there is to be told. Those that left in the meantime hear nothing.
+        """
+        if self._is_telling:
+            return
+        self._is_telling = True
+        try:
+            while self._pending:
+                deferred, outcome = self._pending.popleft()
+                if deferred.called:
+                    continue
+                if isinstance(outcome, Permit):
+                    deferred.callback(outcome)
+                else:
+                    deferred.errback(outcome)
+        finally:
+            self._is_telling = False

@@ -8,168 +8,22 @@ they would have refused and refuse nothing; each of them is kept as if it alone 
 
 from __future__ import annotations
 
-import enum
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 import attrs
 
 from aibridge.admission.bucket import ROUNDING_S, Buckets
 from aibridge.admission.charge import Charge, Charges
+from aibridge.admission.policy import BY_SCOPE, Limit, Policy, Scope, State
 from aibridge.errors import RateLimited
-from aibridge.model import Class, Principal
+from aibridge.model import Principal
 
 MEMORY: Final = 64 * 1024 * 1024
 """Bytes that all buckets together may take, unless told otherwise."""
 
-MOST: Final = 1e12
-"""Largest limit and burst."""
-
-_NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 _MOST_OWN = 1000
-
-
-class Scope(enum.Enum):
-    """
-    Whom a policy counts together.
-    """
-
-    PRINCIPAL = "principal"
-    PRINCIPAL_PROVIDER = "principal-provider"
-    """Each principal at each provider."""
-    CLASS = "class"
-    """All principals of a class."""
-    GLOBAL = "global"
-
-
-class Unit(enum.Enum):
-    """
-    What a policy counts, and in what time.
-    """
-
-    REQUESTS_PER_SECOND = "requests/s"
-    REQUESTS_PER_MINUTE = "requests/min"
-    TOKENS_PER_MINUTE = "tokens/min"
-    """Input and output together."""
-
-
-_BY_SCOPE = {
-    Scope.PRINCIPAL: "per-principal",
-    Scope.PRINCIPAL_PROVIDER: "per-principal-provider",
-    Scope.CLASS: "per-class",
-    Scope.GLOBAL: "global",
-}
-
-
-@attrs.frozen(kw_only=True)
-class Policy:
-    """
-    One limit, as configured.
-
-    :ivar limit: how many of the unit on average.
-    :ivar burst: requests or tokens at once; 0 means as many as `limit`, but at least 1.
-    :ivar shadow: it counts what it would have refused, and refuses nothing.
-    :ivar class_: only requests of this class count; None for all. A policy for a class without one stands for three,
-        one for each class.
-    :ivar provider: only requests to this provider count; empty for all.
-    :ivar name: how clients, logs and metrics know it; empty for the name that follows from the rest, such as
-        ``per-principal``, ``per-class-batch`` or ``global-tokens``.
-    """
-
-    scope: Scope
-    unit: Unit = Unit.REQUESTS_PER_SECOND
-    limit: float = attrs.field(validator=[attrs.validators.gt(0), attrs.validators.le(MOST)])
-    burst: float = attrs.field(default=0.0, validator=attrs.validators.le(MOST))
-    shadow: bool = False
-    class_: Class | None = None
-    provider: str = ""
-    name: str = attrs.field(default="", validator=attrs.validators.matches_re(f"({_NAME})?"))
-
-    def __attrs_post_init__(self) -> None:
-        if self.burst and not self.burst >= 1:
-            raise ValueError(f"the burst of a policy is 0 or at least 1, not {self.burst}")
-        if not self.name:
-            object.__setattr__(self, "name", self._derived_name())
-
-    def _derived_name(self) -> str:
-        parts = [_BY_SCOPE[self.scope]]
-        if self.class_ is not None:
-            parts.append(self.class_.value)
-        if self.provider:
-            parts.append(self.provider)
-        if self.counts_tokens:
-            parts.append("tokens")
-        return "-".join(parts)
-
-    @property
-    def counts_tokens(self) -> bool:
-        """
-        Whether it counts tokens, and not requests.
-        """
-        return self.unit is Unit.TOKENS_PER_MINUTE
-
-    @property
-    def rate(self) -> float:
-        """
-        Requests or tokens per second.
-        """
-        return self.limit if self.unit is Unit.REQUESTS_PER_SECOND else self.limit / 60.0
-
-    @property
-    def size(self) -> float:
-        """
-        What a bucket holds, in requests or tokens.
-        """
-        return max(1.0, self.burst or self.limit)
-
-    def for_each_class(self) -> Iterator[Policy]:
-        """
-        Itself; or, for classes without saying which, the same for each of them.
-        """
-        if self.scope is not Scope.CLASS or self.class_ is not None:
-            yield self
-            return
-        for class_ in Class:
-            derived = "" if self.name == self._derived_name() else f"{self.name}-{class_.value}"
-            yield attrs.evolve(self, class_=class_, name=derived)
-
-
-@attrs.frozen(eq=False)
-class Limit:
-    """
-    What holds for a request under one policy.
-
-    :ivar rate: requests or tokens per second.
-    :ivar burst: what the bucket holds.
-    """
-
-    name: str
-    counts_tokens: bool
-    rate: float
-    burst: float
-    shadow: bool
-
-
-@attrs.frozen
-class State:
-    """
-    How a bucket stands at one moment.
-
-    :ivar remaining: whole requests that would be admitted now, or tokens that one request may be estimated at.
-    :ivar empty_in_s: seconds until the bucket is empty, if nothing is added.
-    """
-
-    limit: Limit
-    remaining: int
-    empty_in_s: float
-
-    @property
-    def level(self) -> float:
-        """
-        How full the bucket is, in requests or tokens; above the burst when it is in debt.
-        """
-        return self.empty_in_s * self.limit.rate
 
 
 @attrs.frozen
@@ -232,35 +86,64 @@ class _Meter:
     """
     One policy at work: whom it counts, in which bucket.
 
-    :ivar policy: None for requests of principals that have limits of their own where none are configured.
+    :param policy: None for one that only has what principals have of their own.
+    :param takes_own: limits of a principal's own stand in for it.
+    :ivar charges: the buckets as they are charged, if they are for tokens.
     :ivar refused: requests that it refused, or would have.
     """
 
-    __slots__ = ("_class", "_limit", "_own", "_provider", "_takes_own", "buckets", "charges", "policy", "refused")
+    __slots__ = (
+        "_class",
+        "_limit",
+        "_own",
+        "_provider",
+        "buckets",
+        "charges",
+        "counts_tokens",
+        "name",
+        "refused",
+        "scope",
+        "takes_own",
+    )
 
-    def __init__(self, policy: Policy | None, buckets: Buckets, charges: Charges | None) -> None:
-        self.policy = policy
-        self.buckets = buckets
-        self.charges = charges
+    def __init__(self, policy: Policy | None, takes_own: bool) -> None:
+        self.takes_own = takes_own
         self.refused = 0
-        self._class = None if policy is None else policy.class_
-        self._provider = "" if policy is None else policy.provider
-        self._limit = None if policy is None else _limit_of(policy)
-        self._takes_own = takes_own(policy)
         self._own: dict[tuple[float | None, float | None], Limit | None] = {}
+        self.charges: Charges | None = None
+        if policy is None:
+            self.name, self.scope, self.counts_tokens = BY_SCOPE[Scope.PRINCIPAL], Scope.PRINCIPAL, False
+            self._class, self._provider, self._limit = None, "", None
+        else:
+            self.name, self.scope, self.counts_tokens = policy.name, policy.scope, policy.counts_tokens
+            self._class, self._provider = policy.class_, policy.provider
+            self._limit = Limit(policy.name, policy.counts_tokens, policy.rate, policy.size, policy.shadow)
+        self.buckets = Buckets()
+        if self.counts_tokens and self._limit is not None:
+            self.charges = Charges(self.buckets, self._limit.rate)
 
     @property
-    def name(self) -> str:
-        return _BY_SCOPE[Scope.PRINCIPAL] if self.policy is None else self.policy.name
+    def has_many_keys(self) -> bool:
+        """
+        Whether it has a bucket for each principal.
+        """
+        return self.scope is Scope.PRINCIPAL or self.scope is Scope.PRINCIPAL_PROVIDER
 
     @property
-    def id(self) -> tuple[str, Scope, bool]:
+    def limit(self) -> Limit | None:
         """
-        What a policy of the next configuration has to have in common to go on with the same buckets.
+        What holds for principals that have no limits of their own.
         """
-        if self.policy is None:
-            return self.name, Scope.PRINCIPAL, False
-        return self.policy.name, self.policy.scope, self.policy.counts_tokens
+        return self._limit
+
+    def go_on_with(self, before: _Meter, now: float) -> None:
+        """
+        Use the buckets of one that held until now.
+        """
+        self.refused = before.refused
+        self.buckets, self.charges = before.buckets, before.charges
+        if self.charges is not None and self._limit is not None:
+            self.charges.set_rate(self._limit.rate, now)
 
     def limit_for(self, principal: Principal, provider: str, tokens: float | None) -> Limit | None:
         """
@@ -270,9 +153,9 @@ class _Meter:
             return None
         if self._provider and self._provider != provider:
             return None
-        if tokens is None and self.charges is not None:
+        if tokens is None and self.counts_tokens:
             return None
-        if self._takes_own and (principal.rate_limit is not None or principal.rate_burst is not None):
+        if self.takes_own and (principal.rate_limit is not None or principal.rate_burst is not None):
             return self._own_limit(principal.rate_limit, principal.rate_burst)
         return self._limit
 
@@ -280,10 +163,9 @@ class _Meter:
         """
         The key of the bucket that counts a request.
         """
-        scope = Scope.PRINCIPAL if self.policy is None else self.policy.scope
-        if scope is Scope.PRINCIPAL:
+        if self.scope is Scope.PRINCIPAL:
             return principal.id
-        if scope is Scope.PRINCIPAL_PROVIDER:
+        if self.scope is Scope.PRINCIPAL_PROVIDER:
             return f"{provider}\0{principal.id}"
         return ""
 
@@ -355,29 +237,33 @@ class Policies:
         now: float = 0.0,
     ) -> None:
         spread = [one for policy in policies for one in policy.for_each_class()]
-        chosen: list[Policy | None] = [*spread]
-        if not any(map(takes_own, spread)):
-            chosen.append(None)
-        old = {} if before is None else {meter.id: meter for meter in before._meters}
-        share = memory / max(1, sum(map(_has_many, chosen)))
-        self._meters = tuple(_made(policy, share if _has_many(policy) else math.inf, old, now) for policy in chosen)
-        names = [meter.name for meter in self._meters]
+        first = next((policy for policy in spread if _may_take_own(policy)), None)
+        meters = [_Meter(policy, policy is first) for policy in spread]
+        if first is None:
+            meters.append(_Meter(None, True))
+        names = [meter.name for meter in meters]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f'two policies are called "{name}": give one of them a name of its own')
+        old = {} if before is None else {_lasting(meter): meter for meter in before._meters}
+        share = memory / max(1, sum(meter.has_many_keys for meter in meters))
+        for meter in meters:
+            known = old.get(_lasting(meter))
+            if known is not None:
+                meter.go_on_with(known, now)
+            meter.buckets.memory = share if meter.has_many_keys else math.inf
+        self._meters: tuple[_Meter, ...] = tuple(meters)
         self._sole = self._find_sole()
 
-    def _find_sole(self) -> tuple[Buckets, float, float] | None:
+    def _find_sole(self) -> tuple[_Meter, Buckets, float, float] | None:
         """
-        The buckets, rate and burst of the one policy there is, if that is how it mostly is: so many requests per
-        principal, and no more to it.
+        The one policy, its buckets, rate and burst, if that is how it mostly is: so many requests for each principal,
+        and no more to it.
         """
-        if len(self._meters) > 1:
+        meter = self._meters[0]
+        if len(self._meters) > 1 or not meter.takes_own or meter.limit is None or meter.limit.shadow:
             return None
-        policy, buckets = self._meters[0].policy, self._meters[0].buckets
-        if policy is None or policy.shadow or not takes_own(policy):
-            return None
-        return buckets, policy.rate, policy.size
+        return meter, meter.buckets, meter.limit.rate, meter.limit.burst
 
     def check(
         self, principal: Principal, provider: str, now: float, tokens: float | None = None
@@ -389,11 +275,10 @@ class Policies:
             policies for tokens do not apply.
         """
         if self._sole is not None and principal.rate_limit is None and principal.rate_burst is None:
-            buckets, rate, burst = self._sole
+            meter, buckets, rate, burst = self._sole
             wait = buckets.take(principal.id, now, rate, burst)
             if not wait:
                 return ADMITTED
-            meter = self._meters[0]
             meter.refused += 1
             return Refusal(meter.name, wait, (meter.name,))
         return self._check(principal, provider, now, tokens)
@@ -451,32 +336,17 @@ class Policies:
         return sum(meter.buckets.bytes_used for meter in self._meters)
 
 
-def takes_own(policy: Policy | None) -> bool:
+def _may_take_own(policy: Policy) -> bool:
+    if policy.scope is not Scope.PRINCIPAL or policy.counts_tokens:
+        return False
+    return policy.class_ is None and not policy.provider
+
+
+def _lasting(meter: _Meter) -> tuple[str, Scope, bool]:
     """
-    Whether limits of a principal's own stand in for this policy.
+    What a policy has in common with one of another configuration that goes on with its buckets.
     """
-    if policy is None:
-        return True
-    return (
-        policy.scope is Scope.PRINCIPAL
-        and not policy.counts_tokens
-        and policy.class_ is None
-        and not policy.provider
-    )
-
-
-def _limit_of(policy: Policy) -> Limit:
-    return Limit(policy.name, policy.counts_tokens, policy.rate, policy.size, policy.shadow)
-
-
-def _has_many(policy: Policy | None) -> bool:
-    return policy is None or policy.scope in (Scope.PRINCIPAL, Scope.PRINCIPAL_PROVIDER)
-
-
-def _made(
-    policy: Policy | None, memory: float, old: dict[tuple[str, Scope, bool], _Meter], now: float
-) -> _Meter:
-    raise NotImplementedError
+    return meter.name, meter.scope, meter.counts_tokens
 
 
 def _counted(meters: list[_Meter]) -> tuple[str, ...]:

@@ -12,22 +12,18 @@ restores this after everything that may break it: a permit that came back, a fir
 Note [One order]: a principal's requests are let in in the order in which they came, over all providers. One that waits
 for a full provider holds up those behind it, of the same principal, which are for another: it delays nobody else, and
 no client sees its second request overtake its first.
-
-Note [Told last]: whoever is told runs code of its own, which may come back to the gate: give back, ask, leave. So all
-is settled before anybody is told, and what is decided meanwhile is told afterwards, by the same loop, not from within;
-a thousand permits that come straight back do not nest.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 
 from aibridge.admission.fair import FairQueue, Flow
 from aibridge.admission.forecast import retry_after
-from aibridge.admission.permit import OVER, SEATED, WAITING, Claim, Permit, State, Waiter
+from aibridge.admission.permit import OVER, SEATED, WAITING, Answers, Claim, Permit, State, Waiter
 from aibridge.admission.shares import Policy, Pool, SeatTerms
 from aibridge.errors import AtCapacity
 from aibridge.model import Class
@@ -48,16 +44,15 @@ class Seats:
 
     __slots__ = (
         "_all",
+        "_answers",
         "_beside",
         "_chance",
         "_held",
-        "now",
         "_pools",
         "_queue",
-        "_telling",
         "_terms",
-        "_to_tell",
         "_waiters",
+        "now",
         "would_have_refused",
     )
 
@@ -71,9 +66,8 @@ class Seats:
         self._queue: FairQueue[Waiter] = FairQueue(terms.weights, self._is_ready)
         # In the order in which they came, which is that in which their time is up.
         self._waiters: OrderedDict[Waiter, None] = OrderedDict()
-        self._beside: dict[Permit, None] = {}
-        self._to_tell: deque[tuple[Deferred[Permit], Permit | AtCapacity]] = deque()
-        self._telling = False
+        self._beside: dict[Waiter, None] = {}
+        self._answers = Answers()
         self.would_have_refused: dict[Policy, int] = dict.fromkeys(Policy, 0)
 
     # -- coming --------------------------------------------------------------------------------------------------
@@ -133,7 +127,7 @@ class Seats:
         else:
             waiter.state = State.BESIDE
             self.would_have_refused[refused] += 1
-        self._tell()
+        self._answers.tell()
         return waiter if answer is None else answer
 
     def _make_room(self, claim: Claim, class_: Class, pool: Pool[Waiter], own: int) -> Policy | None:
@@ -144,7 +138,7 @@ class Seats:
         :return: why not, or None if it can.
         """
         interactive = class_ is _INTERACTIVE
-        is_ready = not claim.max_in_flight or self.held(claim.principal) < claim.max_in_flight
+        is_ready = self._allows(claim.principal, claim.max_in_flight)
         if self._terms.queue_size == 0:
             if not is_ready:
                 return Policy.PRINCIPAL
@@ -153,7 +147,7 @@ class Seats:
             return Policy.QUEUE if self._all.has_room(interactive) else Policy.DAEMON
         if len(self._queue) >= self._terms.queue_size:
             is_safe = interactive and is_ready and self._in_share(pool, 1)
-            flow = self._whose_room(class_, own + 1, is_safe)
+            flow = self._queue.whose_room(class_, own + 1, is_safe, self._is_safe)
             if flow is None:
                 return Policy.QUEUE
             victim = flow.newest
@@ -161,29 +155,12 @@ class Seats:
             self._refuse(victim, Policy.DISPLACED)
         return None
 
-    def _whose_room(self, class_: Class, own: int, is_safe: bool) -> Flow[Waiter] | None:
+    def _is_safe(self, flow: Flow[Waiter]) -> bool:
         """
-        The principal whose newest request gives up its place to another: one of `batch`, if there is any, else the one
-        that has most waiting for its weight; but never an interactive request within its share.
-
-        :param own: how many of the principal that asks would wait.
-        :param is_safe: what it asks is within its share.
-        :return: None if it is the one that asks.
+        Whether the newest request of a principal is not to be displaced; see Note [The kept share].
         """
-        queue, weights = self._queue, self._terms.weights
-        batch = queue.longest(Class.BATCH)
-        if class_ is Class.BATCH:
-            return batch if batch is not None and len(batch) > own else None
-        if batch is not None:
-            return batch
-        most, found = (0.0 if is_safe else own / weights[class_]), None
-        for other in (Class.DEFAULT, Class.INTERACTIVE):
-            flow = queue.longest(other)
-            if flow is None or len(flow) / weights[other] <= most:
-                continue
-            if other is Class.DEFAULT or not (self._is_ready(flow.first) and self._in_share(flow.newest.pool, 0)):
-                most, found = len(flow) / weights[other], flow
-        return found
+        newest = flow.newest
+        return newest.interactive and self._is_ready(flow.first) and self._in_share(newest.pool, 0)
 
     def _in_share(self, pool: Pool[Waiter], more: int) -> bool:
         everyone = self._all
@@ -192,6 +169,9 @@ class Seats:
     # -- going ---------------------------------------------------------------------------------------------------
 
     def returned(self, permit: Permit, now: float) -> None:
+        """
+        What `Permit.give_back` does.
+        """
         if permit.state is not SEATED:
             self._given_up(permit, now)
             return
@@ -237,10 +217,10 @@ class Seats:
             if waiter.told is not None:
                 waiter.waited_s = now - waiter.since
                 waiter.since = now
-                self._settle(waiter, waiter)
+                self._answers.add(waiter, waiter)
             else:
                 self._step_in(waiter)
-        self._tell()
+        self._answers.tell()
 
     def _next(self) -> Flow[Waiter] | None:
         """
@@ -274,7 +254,7 @@ class Seats:
         """
         while self._waiters:
             waiter = next(iter(self._waiters))
-            if waiter.since > queued_before:
+            if waiter.since + self._terms.queue_timeout_s > now:
                 break
             self._leave_queue(waiter)
             self._refuse(waiter, Policy.TIMEOUT)
@@ -301,8 +281,8 @@ class Seats:
         pools, limits = self._pools, terms.providers
         for name in [name for name, pool in pools.items() if pool.is_idle and name not in limits]:
             del pools[name]
-        for name in limits.keys() - pools.keys():
-            pools[name] = Pool(terms, 0)
+        for name in limits:
+            pools.setdefault(name, Pool(terms, 0))
         for name, pool in pools.items():
             pool.adopt(terms, limits.get(name, 0))
         if terms.shadow and not was_shadow:
@@ -310,7 +290,7 @@ class Seats:
                 self._stand_beside(waiter)
                 waiter.state = State.BESIDE_WAITING
                 waiter.waited_s = now - waiter.since
-                self._settle(waiter, waiter)
+                self._answers.add(waiter, waiter)
         elif was_shadow and not terms.shadow:
             for waiter in list(self._beside):
                 if waiter.state is State.BESIDE_WAITING:
@@ -394,8 +374,11 @@ class Seats:
         self._all.beside -= 1
         waiter.pool.beside -= 1
 
+    def _allows(self, principal: str, max_in_flight: int) -> bool:
+        return not max_in_flight or self._held.get(principal, 0) < max_in_flight
+
     def _is_ready(self, waiter: Waiter) -> bool:
-        return not waiter.max_in_flight or self._held.get(waiter.principal, 0) < waiter.max_in_flight
+        return self._allows(waiter.principal, waiter.max_in_flight)
 
     # -- telling -------------------------------------------------------------------------------------------------
 
@@ -408,40 +391,15 @@ class Seats:
             self.would_have_refused[policy] += 1
         else:
             waiter.state = OVER
-            self._settle(
-                waiter, self._refusal(waiter.principal, waiter.max_in_flight, waiter.pool, waiter.interactive, policy)
-            )
+            why = self._refusal(waiter.principal, waiter.max_in_flight, waiter.pool, waiter.interactive, policy)
+            self._answers.add(waiter, why)
 
     def _refusal(
         self, principal: str, max_in_flight: int, pool: Pool[Waiter], interactive: bool, policy: Policy
     ) -> AtCapacity:
         waits = [each.wait_s(interactive) for each in (self._all, pool) if not each.has_room(interactive)]
-        if 0 < max_in_flight <= self.held(principal):
+        if not self._allows(principal, max_in_flight):
             flow = self._queue.flow(principal)
             waits.append(pool.forecast.wait_s(0 if flow is None else len(flow), max_in_flight))
         told = retry_after(max(waits, default=0.0), self._chance(), self._terms.max_retry_after_s)
         return AtCapacity(retry_after_s=told, policy=policy.value)
-
-    def _settle(self, waiter: Waiter, outcome: Permit | AtCapacity) -> None:
-        deferred, waiter.told = waiter.told, None
-        assert deferred is not None
-        self._to_tell.append((deferred, outcome))
-
-    def _tell(self) -> None:
-        """
-        See Note [Told last].
-        """
-        if self._telling:
-            return
-        self._telling = True
-        try:
-            while self._to_tell:
-                deferred, outcome = self._to_tell.popleft()
-                if deferred.called:
-                    continue
-                if isinstance(outcome, Permit):
-                    deferred.callback(outcome)
-                else:
-                    deferred.errback(outcome)
-        finally:
-            self._telling = False

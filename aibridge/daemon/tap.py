@@ -229,6 +229,6 @@ class _Sink:
             return None
         if target == "-":
             if self._standard is None or self._standard.closed:
-                self._standard = FileIO(os.dup(1), "w")  # type: ignore[assignment]  # raw, so that nothing is held back
+                self._standard = FileIO(os.dup(1), "w")
             return self._standard
-        return FileIO(os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640), "w")  # type: ignore[return-value]  # as above
+        return FileIO(os.open(target, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640), "w")

@@ -24,11 +24,12 @@ class Chat(Reading):
     it in every chunk, for all chunks so far: of those only the last is read.
     """
 
-    __slots__ = ("_pending", "_unnamed")
+    __slots__ = ("_head", "_pending", "_unnamed")
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit)
         self._unnamed = _MOST_UNNAMED
+        self._head = b""  # what chunks begin with, more than half of each, and known to tell nothing
         self._pending = b""  # the last block, or event, that has nothing but usage to tell; not read yet
 
     def feed(self, data: bytes) -> None:
@@ -38,18 +39,19 @@ class Chat(Reading):
         block = self.events.take(data)
         if not block:
             return
-        self.pieces += block.count(b'"delta"')
         # As `_ends` and `_counts` have it, written out: this runs for every event of every stream.
+        start = len(self._head) if block.startswith(self._head) else 0
+        self.pieces += block.count(b'"delta"', start)
         find = block.find
         if (
             self._unnamed
-            or find(b'"finish_reason":"') >= 0
-            or find(b'"finish_reason": "') >= 0
-            or find(b"[DONE]") >= 0
-            or (find(b'"error"') >= 0 and _fails(block))
+            or find(b'"finish_reason":"', start) >= 0
+            or find(b'"finish_reason": "', start) >= 0
+            or find(b"[DONE]", start) >= 0
+            or (find(b'"error"', start) >= 0 and _fails(block))
         ):
             self.read(block)
-        elif (keys := block.count(b'"usage"')) and keys != block.count(b'"usage":null') and _counts(block):
+        elif find(b'"usage"', start) >= 0 and _counts(block):
             self._pending = block
 
     def read(self, block: bytes) -> None:
@@ -101,6 +103,7 @@ class Chat(Reading):
             self._tell(told)
         if self._unnamed and data:
             self._unnamed = 0 if self.model and self.id else self._unnamed - 1
+            self._head = _head_of(event)
 
     def _tell(self, told: Mapping[str, Any]) -> None:
         self.identify(told)
@@ -145,6 +148,16 @@ def usage_of(told: Mapping[str, Any]) -> Usage | None:
         ("completion_reasoning", reasoning),
     )
     return Usage.of_inclusive(read, output, cached or 0, count_of(into, "cache_write_tokens") or 0, extras)
+
+
+def _head_of(event: bytes) -> bytes:
+    """
+    What a chunk has before its choices: the same in all chunks of an answer. Empty where something is told in it.
+
+    It ends with a comma, which nothing that is looked for has in it, so none of that can begin in it and go on after.
+    """
+    head = event[: event.find(b',"choices"') + 1]
+    return b"" if b'"delta"' in head or b'"usage"' in head or _ends(head) else head
 
 
 def _counts(block: bytes) -> bool:

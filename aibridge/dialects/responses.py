@@ -61,8 +61,8 @@ class Responses(Reading):
         """
         Read a response that is no stream.
         """
-        # It has nothing but an error where the request was refused.
-        self._tell_response(body, word(body.get("status")) or ("failed" if body.get("error") else "completed"))
+        # Of a request that was refused there is nothing but the error.
+        self._tell_response(body, word(body.get("status")) or ("" if body.get("error") else "completed"))
 
     def _tell(self, told: Mapping[str, Any], kind: str) -> None:
         response = told.get("response")

@@ -5,6 +5,7 @@ One connection to a provider: a request goes up, its response comes back, and th
 from __future__ import annotations
 
 import contextlib
+import math
 import select
 import socket
 from typing import TYPE_CHECKING, Any, Final
@@ -43,7 +44,7 @@ class Connection:
     :ivar attempt: who waits for it to be made; None once it has been.
     :ivar served: calls that have ended on it.
     :ivar born: when it was made, monotonic seconds.
-    :ivar good_until: when the provider said that it closes it, monotonic seconds, or 0.
+    :ivar good_until: when the provider said that it closes it, monotonic seconds, or infinity.
     """
 
     __slots__ = (
@@ -77,7 +78,8 @@ class Connection:
         self._poll: select.poll | None = None
         self.attempt: Attempt | None = None
         self.served = 0
-        self.born = self.good_until = 0.0
+        self.born = 0.0
+        self.good_until = math.inf
         self.connected = 0
         self.factory: object = None
         self.transport: Any = None
@@ -175,7 +177,7 @@ class Connection:
         """
         if self._gone or now - self.born >= self._pool.transport.max_connection_age:
             return False
-        return not self.good_until or now < self.good_until
+        return now < self.good_until
 
     def is_usable(self, now: float) -> bool:
         """

@@ -26,7 +26,7 @@ class BridgeResource(Resource):
         super().__init__()
         self._bridge = bridge
 
-    def render(self, request: Request) -> int:  # type: ignore[override]  # it is the project's own request
+    def render(self, request: Request) -> int:
         """
         Begin an exchange; it answers when it can.
         """

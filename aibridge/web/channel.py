@@ -49,7 +49,7 @@ class Channel(Link):
         site.connections.add(self)
         self.open()
         self.wait_for(site.header)
-        site.arrived()
+        site.arrived(self)
 
     def dataReceived(self, data: bytes) -> None:
         """

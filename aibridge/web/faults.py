@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from functools import lru_cache
 
 import attrs
 
@@ -69,6 +70,27 @@ FAULTS: dict[type[errors.BridgeError], _Words] = {
         ("requests", "rate_limit_exceeded"),
         "rate_limit_error",
         "You've been rate limited. Please try again later.",
+    ),
+    errors.BreakerOpen: _Words(
+        503,
+        ("server_error", "service_unavailable"),
+        "overloaded_error",
+        "circuit breaker is open",  # Coder's words, to the letter
+    ),
+    errors.KeysResting: _Words(
+        429,
+        ("requests", "rate_limit_exceeded"),
+        "rate_limit_error",
+        "The provider has rate limited every key there is. Please try again later.",
+    ),
+    errors.KeysRefused: _Words(
+        502, ("server_error", "bad_gateway"), "api_error", "The provider has refused every key there is."
+    ),
+    errors.ProviderWait: _Words(
+        429,
+        ("requests", "rate_limit_exceeded"),
+        "rate_limit_error",
+        "The provider's own rate limit is used up. Please try again later.",
     ),
     errors.TooManyFailures: _Words(
         429,
@@ -153,25 +175,14 @@ def answer(error: errors.BridgeError, dialect: Dialect, request_id: str, max_ret
     :param max_retry_after_s: the longest wait that is ever asked for; some SDKs sleep as long as they are told, and
         others give up when told more than a minute.
     """
-    words = FAULTS[type(error)]
-    pairs = [
-        (b"Content-Type", b"application/json"),
-        (b"Cache-Control", b"no-store"),
-        (REASON, error.reason.encode()),
-        (REQUEST_ID, request_id.encode()),
-    ]
+    told = request_id.encode()
+    kind = type(error)
+    pairs = [*_fixed_pairs(kind), (REQUEST_ID, told)]
     if isinstance(error, errors.GatewayError) and error.retry_after_s is not None:
         wait = min(error.retry_after_s, max_retry_after_s)
         pairs.append((b"Retry-After", b"%d" % whole_seconds(wait)))
         pairs.append((b"retry-after-ms", b"%d" % max(1, math.ceil(wait * 1000 - 1e-6))))
-    if words.status in (401, 403):
-        # Claude Code repeats a plain 401 silently for minutes.
-        pairs.append((b"x-should-retry", b"false"))
-    if words.status == 401:
-        pairs.append((b"WWW-Authenticate", b"Bearer"))
-    if words.status == 426:
-        pairs.append((b"Upgrade", b"HTTP/1.1"))  # RFC 9110, 15.5.22 asks for it
-    return Answer(words.status, pairs, _body(error, words, dialect, request_id))
+    return Answer(FAULTS[kind].status, pairs, told.join(_body_around_id(kind, error.detail, dialect)))
 
 
 def event(error: errors.BridgeError, dialect: Dialect, request_id: str) -> bytes:
@@ -179,33 +190,60 @@ def event(error: errors.BridgeError, dialect: Dialect, request_id: str) -> bytes
     Tell `error` within a stream of server-sent events that stands between two events; empty where the dialect has no
     such event.
     """
-    words = FAULTS[type(error)]
-    message = error.detail or words.message
+    kind = type(error)
     match dialect:
-        case Dialect.CHAT:
-            return b"data: " + _body(error, words, dialect, request_id) + b"\n\n"
         case Dialect.RESPONSES:
+            words = FAULTS[kind]
+            message = error.detail or words.message
             told = {"type": "error", "code": words.openai[1], "message": message, "param": None}
-            return b"event: error\ndata: " + _dumps(told) + b"\n\n"
-        case Dialect.MESSAGES:
-            return b"event: error\ndata: " + _body(error, words, dialect, request_id) + b"\n\n"
+            return b"event: error\ndata: " + _encode(told).encode() + b"\n\n"
         case Dialect.PLAIN:
             return b""
+        case Dialect.CHAT | Dialect.MESSAGES:
+            name = b"event: error\n" if dialect is Dialect.MESSAGES else b""
+            body = request_id.encode().join(_body_around_id(kind, error.detail, dialect))
+            return b"%bdata: %b\n\n" % (name, body)
 
 
-def _body(error: errors.BridgeError, words: _Words, dialect: Dialect, request_id: str) -> bytes:
-    message = error.detail or words.message
+# In an overload nearly every answer is one of a few refusals, so what of them is always the same is made once.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+@lru_cache(64)
+def _fixed_pairs(kind: type[errors.BridgeError]) -> tuple[tuple[bytes, bytes], ...]:
+    status = FAULTS[kind].status
+    pairs = [
+        (b"Content-Type", b"application/json"),
+        (b"Cache-Control", b"no-store"),
+        (REASON, kind.reason.encode()),
+    ]
+    if status in (401, 403):
+        # Claude Code repeats a plain 401 silently for minutes.
+        pairs.append((b"x-should-retry", b"false"))
+    if status == 401:
+        pairs.append((b"WWW-Authenticate", b"Bearer"))
+    if status == 426:
+        pairs.append((b"Upgrade", b"HTTP/1.1"))  # RFC 9110, 15.5.22 asks for it
+    return tuple(pairs)
+
+
+@lru_cache(256)
+def _body_around_id(kind: type[errors.BridgeError], detail: str, dialect: Dialect) -> tuple[bytes, ...]:
+    """
+    The body in one piece, or in two where a request id belongs in between.
+    """
+    words = FAULTS[kind]
+    message = detail or words.message
+    told: dict[str, object]
     if dialect is Dialect.PLAIN:
-        return _dumps({"message": message})
-    if dialect is Dialect.MESSAGES:
-        told = {"type": words.anthropic, "message": message}
-        return _dumps({"type": "error", "error": told, "request_id": request_id})
-    if words.status == 401:
-        # Some clients tell a bad key from a bad request by these words alone.
-        message = f"Incorrect API key provided. {message}"
-    type_, code = words.openai
-    return _dumps({"error": {"message": message, "type": type_, "param": None, "code": code}})
-
-
-def _dumps(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+        told = {"message": message}
+    elif dialect is Dialect.MESSAGES:
+        told = {"type": "error", "error": {"type": words.anthropic, "message": message}}
+        return _encode(told).encode()[:-1] + b',"request_id":"', b'"}'
+    else:
+        if words.status == 401:
+            # Some clients tell a bad key from a bad request by these words alone.
+            message = f"Incorrect API key provided. {message}"
+        type_, code = words.openai
+        told = {"error": {"message": message, "type": type_, "param": None, "code": code}}
+    return (_encode(told).encode(),)

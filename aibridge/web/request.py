@@ -166,7 +166,8 @@ class Request(StockRequest):
         Whether another request may follow. What decides was known with the head or has been read, so that it does not
         matter how far a body has come that nobody reads.
         """
-        if not self._fields.keeps_alive or self.wants_upgrade or self.site.draining:
+        site = self.site
+        if not self._fields.keeps_alive or self.wants_upgrade or site.draining or site.crowded:
             return False
         length, body = self.declared_length, self.body
         if isinstance(body, Body):

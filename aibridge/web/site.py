@@ -57,7 +57,8 @@ class BridgeSite(server.Site):
     :param wall_clock: Unix seconds, for ``Date``.
     :ivar connections: all that are open.
     :ivar draining: every answer from now on closes its connection.
-    :ivar ports: listening ports that are not read while there are too many connections.
+    :ivar crowded: there are too many connections, and all of them are busy.
+    :ivar ports: listening ports that are not read while it is crowded.
     :ivar max_body: bytes, for resources that do not read bodies themselves.
     """
 
@@ -86,9 +87,9 @@ class BridgeSite(server.Site):
         self.held = Deadlines(reactor, HOLD_S, Channel.flush)
         self.connections: set[Channel] = set()
         self.draining = False
+        self.crowded = False
         self.ports: list[Any] = []
         self._most = most_connections(settings.max_connections, system.getrlimit(system.RLIMIT_NOFILE)[0])
-        self._deaf = False
         self._wall_clock = wall_clock
         self._second = -1
         self._lines: dict[int, bytes] = {}
@@ -142,18 +143,19 @@ class BridgeSite(server.Site):
 
     # -- how many, and the end -----------------------------------------------------------------------------------
 
-    def arrived(self) -> None:
+    def arrived(self, channel: Channel) -> None:
         """
-        There is one more connection. When there are too many, the one that has been waiting for its next request for
-        longest makes room, or else the one that has been silent for longest; when all are busy, no more are accepted.
+        There is one more connection. When there are too many, the one that has been idle for longest makes room, or
+        else the one that has been silent for longest. When all are busy, no more are accepted, and each answer closes
+        its connection, until there is room.
         """
         if len(self.connections) <= self._most:
             return
         idle = self.keep_alive.first() or self.header.first()
-        if idle is not None:
-            idle.abort()
-        if len(self.keep_alive) + len(self.header) == 0 and not self._deaf:
-            self._deaf = True
+        if idle is not None and idle is not channel:
+            idle.close()
+        elif not self.crowded:
+            self.crowded = True
             for port in self.ports:
                 port.stopReading()
 
@@ -161,8 +163,8 @@ class BridgeSite(server.Site):
         """
         There is one connection less.
         """
-        if self._deaf and len(self.connections) < self._most:
-            self._deaf = False
+        if self.crowded and len(self.connections) < self._most:
+            self.crowded = False
             for port in self.ports:
                 port.startReading()
 

@@ -5,7 +5,7 @@ What holds for the exchanges that begin now, and what they all share.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -30,7 +30,7 @@ class Client(Protocol):
     """
 
     def request(
-        self, method: bytes, url: bytes, *, headers: list[tuple[bytes, bytes]], data: object
+        self, method: bytes, url: bytes, *, headers: list[tuple[bytes, bytes]], data: Any
     ) -> Deferred[IResponse]: ...
 
 

@@ -98,7 +98,7 @@ class Running:
         End.
         """
         self.cause = error
-        self._bridge.exchanges.discard(self)  # type: ignore[arg-type]  # as above
+        self._bridge.exchanges.discard(self)
 
 
 class ServiceTests(SynchronousTestCase):

@@ -7,11 +7,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from answers import CHAT_BODY, CHAT_STREAM, CHAT_USAGE, DONE, JSON, chunk, compact, data, report
 
 from aibridge.dialects.chat import usage_of
 from aibridge.dialects.usage import EXTRAS, Report, Source, Unread, Usage
 from aibridge.model import Dialect
+from answers import CHAT_BODY, CHAT_STREAM, CHAT_USAGE, DONE, JSON, chunk, compact, data, report
 
 CHAT = Dialect.CHAT
 

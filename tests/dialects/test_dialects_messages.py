@@ -7,6 +7,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
+from aibridge.dialects.messages import usage_of
+from aibridge.dialects.usage import EXTRAS, Report, Source, Usage
+from aibridge.model import Dialect
 from answers import (
     JSON,
     MESSAGE_STOP,
@@ -21,10 +25,6 @@ from answers import (
     named,
     report,
 )
-
-from aibridge.dialects.messages import usage_of
-from aibridge.dialects.usage import EXTRAS, Report, Source, Usage
-from aibridge.model import Dialect
 
 MESSAGES = Dialect.MESSAGES
 

@@ -7,6 +7,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
+from aibridge.dialects.responses import usage_of
+from aibridge.dialects.usage import EXTRAS, Report, Source, Unread, Usage
+from aibridge.model import Dialect
 from answers import (
     JSON,
     RESPONSES_START,
@@ -20,10 +24,6 @@ from answers import (
     response,
     text_delta,
 )
-
-from aibridge.dialects.responses import usage_of
-from aibridge.dialects.usage import EXTRAS, Report, Source, Unread, Usage
-from aibridge.model import Dialect
 
 RESPONSES = Dialect.RESPONSES
 

@@ -137,7 +137,8 @@ def test_objects() -> None:
     What is none is an empty one.
     """
     assert object_of({"o": {"n": 1}}, "o") == {"n": 1}
-    for value in (None, [], "o", 1, True):
+    nones: list[object] = [None, [], "o", 1, True]
+    for value in nones:
         assert object_of({"o": value}, "o") == {}
     assert object_of({}, "o") == {}
 

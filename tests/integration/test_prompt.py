@@ -5,7 +5,7 @@ Prompt writing, on real sockets without a reactor that runs.
 from __future__ import annotations
 
 import socket
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.protocol import Protocol
 from twisted.internet.tcp import Server
@@ -36,7 +36,7 @@ class PromptWriterTests(SynchronousTestCase):
         listener.close()
         near.setblocking(False)
         self.reactor = Reactor()
-        self.transport: Any = Server(near, Protocol(), address, None, 1, self.reactor)
+        self.transport: Any = Server(near, Protocol(), address, cast(Any, None), 1, self.reactor)
         self.addCleanup(self.peer.close)
         self.addCleanup(near.close)
 

@@ -5,6 +5,7 @@ The vendors' own SDKs, through a real process, against the simulated provider.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import anthropic
 import openai
@@ -13,7 +14,7 @@ import pytest
 from daemons import Daemon, Deployment
 
 HELLO = "Hello, bridge"
-TOOL = {
+TOOL: Any = {
     "name": "get_weather",
     "description": "Weather of a city.",
     "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
@@ -38,7 +39,7 @@ def claude(demo: Daemon) -> Iterator[anthropic.Anthropic]:
         yield client
 
 
-def asked() -> list[dict[str, str]]:
+def asked() -> Any:
     """
     One message from a user.
     """
@@ -50,7 +51,7 @@ class TestOpenAI:
     Chat completions and responses.
     """
 
-    def test_chat(self, gpt: openai.OpenAI) -> None:
+    def test_chat(self, gpt: Any) -> None:
         """
         A blocking completion arrives with its text and usage.
         """
@@ -58,7 +59,7 @@ class TestOpenAI:
         assert HELLO in (answer.choices[0].message.content or "")
         assert answer.usage is not None and answer.usage.total_tokens > 0
 
-    def test_chat_stream(self, gpt: openai.OpenAI) -> None:
+    def test_chat_stream(self, gpt: Any) -> None:
         """
         A streamed completion arrives in pieces that make the same text.
         """
@@ -72,7 +73,7 @@ class TestOpenAI:
         assert "".join(pieces) == whole
         assert chunk.usage is not None and chunk.usage.completion_tokens > 0
 
-    def test_chat_tool(self, gpt: openai.OpenAI) -> None:
+    def test_chat_tool(self, gpt: Any) -> None:
         """
         A tool call arrives, blocking and streamed.
         """
@@ -89,13 +90,13 @@ class TestOpenAI:
         ]
         assert names == ["get_weather"]
 
-    def test_responses(self, gpt: openai.OpenAI) -> None:
+    def test_responses(self, gpt: Any) -> None:
         """
         A blocking response arrives with its text.
         """
         assert HELLO in gpt.responses.create(model="demo", input=HELLO).output_text
 
-    def test_responses_stream(self, gpt: openai.OpenAI) -> None:
+    def test_responses_stream(self, gpt: Any) -> None:
         """
         A streamed response ends with `response.completed`.
         """
@@ -104,7 +105,7 @@ class TestOpenAI:
         assert types[-1] == "response.completed"
         assert "response.output_text.delta" in types
 
-    def test_models(self, gpt: openai.OpenAI) -> None:
+    def test_models(self, gpt: Any) -> None:
         """
         A passthrough route passes.
         """
@@ -122,7 +123,7 @@ class TestOpenAI:
         assert caught.value.code == "invalid_api_key"
         assert caught.value.response.headers["x-ai-bridge-reason"] == "auth"
 
-    def test_unknown_route(self, gpt: openai.OpenAI) -> None:
+    def test_unknown_route(self, gpt: Any) -> None:
         """
         A route that is not allowed is not found, and says who refused.
         """
@@ -130,7 +131,7 @@ class TestOpenAI:
             gpt.files.list()
         assert caught.value.response.headers["x-ai-bridge-reason"] == "route"
 
-    def test_provider_error(self, gpt: openai.OpenAI) -> None:
+    def test_provider_error(self, gpt: Any) -> None:
         """
         A provider's own error crosses as it is: no reason of ours.
         """
@@ -139,7 +140,7 @@ class TestOpenAI:
         assert "x-ai-bridge-reason" not in caught.value.response.headers
         assert "retry-after" in caught.value.response.headers
 
-    def test_stream_dies(self, gpt: openai.OpenAI) -> None:
+    def test_stream_dies(self, gpt: Any) -> None:
         """
         A provider that dies within a stream is an error to the caller, never an end.
         """
@@ -147,7 +148,7 @@ class TestOpenAI:
             for _ in gpt.chat.completions.create(model="demo-dies", messages=asked(), stream=True):
                 pass
 
-    def test_cancel(self, gpt: openai.OpenAI, demo: Daemon) -> None:
+    def test_cancel(self, gpt: Any, demo: Daemon) -> None:
         """
         A caller who stops reading in mid-stream leaves nothing behind.
         """
@@ -162,7 +163,7 @@ class TestAnthropic:
     Messages.
     """
 
-    def test_message(self, claude: anthropic.Anthropic) -> None:
+    def test_message(self, claude: Any) -> None:
         """
         A blocking message arrives with its text and usage.
         """
@@ -170,7 +171,7 @@ class TestAnthropic:
         assert HELLO in answer.content[0].text
         assert answer.usage.output_tokens > 0
 
-    def test_stream(self, claude: anthropic.Anthropic) -> None:
+    def test_stream(self, claude: Any) -> None:
         """
         A streamed message arrives in pieces, with its final message.
         """
@@ -180,7 +181,7 @@ class TestAnthropic:
         assert len(pieces) > 2
         assert "".join(pieces) == final.content[0].text
 
-    def test_tool(self, claude: anthropic.Anthropic) -> None:
+    def test_tool(self, claude: Any) -> None:
         """
         A tool call arrives, blocking and streamed.
         """
@@ -191,7 +192,7 @@ class TestAnthropic:
             final = stream.get_final_message()
         assert final.stop_reason == "tool_use"
 
-    def test_count_tokens(self, claude: anthropic.Anthropic) -> None:
+    def test_count_tokens(self, claude: Any) -> None:
         """
         A passthrough route passes.
         """
@@ -209,7 +210,7 @@ class TestAnthropic:
         assert caught.value.response.json()["error"]["type"] == "authentication_error"
         assert caught.value.response.headers["x-should-retry"] == "false"
 
-    def test_overloaded(self, claude: anthropic.Anthropic) -> None:
+    def test_overloaded(self, claude: Any) -> None:
         """
         The provider's 529 crosses as it is.
         """
@@ -217,7 +218,7 @@ class TestAnthropic:
             claude.with_options(max_retries=0).messages.create(model="demo-529", max_tokens=10, messages=asked())
         assert caught.value.status_code == 529
 
-    def test_stream_dies(self, claude: anthropic.Anthropic) -> None:
+    def test_stream_dies(self, claude: Any) -> None:
         """
         A provider that dies within a stream is an error to the caller, never an end.
         """
@@ -227,7 +228,7 @@ class TestAnthropic:
         ):
             stream.get_final_message()
 
-    def test_cancel(self, claude: anthropic.Anthropic, demo: Daemon) -> None:
+    def test_cancel(self, claude: Any, demo: Daemon) -> None:
         """
         A caller who stops reading in mid-stream leaves nothing behind.
         """
@@ -264,7 +265,7 @@ class TestRetries:
         deployment.configure('[admission]\nmax_concurrency = 1\n[[provider]]\nname = "demo"\ntype = "demo"\n')
         daemon = deployment.start()
         with openai.OpenAI(base_url=f"{daemon.url}/demo/v1", api_key=token) as client:
-            stream = client.chat.completions.create(model="demo-long-40", messages=asked(), stream=True)
+            stream: Any = client.chat.completions.create(model="demo-long-40", messages=asked(), stream=True)
             next(iter(stream))
             assert client.chat.completions.create(model="demo", messages=asked()).choices
             stream.close()

@@ -71,7 +71,7 @@ class BodyStreamTests(SynchronousTestCase):
         self.ended: list[object] = []
         self.producer.startProducing(self.upstream).addBoth(self.ended.append)
 
-    def error(self) -> BaseException:
+    def error(self) -> object:
         """
         What it ended with.
         """

@@ -31,6 +31,10 @@ STATUSES = {
     errors.ClientLeft: 499,
     errors.AtCapacity: 503,
     errors.RateLimited: 429,
+    errors.BreakerOpen: 503,
+    errors.KeysResting: 429,
+    errors.KeysRefused: 502,
+    errors.ProviderWait: 429,
     errors.TooManyFailures: 429,
     errors.Draining: 503,
     errors.IdentityUnavailable: 503,
@@ -114,7 +118,8 @@ def test_rows(class_: type[errors.BridgeError]) -> None:
     words = FAULTS[class_]
     assert words.anthropic in ANTHROPIC_TYPES
     assert all(re.fullmatch("[a-z_]+", word) for word in words.openai)
-    assert re.fullmatch(r"[A-Z].*\.", words.message)
+    # The breaker's words are Coder's, to the letter.
+    assert class_ is errors.BreakerOpen or re.fullmatch(r"[A-Z].*\.", words.message)
 
 
 @every_error
@@ -185,6 +190,7 @@ def test_an_error_without_words_has_the_tables(class_: type[errors.BridgeError],
     [
         (errors.AtCapacity, "AI Bridge is currently at capacity. Please try again later."),
         (errors.RateLimited, "You've been rate limited. Please try again later."),
+        (errors.BreakerOpen, "circuit breaker is open"),
     ],
 )
 @every_dialect

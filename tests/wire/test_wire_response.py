@@ -4,6 +4,7 @@ Response heads and framing: what is taken, what is refused, and that segments ma
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -55,7 +56,7 @@ def cut(stream: bytes, places: list[int]) -> list[bytes]:
     `stream` in segments.
     """
     marks = sorted({place % (len(stream) + 1) for place in places} | {0, len(stream)})
-    return [stream[start:end] for start, end in zip(marks, marks[1:], strict=False) if end > start]
+    return [stream[start:end] for start, end in pairwise(marks) if end > start]
 
 
 def stream_of(fault: Fault) -> bytes:
@@ -362,7 +363,7 @@ class Judge:
 
 
 NAMES = st.binary(max_size=8) | st.text("abcXYZ-_!#$%&'*+.^`|~09", max_size=8).map(str.encode)
-VALUES = st.binary(max_size=12) | st.text("ab: \t\"=,;/\x80é", max_size=12).map(lambda text: text.encode("latin-1"))
+VALUES = st.binary(max_size=12) | st.text('ab: \t"=,;/\x80é', max_size=12).map(lambda text: text.encode("latin-1"))
 SPACES = st.sampled_from([b"", b" ", b"\t", b"  ", b" \t "])
 
 

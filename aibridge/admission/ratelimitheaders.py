@@ -1,0 +1,228 @@
+"""
+What answers say about the buckets their requests met: the standard's fields, and the names that SDKs know.
+
+``RateLimit-Policy`` and ``RateLimit`` are those of draft-ietf-httpapi-ratelimit-headers-11 (May 2026). Its quota and
+window, ``q`` and ``w``, are those of windows; of a leaky bucket they say the average: `w` is the shortest whole number
+of seconds in which a full bucket empties, `q` what leaks in it. The unit ``requests`` is the default and is left out;
+``tokens`` is not registered yet. Shadows are not told, since nobody has to mind them.
+
+The dialects have one number for requests and one for tokens: of several policies, the one with the least remaining is
+told, as the vendors do (https://platform.openai.com/docs/guides/rate-limits,
+https://docs.anthropic.com/en/api/rate-limits). Their "reset" is the time at which the bucket is empty.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta, timezone
+from functools import lru_cache
+from typing import Final
+
+import attrs
+
+from aibridge.admission.bucket import whole_seconds
+from aibridge.admission.policy import Limit, State
+from aibridge.model import Dialect
+
+Pair = tuple[bytes, bytes]
+
+POLICY: Final = b"RateLimit-Policy"
+CURRENT: Final = b"RateLimit"
+
+_MOST_INTEGER = 999_999_999_999_999
+"""RFC 9651, 3.3.1."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_LAST_SECOND = 253402300799
+"""The last of the year 9999, beyond which RFC 3339 has no time."""
+
+
+@attrs.frozen
+class _Names:
+    """
+    What a dialect calls the three numbers of one unit.
+    """
+
+    limit: bytes
+    remaining: bytes
+    reset: bytes
+    all: frozenset[bytes]
+
+    @classmethod
+    def of(cls, limit: bytes, remaining: bytes, reset: bytes) -> _Names:
+        return cls(limit, remaining, reset, frozenset((limit, remaining, reset)))
+
+
+_OPENAI_REQUESTS = _Names.of(
+    b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests"
+)
+_OPENAI_TOKENS = _Names.of(b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens")
+_ANTHROPIC_REQUESTS = _Names.of(
+    b"anthropic-ratelimit-requests-limit",
+    b"anthropic-ratelimit-requests-remaining",
+    b"anthropic-ratelimit-requests-reset",
+)
+_ANTHROPIC_TOKENS = _Names.of(
+    b"anthropic-ratelimit-tokens-limit",
+    b"anthropic-ratelimit-tokens-remaining",
+    b"anthropic-ratelimit-tokens-reset",
+)
+
+
+def fields(
+    states: Sequence[State],
+    dialect: Dialect,
+    sent: Iterable[bytes] = (),
+    *,
+    unix_now: float,
+    retry_after_s: float | None = None,
+) -> list[Pair]:
+    """
+    All fields for one answer: the standard's, and the dialect's where the provider did not send them.
+
+    :param sent: names of the fields that the provider sent, in lower case.
+    :param unix_now: wall-clock seconds, for dialects that tell a time and not a wait.
+    :param retry_after_s: what the answer says in ``Retry-After``, if it does.
+    """
+    return standard(states, retry_after_s) + of_dialect(states, dialect, sent, unix_now=unix_now)
+
+
+def standard(states: Sequence[State], retry_after_s: float | None = None) -> list[Pair]:
+    """
+    ``RateLimit-Policy`` and ``RateLimit``; none where no policy applies.
+
+    They are lists and may be split over several fields (3 and 4 of the draft), so they go beside a provider's own.
+
+    :param retry_after_s: what the answer says in ``Retry-After``. No effective window, `t`, goes on for longer (6 of
+        the draft), so that a client which minds both waits for one of them. Without it, `t` is the time until the
+        bucket is empty.
+    """
+    told = [state for state in states if not state.limit.shadow]
+    if not told:
+        return []
+    longest = _MOST_INTEGER if retry_after_s is None else min(whole_seconds(retry_after_s), _MOST_INTEGER)
+    items = []
+    for state in told:
+        # Rounding up as `whole_seconds` does, but down to 0: an empty bucket has no window.
+        seconds = math.ceil(state.empty_in_s - 1e-9)
+        items.append(_static(state.limit).item % (state.remaining, seconds if seconds < longest else longest))
+    policies = _static(told[0].limit).policy
+    if len(told) > 1:
+        policies = b", ".join([_static(state.limit).policy for state in told])
+    return [(POLICY, policies), (CURRENT, b", ".join(items))]
+
+
+def of_dialect(states: Sequence[State], dialect: Dialect, sent: Iterable[bytes] = (), *, unix_now: float) -> list[Pair]:
+    """
+    The limits under the names that SDKs of the dialect read.
+
+    Requests and tokens are told apart: a provider's own numbers for one are left alone, all of them, and stay without
+    the bridge's beside them.
+
+    :param sent: names of the fields that the provider sent, in lower case.
+    :param unix_now: wall-clock seconds.
+    """
+    if dialect is Dialect.PLAIN:
+        return []
+    pairs: list[Pair] = []
+    is_anthropic = dialect is Dialect.MESSAGES
+    requests, tokens = tightest(states)
+    if requests is not None:
+        _tell(pairs, requests, _ANTHROPIC_REQUESTS if is_anthropic else _OPENAI_REQUESTS, sent, is_anthropic, unix_now)
+    if tokens is not None:
+        _tell(pairs, tokens, _ANTHROPIC_TOKENS if is_anthropic else _OPENAI_TOKENS, sent, is_anthropic, unix_now)
+    return pairs
+
+
+def tightest(states: Iterable[State]) -> tuple[State | None, State | None]:
+    """
+    Of the policies for requests and of those for tokens, the one that leaves least now; of several, the one that goes
+    on for longest. Shadows do not count.
+    """
+    requests: State | None = None
+    tokens: State | None = None
+    for state in states:
+        limit = state.limit
+        if limit.shadow:
+            continue
+        other = tokens if limit.counts_tokens else requests
+        if other is not None and (other.remaining, -other.empty_in_s) <= (state.remaining, -state.empty_in_s):
+            continue
+        if limit.counts_tokens:
+            tokens = state
+        else:
+            requests = state
+    return requests, tokens
+
+
+def duration(seconds: float) -> bytes:
+    """
+    A time as OpenAI writes it: ``12ms``, ``1s``, ``1.5s``, ``6m0s``, ``1h0m0s``; rounded up to milliseconds.
+    """
+    milliseconds = math.ceil(seconds * 1000 - 1e-6)
+    if milliseconds <= 0:
+        return b"0s"
+    if milliseconds < 1000:
+        return b"%dms" % milliseconds
+    whole, milliseconds = divmod(milliseconds, 1000)
+    minutes, whole = divmod(whole, 60)
+    told = b"%d" % whole
+    if milliseconds:
+        told += (b".%03d" % milliseconds).rstrip(b"0")
+    if not minutes:
+        return told + b"s"
+    hours, minutes = divmod(minutes, 60)
+    return b"%dh%dm%ss" % (hours, minutes, told) if hours else b"%dm%ss" % (minutes, told)
+
+
+def moment(unix_s: float) -> bytes:
+    """
+    A time as Anthropic writes it (RFC 3339): ``2026-11-27T12:00:00Z``, rounded up to seconds.
+    """
+    return _moment(min(math.ceil(unix_s - 1e-6), _LAST_SECOND))
+
+
+@attrs.frozen
+class _Static:
+    """
+    The parts of the fields that depend on the limit alone.
+
+    :ivar policy: its member of ``RateLimit-Policy``.
+    :ivar item: its member of ``RateLimit``, with places for two numbers.
+    :ivar burst: what dialects call the limit.
+    """
+
+    policy: bytes
+    item: bytes
+    burst: bytes
+
+
+@lru_cache(maxsize=2048)
+def _static(limit: Limit) -> _Static:
+    # Names of policies need no escape in a string of RFC 9651: they are made of a-z, 0-9 and hyphens.
+    name = b'"%s"' % limit.name.encode("ascii")
+    window = min(max(1, math.ceil(limit.burst / limit.rate - 1e-9)), _MOST_INTEGER)
+    quota = min(math.floor(window * limit.rate * (1 + 1e-12) + 1e-9), _MOST_INTEGER)
+    unit = b';qu="tokens"' if limit.counts_tokens else b""
+    return _Static(
+        policy=b"%s;q=%d;w=%d%s" % (name, quota, window, unit),
+        item=name + b";r=%d;t=%d",
+        burst=b"%d" % math.floor(limit.burst + 1e-9),
+    )
+
+
+@lru_cache(maxsize=256)
+def _moment(second: int) -> bytes:
+    return (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%SZ").encode("ascii")
+
+
+def _tell(
+    pairs: list[Pair], state: State, names: _Names, sent: Iterable[bytes], is_anthropic: bool, unix_now: float
+) -> None:
+    if not names.all.isdisjoint(sent):
+        return
+    pairs.append((names.limit, _static(state.limit).burst))
+    pairs.append((names.remaining, b"%d" % state.remaining))
+    reset = moment(unix_now + state.empty_in_s) if is_anthropic else duration(state.empty_in_s)
+    pairs.append((names.reset, reset))

@@ -1,0 +1,460 @@
+"""
+Reading what a response says about itself, whatever its dialect, form and encoding, and however it is cut.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import tracemalloc
+import zlib
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aibridge.demo.chat import CHAT
+from aibridge.demo.messages import MESSAGES
+from aibridge.demo.plan import plan
+from aibridge.demo.responses import RESPONSES
+from aibridge.demo.text import Form
+from aibridge.demo.vendors import Stamp
+from aibridge.dialects.reader import MOST_INFLATED, reader_for
+from aibridge.dialects.usage import EXTRAS, Report, Source, Unread, Usage
+from aibridge.model import Dialect
+from answers import (
+    CHAT_BODY,
+    CHAT_STREAM,
+    CHAT_USAGE,
+    DONE,
+    EVENTS,
+    JSON,
+    MESSAGE_STOP,
+    MESSAGES_START,
+    RESPONSES_STREAM,
+    STREAMS,
+    chunk,
+    compact,
+    cut,
+    data,
+    lifecycle,
+    message,
+    message_delta,
+    named,
+    report,
+    response,
+)
+
+DIALECTS = tuple(STREAMS)
+
+BODIES = {
+    Dialect.CHAT: compact(CHAT_BODY),
+    Dialect.RESPONSES: compact(response("completed", usage={"input_tokens": 3, "output_tokens": 4})),
+    Dialect.MESSAGES: compact(message(stop_reason="end_turn")),
+}
+
+FRAGMENTS = [
+    b"\n",
+    b"\n\n",
+    b"\r",
+    b"\r\n",
+    b"data: ",
+    b": ping\n\n",
+    b"event: error\n",
+    b"event: message_delta\n",
+    b'data: not JSON, but with "usage" and "error" and "response" and message_\n\n',
+    DONE,
+    data(chunk({"content": "a"})),
+    data(chunk({"content": "a"}, usage=None)),
+    data(chunk({"content": "a"}, usage={"prompt_tokens": 1, "completion_tokens": 2})),
+    data(chunk({"content": "a"}, usage={"prompt_tokens": 1, "completion_tokens": 3}, error=None)),
+    data(chunk({}, "stop")),
+    data(chunk({}, "length", usage={"prompt_tokens": 4, "completion_tokens": 5})),
+    data(chunk(None, usage=CHAT_USAGE)),
+    data({"error": {"type": "server_error"}}),
+    data(chunk({"content": "x" * 900}, "stop", usage=CHAT_USAGE)),
+    named(lifecycle("in_progress", 0, model="a")),
+    named(lifecycle("completed", 1, usage={"input_tokens": 3, "output_tokens": 4})),
+    named(lifecycle("failed", 1, error={"code": "server_error"})),
+    MESSAGES_START,
+    MESSAGE_STOP,
+    named(message_delta("end_turn", output_tokens=15)),
+    named(message_delta(None, output_tokens=12, input_tokens=0)),
+    named({"type": "error", "error": {"type": "overloaded_error"}}),
+]
+
+dialects = st.sampled_from(DIALECTS)
+streams = st.lists(st.sampled_from(FRAGMENTS) | st.binary(max_size=4), max_size=12).map(b"".join)
+
+
+def bytewise(body: bytes) -> list[bytes]:
+    """
+    One byte at a time.
+    """
+    return cut(body, range(1, len(body)))
+
+
+def drawn(body: bytes, draw: st.DataObject) -> list[bytes]:
+    """
+    `body` in pieces, cut anywhere.
+    """
+    return cut(body, draw.draw(st.lists(st.integers(0, len(body)), max_size=8)))
+
+
+def is_sound(told: Report) -> bool:
+    """
+    Whether a report is one that may go into logs, labels and sums.
+    """
+    usage = told.usage or Usage()
+    told.model.encode()
+    told.id.encode()
+    return (
+        (told.usage is None) is (told.source is Source.NONE)
+        and min(usage.input, usage.output, usage.cache_read, usage.cache_write, told.pieces, 0) == 0
+        and set(usage.extras) <= set(EXTRAS)
+        and max(len(told.model), len(told.id), len(told.stop), len(told.error)) <= 256
+    )
+
+
+# -- which reader ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        EVENTS,
+        b"text/event-stream",
+        b"Text/Event-Stream;charset=UTF-8",
+        b" text/event-stream ; x=y",
+        JSON,
+        b"application/json; charset=utf-8",
+        b"APPLICATION/JSON",
+        b"application/problem+json",
+    ],
+)
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_what_can_be_read(dialect: Dialect, content_type: bytes) -> None:
+    """
+    Server-sent events and JSON, of every dialect.
+    """
+    assert reader_for(dialect, content_type, None) is not None
+
+
+@pytest.mark.parametrize("content_type", [None, b"", b"text/html", b"text/plain", b"application/octet-stream", b"json"])
+def test_what_cannot_be_read(content_type: bytes | None) -> None:
+    """
+    Anything else, and what is of no dialect.
+    """
+    assert reader_for(Dialect.CHAT, content_type, None) is None
+    assert reader_for(Dialect.PLAIN, EVENTS, None) is None
+    assert reader_for(Dialect.PLAIN, JSON, b"gzip") is None
+
+
+# -- any chunking, any bytes -------------------------------------------------------------------------------------
+
+
+@given(dialects, st.data())
+def test_any_chunking_of_a_stream(dialect: Dialect, draw: st.DataObject) -> None:
+    """
+    Gives the same report, wherever it is broken off and whatever its line ends.
+    """
+    end = draw.draw(st.sampled_from([b"\n", b"\r\n", b"\r"]))
+    stream = STREAMS[dialect].replace(b"\n", end)
+    stream = stream[: draw.draw(st.integers(0, len(stream)))]
+    assert report(dialect, drawn(stream, draw)) == report(dialect, stream)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_stream_byte_by_byte(dialect: Dialect) -> None:
+    """
+    Gives the same report as one segment.
+    """
+    stream = STREAMS[dialect]
+    assert report(dialect, bytewise(stream)) == report(dialect, stream)
+    assert report(dialect, stream).source is Source.PROVIDER
+
+
+@given(dialects, streams, st.sampled_from([300, 4000]), st.data())
+def test_any_stream(dialect: Dialect, stream: bytes, limit: int, draw: st.DataObject) -> None:
+    """
+    However odd: any chunking gives the same report, and a sound one.
+    """
+    told = report(dialect, stream, limit=limit)
+    assert is_sound(told)
+    assert report(dialect, drawn(stream, draw), limit=limit) == told
+    assert report(dialect, bytewise(stream), limit=limit) == told
+
+
+@given(dialects, st.binary(), st.sampled_from([EVENTS, JSON]), st.sampled_from([None, b"gzip", b"deflate", b"br"]))
+def test_any_bytes(dialect: Dialect, body: bytes, content_type: bytes, encoding: bytes | None) -> None:
+    """
+    Give a report that knows nothing, never an error.
+    """
+    told = report(dialect, body, content_type, encoding)
+    assert told.source is Source.NONE
+    assert report(dialect, bytewise(body), content_type, encoding) == told
+
+
+@given(
+    dialects,
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda below: st.lists(below) | st.dictionaries(st.sampled_from(["usage", "error", "choices", "id"]), below),
+        max_leaves=12,
+    ),
+    st.sampled_from(["response", "message", "usage", "error", "choices", "delta", "type", "model", "status"]),
+)
+def test_any_json(dialect: Dialect, value: object, key: str) -> None:
+    """
+    In the place of any field of a body or an event.
+    """
+    for told in (
+        {key: value},
+        {"type": "response.completed", key: value},
+        {"type": "message_start", "message": {key: value}},
+        {"type": "message_delta", key: value, "usage": {"output_tokens": value}},
+        {"type": "response.failed", "response": {key: value}},
+        {"choices": [{"finish_reason": "stop", key: value}]},
+    ):
+        assert is_sound(report(dialect, compact(told), JSON))
+        assert is_sound(report(dialect, data(told)))
+
+
+@given(dialects, st.data())
+def test_any_chunking_of_a_body(dialect: Dialect, draw: st.DataObject) -> None:
+    """
+    Gives the same report; half a body gives none.
+    """
+    body = BODIES[dialect]
+    told = report(dialect, body, JSON)
+    assert (told.source, told.complete) == (Source.PROVIDER, True)
+    assert report(dialect, drawn(body, draw), JSON) == told
+    half = body[: draw.draw(st.integers(1, len(body) - 1))]
+    assert report(dialect, drawn(half, draw), JSON) == Report(unread=Unread.BROKEN)
+
+
+# -- limits ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_the_largest_body(dialect: Dialect) -> None:
+    """
+    Is as large as the limit; a larger one is not read, and the report says so.
+    """
+    body = BODIES[dialect]
+    assert report(dialect, bytewise(body), JSON, limit=len(body)).source is Source.PROVIDER
+    for pieces in ([body], bytewise(body)):
+        assert report(dialect, pieces, JSON, limit=len(body) - 1) == Report(unread=Unread.TOO_LARGE)
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"null", b"<html>", b"\xff\xfe", b"[" * 100000, b"{}{}"])
+def test_bodies_that_are_none(body: bytes) -> None:
+    """
+    Are broken, but for one that is empty, as the answer to HEAD is.
+    """
+    assert report(Dialect.CHAT, body, JSON) == Report(unread=Unread.BROKEN if body else None)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("content_type", [EVENTS, JSON])
+@pytest.mark.parametrize("encoding", [None, b"gzip"])
+def test_memory_is_bounded(dialect: Dialect, content_type: bytes, encoding: bytes | None) -> None:
+    """
+    Whatever comes, in however small pieces: a body without end, an event without end, events that always tell.
+    """
+    limit = 10000
+    usage = data(chunk({}, usage=CHAT_USAGE))
+    for piece in (b"x" * 100, usage, named(message_delta(None, output_tokens=1)), b": ping\n\n", b"\n", b"xy"):
+        reader = reader_for(dialect, content_type, encoding, limit=limit)
+        assert reader is not None
+        made = zlib.compressobj(wbits=31)
+        pieces = [
+            made.compress(piece) + made.flush(zlib.Z_SYNC_FLUSH) if encoding else piece for _ in range(limit // 10)
+        ]
+        reader.feed(pieces[0])
+        tracemalloc.start()
+        before = tracemalloc.get_traced_memory()[0]
+        for part in pieces[1:]:
+            reader.feed(part)
+        grown = tracemalloc.get_traced_memory()[0] - before
+        tracemalloc.stop()
+        assert grown < 2 * limit
+
+
+# -- encodings ---------------------------------------------------------------------------------------------------
+
+
+def raw_deflate(body: bytes) -> bytes:
+    """
+    As some send it that call it ``deflate``.
+    """
+    made = zlib.compressobj(wbits=-15)
+    return made.compress(body) + made.flush()
+
+
+ENCODED: dict[str, tuple[bytes, Callable[[bytes], bytes]]] = {
+    "gzip": (b"gzip", gzip.compress),
+    "upper case": (b" GZIP ", gzip.compress),
+    "x-gzip": (b"x-gzip", gzip.compress),
+    "deflate": (b"deflate", zlib.compress),
+    "raw deflate": (b"deflate", raw_deflate),
+    "identity": (b"identity", bytes),
+    "empty": (b"", bytes),
+}
+
+
+@pytest.mark.parametrize("name", ENCODED)
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_encodings_that_are_undone(dialect: Dialect, name: str) -> None:
+    """
+    Give the report of what was encoded, whole or byte by byte, also where bytes follow that belong to nothing.
+    """
+    encoding, encode = ENCODED[name]
+    for content_type, body in ((EVENTS, STREAMS[dialect]), (JSON, BODIES[dialect])):
+        told = report(dialect, body, content_type)
+        encoded = encode(body)
+        assert told.source is Source.PROVIDER
+        assert report(dialect, encoded, content_type, encoding) == told
+        assert report(dialect, bytewise(encoded), content_type, encoding) == told
+        if encode is not bytes:
+            assert report(dialect, [encoded, *[b"\0" * 9] * 9], content_type, encoding) == told
+
+
+@pytest.mark.parametrize("encoding", [b"br", b"zstd", b"compress", b"gzip, br", b"gzip, gzip", b"unheard-of"])
+@pytest.mark.parametrize("content_type", [EVENTS, JSON])
+def test_encodings_that_are_not(encoding: bytes, content_type: bytes) -> None:
+    """
+    Give a report that says so.
+    """
+    assert report(Dialect.CHAT, [CHAT_STREAM] * 3, content_type, encoding) == Report(unread=Unread.ENCODED)
+
+
+@given(dialects, st.data())
+def test_any_chunking_of_what_is_encoded(dialect: Dialect, draw: st.DataObject) -> None:
+    """
+    Gives the same report, and so it does where it is broken off.
+    """
+    encoding, encode = draw.draw(st.sampled_from(list(ENCODED.values())))
+    encoded = encode(STREAMS[dialect])
+    encoded = encoded[: draw.draw(st.integers(0, len(encoded)))]
+    assert report(dialect, drawn(encoded, draw), EVENTS, encoding) == report(dialect, encoded, EVENTS, encoding)
+
+
+def test_events_are_read_as_they_come() -> None:
+    """
+    Where each is flushed on its own, as those do who send encoded streams.
+    """
+    made = zlib.compressobj(wbits=31)
+    pieces = [
+        made.compress(event + b"\n\n") + made.flush(zlib.Z_SYNC_FLUSH)
+        for event in RESPONSES_STREAM.removesuffix(b"\n\n").split(b"\n\n")
+    ]
+    told = report(Dialect.RESPONSES, pieces[:-1], EVENTS, b"gzip")
+    assert (told.id, told.pieces, told.complete) == ("resp_68a1", 2, False)
+    told = report(Dialect.RESPONSES, pieces, EVENTS, b"gzip")
+    assert (told.complete, told.source) == (True, Source.PROVIDER)
+
+
+@pytest.mark.parametrize("content_type", [EVENTS, JSON])
+def test_an_encoding_that_is_broken(content_type: bytes) -> None:
+    """
+    Gives a report that says so, and nothing else: what came out before depends on how it was cut.
+    """
+    encoded = bytearray(gzip.compress(CHAT_STREAM, 0))
+    encoded[-8] ^= 1  # of the checksum
+    for pieces in ([bytes(encoded)], bytewise(bytes(encoded)), [b"plain text after all"]):
+        assert report(Dialect.CHAT, pieces, content_type, b"gzip") == Report(unread=Unread.BROKEN)
+
+
+@pytest.mark.parametrize("level", [1, 9])
+def test_bombs(level: int) -> None:
+    """
+    Are inflated up to a bound and no further; what was told before it is kept.
+    """
+    limit = 2000
+    bomb = gzip.compress(CHAT_STREAM + b": " + bytes(100 * MOST_INFLATED * limit), level)
+    for pieces in ([bomb], bytewise(bomb)):
+        told = report(Dialect.CHAT, pieces, EVENTS, b"gzip", limit)
+        assert (told.unread, told.source, told.complete) == (Unread.TOO_LARGE, Source.PROVIDER, True)
+    for pieces in ([bomb], bytewise(bomb)):
+        assert report(Dialect.CHAT, pieces, JSON, b"gzip", limit) == Report(unread=Unread.TOO_LARGE)
+
+
+@pytest.mark.parametrize("size", [-1, 0, 1])
+def test_the_most_that_is_inflated(size: int) -> None:
+    """
+    Is exact, on either side.
+    """
+    limit = 2000
+    stream = CHAT_STREAM + b":\n\n" * 100000
+    stream = stream[: MOST_INFLATED * limit + size]
+    for pieces in ([gzip.compress(stream)], bytewise(gzip.compress(stream))):
+        told = report(Dialect.CHAT, pieces, EVENTS, b"gzip", limit)
+        assert told.unread is (Unread.TOO_LARGE if size > 0 else None)
+        assert told.complete
+
+
+# -- the simulated provider --------------------------------------------------------------------------------------
+
+FORMS = {Dialect.CHAT: CHAT, Dialect.RESPONSES: RESPONSES, Dialect.MESSAGES: MESSAGES}
+TOOL = {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}
+ASKS: dict[Dialect, dict[str, object]] = {
+    Dialect.CHAT: {
+        "messages": [{"role": "user", "content": "Hi"}],
+        "stream_options": {"include_usage": True},
+        "tools": [{"type": "function", "function": TOOL}],
+    },
+    Dialect.RESPONSES: {"input": "Hi", "tools": [{"type": "function", **TOOL}]},
+    Dialect.MESSAGES: {
+        "max_tokens": 500,
+        "system": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}],
+        "messages": [{"role": "user", "content": "Hi"}],
+        "tools": [{"name": "weather", "input_schema": TOOL["parameters"]}],
+        "thinking": {"type": "enabled", "budget_tokens": 100},
+    },
+}
+
+
+def answered(dialect: Dialect, **others: object) -> Sequence[bytes]:
+    """
+    What the simulated provider answers.
+    """
+    form: Form = FORMS[dialect]
+    body = json.dumps({"model": "demo", **ASKS[dialect], **others}).encode()
+    return list(plan(form, body, [], Stamp(1, 1793491200)).chunks)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_stream_tells_what_a_body_tells(dialect: Dialect) -> None:
+    """
+    The same answer costs the same in both forms.
+    """
+    stream = report(dialect, answered(dialect, stream=True))
+    body = report(dialect, answered(dialect), JSON)
+    assert stream.usage is not None and stream.usage.total > 0
+    assert stream.source is body.source is Source.PROVIDER
+    assert stream.complete and body.complete
+    assert (stream.usage, stream.stop, stream.id, stream.model) == (body.usage, body.stop, body.id, body.model)
+    assert stream.pieces > 0
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("model", ["demo-error-event", "demo-dies"])
+def test_a_stream_that_fails(dialect: Dialect, model: str) -> None:
+    """
+    Is not complete, and tells its error if it sends one.
+    """
+    told = report(dialect, answered(dialect, stream=True, model=model))
+    assert not told.complete
+    assert told.source in (Source.PARTIAL, Source.NONE)
+    assert bool(told.error) is (model == "demo-error-event")
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_a_refusal(dialect: Dialect) -> None:
+    """
+    Tells its error and costs nothing.
+    """
+    told = report(dialect, answered(dialect, model="demo-429"), JSON)
+    assert told == Report(error="rate_limit_error" if dialect is Dialect.MESSAGES else "requests")

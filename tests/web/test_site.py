@@ -1,0 +1,239 @@
+"""
+Tests for `aibridge.web.site`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.interfaces import IProtocolNegotiationFactory
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.resource import Resource
+from zope.interface.verify import verifyObject
+
+from aibridge.web.settings import HttpSettings
+from aibridge.web.site import BridgeSite, most_connections
+from aibridge.wire.request import METHODS
+from channels import DATE, WALL, Deciding, Echo, Talk, get
+
+
+class Port:
+    """
+    A listening port.
+    """
+
+    def __init__(self) -> None:
+        self.reads = True
+
+    def stopReading(self) -> None:
+        """
+        Accept nobody.
+        """
+        self.reads = False
+
+    def startReading(self) -> None:
+        """
+        Accept again.
+        """
+        self.reads = True
+
+
+@pytest.mark.parametrize(
+    ("configured", "descriptors", "most"),
+    [(0, 256, 112), (0, 1024, 496), (0, 33, 1), (0, 8, 1), (100, 256, 100), (5000, 1024, 5000)],
+)
+def test_how_many_connections_there_may_be(configured: int, descriptors: int, most: int) -> None:
+    """
+    As configured, or half of what the descriptors allow.
+    """
+    assert most_connections(configured, descriptors) == most
+
+
+class FactoryTests(SynchronousTestCase):
+    """
+    A site to those who listen.
+    """
+
+    def test_t11_nothing_but_http_1_1_is_negotiated(self) -> None:
+        """
+        Whatever is installed.
+        """
+        site = Talk().site
+        verifyObject(IProtocolNegotiationFactory, site)
+        self.assertEqual(site.acceptableProtocols(), [b"http/1.1"])
+
+    def test_it_needs_no_timer_of_its_own(self) -> None:
+        """
+        Starting and stopping it leaves nothing behind, and its connections alone.
+        """
+        clock = Clock()
+        site = BridgeSite(Deciding(), HttpSettings(), clock)
+        site.doStart()
+        self.assertEqual(clock.getDelayedCalls(), [])
+        talk = Talk(site=site)
+        site.doStop()
+        talk.send(get())
+        self.assertEqual(len(talk.resource.requests), 1)
+
+    def test_other_methods_may_be_served(self) -> None:
+        """
+        As a forward proxy does.
+        """
+        raw = b"CONNECT api.test:443 HTTP/1.1\r\nHost: api.test:443\r\n\r\n"
+        talk = Talk()
+        talk.send(raw)
+        self.assertEqual([answer.status for answer in talk.answers()], [501])
+        site = BridgeSite(Deciding(), HttpSettings(), Clock(), methods=METHODS | {b"CONNECT"})
+        talk = Talk(site=site)
+        talk.send(raw)
+        self.assertEqual((talk.request.method, talk.request.uri), (b"CONNECT", b"api.test:443"))
+
+    def test_a_tree_is_walked_unless_its_root_is_a_leaf(self) -> None:
+        """
+        A leaf sees every path.
+        """
+        root, below = Resource(), Deciding()
+        root.putChild(b"a", below)
+        talk = Talk(root)
+        talk.send(get(b"/a/b"))
+        (request,) = below.requests
+        self.assertEqual((request.prepath, request.postpath), ([b"a"], [b"b"]))
+
+    def test_the_settings_are_its_limits(self) -> None:
+        """
+        All that concern heads.
+        """
+        limits: Any
+        for limits, raw, status in (
+            ({"max_request_line": 100}, get(b"/" + b"a" * 100), 414),
+            ({"max_head": 300}, get(b"/", b"X: " + b"a" * 300), 431),
+            ({"max_headers": 8}, get(b"/", *[b"X: a"] * 8), 431),
+        ):
+            talk = Talk(**limits)
+            talk.send(raw)
+            self.assertEqual([answer.status for answer in talk.answers()], [status])
+
+
+class LinesTests(SynchronousTestCase):
+    """
+    The first lines of answers.
+    """
+
+    def test_the_date_is_renewed_each_second(self) -> None:
+        """
+        By the wall clock, which is looked at when the monotonic one says that a second is over.
+        """
+        now = [WALL]
+        clock = Clock()
+        site = BridgeSite(Deciding(), HttpSettings(), clock, wall_clock=lambda: now[0])
+        expected = b"HTTP/1.1 200 OK\r\nDate: %b\r\n"
+        self.assertEqual(site.status_lines(200), expected % DATE)
+        now[0] += 1
+        self.assertEqual(site.status_lines(200), expected % DATE)
+        self.assertEqual(
+            site.status_lines(204), b"HTTP/1.1 204 No Content\r\nDate: " + DATE.replace(b"37", b"38") + b"\r\n"
+        )
+        clock.advance(1)
+        self.assertEqual(site.status_lines(200), expected % DATE.replace(b"37", b"38"))
+
+    def test_without_a_wall_clock_it_has_one(self) -> None:
+        """
+        The system's.
+        """
+        site = BridgeSite(Deciding(), HttpSettings(), Clock())
+        self.assertRegex(site.status_lines(200), rb"Date: \w{3}, \d\d \w{3} 20\d\d \d\d:\d\d:\d\d GMT\r\n")
+
+
+class CrowdTests(SynchronousTestCase):
+    """
+    More connections than there may be.
+    """
+
+    def setUp(self) -> None:
+        """
+        Three are allowed.
+        """
+        self.first = Talk(Echo(), max_connections=3)
+        self.site = self.first.site
+        self.port = Port()
+        self.site.ports.append(self.port)
+
+    def connect(self) -> Talk:
+        """
+        One more.
+        """
+        return Talk(site=self.site)
+
+    def test_the_one_that_is_idle_for_longest_makes_room(self) -> None:
+        """
+        Before any that has not asked anything yet.
+        """
+        silent, idle, idler = self.first, self.connect(), self.connect()
+        idler.send(get())
+        idle.send(get())
+        self.connect()
+        self.assertEqual([talk.transport.ended for talk in (silent, idle, idler)], ["", "", "closed"])
+        self.first.wait(0)
+        self.assertEqual(len(self.site.connections), 3)
+
+    def test_the_one_that_is_silent_for_longest_makes_room(self) -> None:
+        """
+        If none is idle.
+        """
+        second, third = self.connect(), self.connect()
+        self.first.send(get())
+        self.first.wait(1)
+        self.connect()
+        self.assertEqual([talk.transport.ended for talk in (second, third)], ["", ""])
+        self.assertEqual(self.first.transport.ended, "closed")
+        self.connect()
+        self.assertEqual(second.transport.ended, "closed")
+        self.assertTrue(self.port.reads)
+
+    def test_none_are_accepted_while_all_are_busy(self) -> None:
+        """
+        Until one of them is done, which it is with its answer.
+        """
+        waiting = Deciding()
+        first = Talk(waiting, max_connections=2)
+        site, port = first.site, Port()
+        site.ports.append(port)
+        second = Talk(site=site)
+        first.send(get())
+        second.send(get())
+        self.assertTrue(port.reads)
+        late = Talk(site=site)
+        self.assertFalse(port.reads)
+        self.assertEqual([talk.transport.ended for talk in (first, second, late)], ["", "", ""])
+        late.send(get())
+        for talk, request in zip((first, second), waiting.requests, strict=False):
+            self.assertFalse(port.reads)
+            request.respond(200, [], 0)
+            request.finish()
+            self.assertTrue(talk.answers()[0].closes)
+            self.assertTrue(talk.transport.is_lost)
+        self.assertTrue(port.reads)
+        waiting.requests[2].respond(200, [], 0)
+        waiting.requests[2].finish()
+        self.assertFalse(late.answers()[0].closes)
+
+
+class EndTests(SynchronousTestCase):
+    """
+    How all of them end.
+    """
+
+    def test_all_can_be_cut(self) -> None:
+        """
+        Whatever they do.
+        """
+        idle, busy = Talk(), None
+        busy = Talk(site=idle.site)
+        busy.send(get())
+        left: list[Any] = []
+        busy.request.on_departure = lambda: left.append("left")
+        idle.site.abort_all()
+        idle.wait(0)
+        self.assertEqual((idle.site.connections, left), (set(), ["left"]))
