@@ -2,24 +2,22 @@
 What is counted, on an injected registry.
 
 The names are those of Coder's AI Bridge with the prefix ``aibridge_``, and those it lacks. Labels come from the
-configuration and from verified tokens; the one thing that clients choose, the model, is bounded by `Names`. The child
-of each set of labels is looked up once and kept, since the look-up costs more than the count.
+configuration and from verified tokens; the one thing that clients choose, the model, is bounded by `Names`. What is
+counted for each request is a `Tally` or a `Spread`; the rest are the client library's own.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
-
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from aibridge.log import Completion
+from aibridge.tally import Spread, Tallies, Tally
 
 OTHER = "other"
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 SECONDS = (0.5, 2, 5, 15, 30, 60, 120, 300, 600)
 FIRST_BYTE_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 ADDED_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1)
-MOST_CHILDREN = 4096
 
 
 class Names:
@@ -64,62 +62,63 @@ class Metrics:
         self.registry = registry
         self.models = Names(models)
         self.principals = Names(principals)
-        self._interceptions = Counter(
+        self._interceptions = Tally(
             "aibridge_interceptions_total",
             "Bridged exchanges that reached a provider, by how they ended.",
             ("provider", "model", "status", "route", "method", "initiator_id", "client"),
-            registry=registry,
         )
-        self._durations = Histogram(
+        self._durations = Spread(
             "aibridge_interceptions_duration_seconds",
             "From a bridged request's head to the end of its answer.",
             ("provider", "model"),
-            registry=registry,
-            buckets=SECONDS,
+            SECONDS,
         )
-        self._inflight = Gauge(
+        self._inflight = Tally(
             "aibridge_interceptions_inflight",
             "Bridged exchanges waiting for a provider or being answered by it.",
             ("provider", "model", "route"),
-            registry=registry,
+            goes_down=True,
         )
-        self._passthroughs = Counter(
-            "aibridge_passthrough_total",
-            "Requests on passthrough routes.",
-            ("provider", "route", "method"),
-            registry=registry,
+        self._passthroughs = Tally(
+            "aibridge_passthrough_total", "Requests on passthrough routes.", ("provider", "route", "method")
         )
-        self._refusals = Counter(
+        self._refusals = Tally(
             "aibridge_refusals_total",
             "Requests that the bridge answered itself, by who refused and why.",
             ("reason", "kind"),
-            registry=registry,
         )
-        self._upstream_errors = Counter(
+        self._upstream_errors = Tally(
             "aibridge_upstream_errors_total",
             "Upstream calls that failed, before or within an answer.",
             ("provider", "kind"),
-            registry=registry,
         )
-        self._first_bytes = Histogram(
+        self._first_bytes = Spread(
             "aibridge_first_byte_seconds",
             "From a request's head to the response head of its provider.",
             ("provider",),
-            registry=registry,
-            buckets=FIRST_BYTE_S,
+            FIRST_BYTE_S,
         )
-        self._added = Histogram(
+        self._added = Spread(
             "aibridge_added_seconds",
             "The bridge's own share of the time to the first byte: all but waiting for the body and for the provider.",
             ("provider",),
-            registry=registry,
-            buckets=ADDED_S,
+            ADDED_S,
         )
-        self._bytes = Counter(
-            "aibridge_bytes_total",
-            "Body bytes relayed.",
-            ("provider", "direction"),
-            registry=registry,
+        self._bytes = Tally("aibridge_bytes_total", "Body bytes relayed.", ("provider", "direction"))
+        registry.register(
+            Tallies(
+                (
+                    self._interceptions,
+                    self._durations,
+                    self._inflight,
+                    self._passthroughs,
+                    self._refusals,
+                    self._upstream_errors,
+                    self._first_bytes,
+                    self._added,
+                    self._bytes,
+                )
+            )
         )
         self.permits = Gauge("aibridge_permits_in_use", "Exchanges that hold a permit of the gate.", registry=registry)
         self.permit_limit = Gauge(
@@ -149,43 +148,32 @@ class Metrics:
         self.lost_completions = Gauge(
             "aibridge_completions_lost", "Completion lines that could not be written.", registry=registry
         )
-        # Bound methods of one instance each; the daemon has one, and it lives as long as the process.
-        keep = lru_cache(MOST_CHILDREN)
-        self._interception = keep(self._interceptions.labels)
-        self._duration = keep(self._durations.labels)
-        self._inflight_of = keep(self._inflight.labels)
-        self._passthrough = keep(self._passthroughs.labels)
-        self._refusal = keep(self._refusals.labels)
-        self._upstream_error = keep(self._upstream_errors.labels)
-        self._first_byte = keep(self._first_bytes.labels)
-        self._added_of = keep(self._added.labels)
-        self._byte = keep(self._bytes.labels)
 
     def began(self, provider: str, model: str, route: str) -> tuple[str, str, str]:
         """
         A bridged exchange waits for its provider; what is returned is to be given to `ended`.
         """
         labels = (provider, self.models.known(model), route)
-        self._inflight_of(*labels).inc()
+        self._inflight.add(labels)
         return labels
 
     def ended(self, began: tuple[str, str, str]) -> None:
         """
         The exchange for which `began` was called has ended.
         """
-        self._inflight_of(*began).dec()
+        self._inflight.add(began, -1)
 
     def refused(self, reason: str, kind: str) -> None:
         """
         The bridge answered a request itself.
         """
-        self._refusal(reason, kind).inc()
+        self._refusals.add((reason, kind))
 
     def upstream_failed(self, provider: str, kind: str) -> None:
         """
         An upstream call failed.
         """
-        self._upstream_error(provider, kind).inc()
+        self._upstream_errors.add((provider, kind))
 
     def completed(self, c: Completion, *, bridged: bool, agent: str, initiator: str) -> None:
         """
@@ -197,20 +185,20 @@ class Metrics:
         """
         provider = c.provider
         if c.bytes_in:
-            self._byte(provider, "to_provider").inc(c.bytes_in)
+            self._bytes.add((provider, "to_provider"), c.bytes_in)
         if c.bytes_out:
-            self._byte(provider, "to_client").inc(c.bytes_out)
+            self._bytes.add((provider, "to_client"), c.bytes_out)
         if c.upstream_status:
-            self._first_byte(provider).observe(c.first_byte_s)
-            self._added_of(provider).observe(c.added_s)
+            self._first_bytes.observe((provider,), c.first_byte_s)
+            self._added.observe((provider,), c.added_s)
         method = c.method if c.method in METHODS else OTHER
         if not bridged:
-            self._passthrough(provider, c.route, method).inc()
+            self._passthroughs.add((provider, c.route, method))
             return
         whole = c.cause == "completed"
         succeeded = whole and 200 <= c.upstream_status < 300
         model = self.models.learn(c.model) if succeeded else self.models.known(c.model)
         status = "completed" if whole and c.upstream_status < 400 else "failed"
         principal = self.principals.learn(initiator)
-        self._interception(provider, model, status, c.route, method, principal, agent).inc()
-        self._duration(provider, model).observe(c.duration_s)
+        self._interceptions.add((provider, model, status, c.route, method, principal, agent))
+        self._durations.observe((provider, model), c.duration_s)

@@ -17,6 +17,7 @@ from aibridge import errors
 from aibridge.errors import BridgeError
 from aibridge.log import Completion
 from aibridge.metrics import Metrics
+from aibridge.tally import Spread, Tally
 from aibridge.web.faults import FAULTS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -150,11 +151,12 @@ def test_every_metric_is_explained() -> None:
     """
     registry = CollectorRegistry()
     metrics = Metrics(registry)
-    labels = {
-        collector._name: collector._labelnames
-        for collector in vars(metrics).values()
-        if hasattr(collector, "_labelnames")
-    }
+    labels = {}
+    for counted in vars(metrics).values():
+        if isinstance(counted, Tally | Spread):
+            labels[counted.collect().name] = counted.names
+        elif hasattr(counted, "_labelnames"):
+            labels[counted._name] = counted._labelnames
     wanted = {
         family.name + ("_total" if family.type == "counter" else ""): ", ".join(labels[family.name])
         for family in registry.collect()

@@ -23,7 +23,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "aibridge.secret",
         "aibridge.options",
         "aibridge.deadlines",
-        "aibridge.prompt",
+        "aibridge.tally",
         "aibridge.log",
         "aibridge.metrics",
     ),

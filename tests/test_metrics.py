@@ -247,20 +247,6 @@ def test_methods_are_a_closed_set() -> None:
     assert labels_of(metrics, "aibridge_passthrough_total", "method") == {"GET", OTHER}
 
 
-def test_children_are_looked_up_once() -> None:
-    """
-    The second count of a series asks the library for nothing.
-    """
-    metrics = make()
-    metrics.refused("gate", "at_capacity")
-    looked_up = metrics._refusal
-    before = looked_up.cache_info().misses
-    for _ in range(10):
-        metrics.refused("gate", "at_capacity")
-    assert looked_up.cache_info().misses == before
-    assert value(metrics, "aibridge_refusals_total", reason="gate", kind="at_capacity") == 11
-
-
 @given(st.lists(st.text(st.characters(), max_size=140), max_size=40))
 def test_series_are_bounded(names: list[str]) -> None:
     """

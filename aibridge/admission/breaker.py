@@ -10,9 +10,10 @@ what leads from one to the next are an Automat machine:
   When none of them has come to an end after `timeout` seconds, as long thoughts may take, another set may pass.
 
 Note [Absent is closed]: models are client text, and most requests succeed. So a breaker exists only from a failure on,
-for as long as it has failures to remember; a model that has none has no entry, and costs one look-up. Of `size` breakers,
-the one that gives way to a new one is not refusing anybody. When all of them are, further models share one for their
-provider and endpoint, whose name is `OTHER`: made-up names neither grow the table nor free a provider that is down.
+for as long as it has failures to remember; a model that has none has no entry, and costs one look-up. Where there are
+`size` of them, one that is not refusing anybody gives way to a new one. When all are refusing, further models share one
+for their provider and endpoint, whose name is `OTHER`: made-up names neither grow the table nor free a model that is
+down.
 """
 
 from __future__ import annotations

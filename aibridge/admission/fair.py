@@ -21,11 +21,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from aibridge.model import Class
 
 Item = TypeVar("Item")
+
+_ONE: Final = 1 - 1e-9
+"""What a request costs, less what rounding may have taken from the credit for it."""
 
 
 class Lane(Generic[Item]):
@@ -135,14 +138,14 @@ class FairQueue(Generic[Item]):
         """
         Take the first request of a principal at whose `front` it is, and count it as its turn's.
         """
-        if flow.credit < 1:
+        if flow.credit < _ONE:
             flow.credit += self._quanta[flow.class_]
         flow.credit -= 1
         item, _ = flow.items.popitem(last=False)
         self._shrank(flow)
         if flow.items:
             lane = flow.items[flow.first]
-            if flow.credit < 1:
+            if flow.credit < _ONE:
                 self._stand_last(flow, lane)
             elif lane is not flow.lane:
                 self._stand_first(flow, lane)
@@ -153,7 +156,7 @@ class FairQueue(Generic[Item]):
         Forget a request that waits, wherever in the queue it is.
         """
         flow = self._flows[key]
-        was_first = flow.first is item
+        was_first = flow.first == item
         del flow.items[item]
         self._shrank(flow)
         if was_first and flow.items:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from aibridge.dialects.limits import Allowance, Limits
+from aibridge.dialects.limits import UNKNOWN, Allowance, Limits
 
 TOLD_TO_WAIT: Final = frozenset((429, 503, 529))
 
@@ -121,7 +121,6 @@ class Pace:
     def __init__(self) -> None:
         self._sent: Mark = (0, 0, 0)
         self._heard: Mark = (0, 0, 0)
-        self._held = False
         self._hold_until = float("-inf")
         # Rule 3: after the first `_base` requests up to `_window` may be sent, and `_extra` where answers were slow; a
         # window of 0 means that it does not apply.
@@ -203,31 +202,35 @@ class Pace:
         :param mark: that of the request which it answers. What answers an earlier request than the last report did is
             out of date, but for being told to wait.
         """
-        if status in TOLD_TO_WAIT and (status == 429 or limits.retry_after_s is not None):
+        if status not in TOLD_TO_WAIT:
+            if self._window and mark[0] > self._base:
+                self._window *= 2
+                if self._window >= OPEN_AT:
+                    self._window = 0
+        elif status == 429 or limits.retry_after_s is not None:
             wait = HOLD_S if limits.retry_after_s is None else min(limits.retry_after_s, MOST_HOLD_S)
             self._hold_until = max(self._hold_until, now + wait)
             self._begin_again()
-        elif self._window and mark[0] > self._base:
-            self._window *= 2
-            if self._window >= OPEN_AT:
-                self._window = 0
-                self._held = False
-        if mark >= self._heard:
+        if mark >= self._heard and limits is not UNKNOWN:
             self._heard = mark
-            requests, input_, output = (sent - before for sent, before in zip(self._sent, mark, strict=True))
-            self._report("requests", limits.requests, requests, now)
-            self._report("tokens", limits.tokens, input_ + output, now)
-            self._report("input", limits.input_tokens, input_, now)
-            self._report("output", limits.output_tokens, output, now)
+            sent = self._sent
+            input_, output = sent[1] - mark[1], sent[2] - mark[2]
+            self._report(0, limits.requests, sent[0] - mark[0], now)
+            self._report(1, limits.tokens, input_ + output, now)
+            self._report(2, limits.input_tokens, input_, now)
+            self._report(3, limits.output_tokens, output, now)
+        if status in TOLD_TO_WAIT and limits.retry_after_s is not None:
+            for share in self._shares.values():
+                share.probe_at(self._hold_until)
 
-    def _report(self, name: str, allowance: Allowance | None, since: int, now: float) -> None:
+    def _report(self, unit: int, allowance: Allowance | None, since: int, now: float) -> None:
         if allowance is None:
             return
         if allowance.reset_s <= 0:
             # All of the limit is there.
-            self._shares.pop(name, None)
+            self._shares.pop(unit, None)
             return
-        share = self._shares.get(name)
+        share = self._shares.get(unit)
         if share is None:
-            share = self._shares[name] = _Share()
-        share.hear(max(0.0, float(allowance.remaining - since)), allowance.reset_s, now)
+            share = self._shares[unit] = _Share()
+        share.hear(float(max(0, allowance.remaining - since)), allowance.reset_s, now)

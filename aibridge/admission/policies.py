@@ -16,7 +16,7 @@ import attrs
 
 from aibridge.admission.bucket import ROUNDING_S, Buckets
 from aibridge.admission.charge import Charge, Charges
-from aibridge.admission.policy import BY_SCOPE, Limit, Policy, Scope, State
+from aibridge.admission.policy import BY_SCOPE, LEAST, MOST, Limit, Policy, Scope, State
 from aibridge.errors import RateLimited
 from aibridge.model import Principal
 
@@ -195,19 +195,19 @@ class _Meter:
         return State(limit, math.floor(room) if room > 0 else 0, left)
 
     def _own_limit(self, rate: float | None, burst: float | None) -> Limit | None:
-        try:
-            return self._own[rate, burst]
-        except KeyError:
-            pass
+        asked = rate, burst
+        if asked in self._own:
+            return self._own[asked]
         limit = self._limit
         if rate is not None:
             # A limit of a principal's own holds, whatever is tried out for the others.
-            limit = Limit(self.name, False, rate, max(1.0, rate), False) if rate > 0 else None
+            rate = min(max(LEAST, rate), MOST) if rate > 0 else 0.0
+            limit = Limit(self.name, False, rate, max(1.0, rate), False) if rate else None
         if limit is not None and burst is not None:
-            limit = attrs.evolve(limit, burst=max(1.0, burst))
+            limit = attrs.evolve(limit, burst=min(max(1.0, burst), MOST))
         if len(self._own) >= _MOST_OWN:
             self._own.clear()
-        self._own[rate, burst] = limit
+        self._own[asked] = limit
         return limit
 
 
@@ -315,6 +315,10 @@ class Policies:
 
         :param tokens: whether it meets those for tokens.
         """
+        if self._sole is not None and principal.rate_limit is None and principal.rate_burst is None:
+            meter, limit = self._sole[0], self._sole[0].limit
+            assert limit is not None
+            return [meter.state(principal.id, limit, now)]
         found = []
         for meter in self._meters:
             limit = meter.limit_for(principal, provider, 0.0 if tokens else None)

@@ -12,6 +12,9 @@ import attrs
 
 from aibridge.model import Class
 
+LEAST: Final = 1e-6
+"""Smallest limit; a request a fortnight, which is still a time to wait for."""
+
 MOST: Final = 1e12
 """Largest limit and burst; its whole numbers are exact, and fit into a structured field (RFC 9651, 3.3.1)."""
 
@@ -76,8 +79,8 @@ class Policy:
     name: str = attrs.field(default="", validator=attrs.validators.matches_re(f"({_NAME})?"))
 
     def __attrs_post_init__(self) -> None:
-        if not 0 < self.limit <= MOST:
-            raise ValueError(f"the limit of a policy is above 0 and at most {MOST:g}, not {self.limit}")
+        if not LEAST <= self.limit <= MOST:
+            raise ValueError(f"the limit of a policy is from {LEAST:g} to {MOST:g}, not {self.limit}")
         if self.burst and not 1 <= self.burst <= MOST:
             raise ValueError(f"the burst of a policy is 0, or from 1 to {MOST:g}, not {self.burst}")
         if not self.name:
@@ -142,10 +145,10 @@ class Limit:
     shadow: bool
 
 
-@attrs.frozen
+@attrs.define
 class State:
     """
-    How a bucket stands at one moment.
+    How a bucket stands at one moment. One is made for every answer, and a frozen class takes twice as long to make.
 
     :ivar remaining: whole requests that would be admitted now, or tokens that one request may be estimated at.
     :ivar empty_in_s: seconds until the bucket is empty, if nothing is added.

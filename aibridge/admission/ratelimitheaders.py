@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -33,7 +33,7 @@ CURRENT: Final = b"RateLimit"
 _MOST_INTEGER = 999_999_999_999_999
 """RFC 9651, 3.3.1."""
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_SECOND = 253402300799
 """The last of the year 9999, beyond which RFC 3339 has no time."""
 
@@ -47,27 +47,63 @@ class _Names:
     limit: bytes
     remaining: bytes
     reset: bytes
-    all: frozenset[bytes]
+    all: frozenset[bytes] = attrs.field(init=False)
 
-    @classmethod
-    def of(cls, limit: bytes, remaining: bytes, reset: bytes) -> _Names:
-        return cls(limit, remaining, reset, frozenset((limit, remaining, reset)))
+    @all.default
+    def _all(self) -> frozenset[bytes]:
+        return frozenset((self.limit, self.remaining, self.reset))
 
 
-_OPENAI_REQUESTS = _Names.of(
+_OPENAI_REQUESTS = _Names(
     b"x-ratelimit-limit-requests", b"x-ratelimit-remaining-requests", b"x-ratelimit-reset-requests"
 )
-_OPENAI_TOKENS = _Names.of(b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens")
-_ANTHROPIC_REQUESTS = _Names.of(
+_OPENAI_TOKENS = _Names(b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-tokens")
+_ANTHROPIC_REQUESTS = _Names(
     b"anthropic-ratelimit-requests-limit",
     b"anthropic-ratelimit-requests-remaining",
     b"anthropic-ratelimit-requests-reset",
 )
-_ANTHROPIC_TOKENS = _Names.of(
+_ANTHROPIC_TOKENS = _Names(
     b"anthropic-ratelimit-tokens-limit",
     b"anthropic-ratelimit-tokens-remaining",
     b"anthropic-ratelimit-tokens-reset",
 )
+
+
+@attrs.frozen
+class _Static:
+    """
+    The parts of the fields that depend on the limit alone.
+
+    :ivar policy: its member of ``RateLimit-Policy``.
+    :ivar policy_pair: the same, as the whole field.
+    :ivar item: its member of ``RateLimit``, with places for two numbers.
+    :ivar burst: what dialects call the limit.
+    """
+
+    policy: bytes
+    policy_pair: Pair
+    item: bytes
+    burst: bytes
+    openai: _Names
+    anthropic: _Names
+
+
+@lru_cache(maxsize=2048)
+def _static(limit: Limit) -> _Static:
+    # Names of policies need no escape in a string of RFC 9651: they are made of a-z, 0-9 and hyphens.
+    name = b'"%s"' % limit.name.encode("ascii")
+    window = min(max(1, math.ceil(limit.burst / limit.rate - 1e-9)), _MOST_INTEGER)
+    quota = min(math.floor(window * limit.rate * (1 + 1e-12) + 1e-9), _MOST_INTEGER)
+    policy = b"%s;q=%d;w=%d%s" % (name, quota, window, b';qu="tokens"' if limit.counts_tokens else b"")
+    return _Static(
+        policy=policy,
+        policy_pair=(POLICY, policy),
+        item=name + b";r=%d;t=%d",
+        burst=b"%d" % math.floor(limit.burst + 1e-9),
+        openai=_OPENAI_TOKENS if limit.counts_tokens else _OPENAI_REQUESTS,
+        anthropic=_ANTHROPIC_TOKENS if limit.counts_tokens else _ANTHROPIC_REQUESTS,
+    )
 
 
 def fields(
@@ -98,19 +134,21 @@ def standard(states: Sequence[State], retry_after_s: float | None = None) -> lis
         the draft), so that a client which minds both waits for one of them. Without it, `t` is the time until the
         bucket is empty.
     """
-    told = [state for state in states if not state.limit.shadow]
-    if not told:
-        return []
     longest = _MOST_INTEGER if retry_after_s is None else min(whole_seconds(retry_after_s), _MOST_INTEGER)
-    items = []
-    for state in told:
+    policies: list[bytes] = []
+    items: list[bytes] = []
+    for state in states:
+        if state.limit.shadow:
+            continue
+        static = _static(state.limit)
         # Rounding up as `whole_seconds` does, but down to 0: an empty bucket has no window.
         seconds = math.ceil(state.empty_in_s - 1e-9)
-        items.append(_static(state.limit).item % (state.remaining, seconds if seconds < longest else longest))
-    policies = _static(told[0].limit).policy
-    if len(told) > 1:
-        policies = b", ".join([_static(state.limit).policy for state in told])
-    return [(POLICY, policies), (CURRENT, b", ".join(items))]
+        item = static.item % (state.remaining, seconds if seconds < longest else longest)
+        if len(states) == 1:
+            return [static.policy_pair, (CURRENT, item)]
+        policies.append(static.policy)
+        items.append(item)
+    return [(POLICY, b", ".join(policies)), (CURRENT, b", ".join(items))] if items else []
 
 
 def of_dialect(states: Sequence[State], dialect: Dialect, sent: Iterable[bytes] = (), *, unix_now: float) -> list[Pair]:
@@ -127,33 +165,30 @@ def of_dialect(states: Sequence[State], dialect: Dialect, sent: Iterable[bytes] 
         return []
     pairs: list[Pair] = []
     is_anthropic = dialect is Dialect.MESSAGES
-    requests, tokens = tightest(states)
-    if requests is not None:
-        _tell(pairs, requests, _ANTHROPIC_REQUESTS if is_anthropic else _OPENAI_REQUESTS, sent, is_anthropic, unix_now)
-    if tokens is not None:
-        _tell(pairs, tokens, _ANTHROPIC_TOKENS if is_anthropic else _OPENAI_TOKENS, sent, is_anthropic, unix_now)
+    for state in tightest(states):
+        static = _static(state.limit)
+        names = static.anthropic if is_anthropic else static.openai
+        if not names.all.isdisjoint(sent):
+            continue
+        empty_in_s = state.empty_in_s
+        pairs += (
+            (names.limit, static.burst),
+            (names.remaining, b"%d" % state.remaining),
+            (names.reset, moment(unix_now + empty_in_s) if is_anthropic else duration(empty_in_s)),
+        )
     return pairs
 
 
-def tightest(states: Iterable[State]) -> tuple[State | None, State | None]:
+def tightest(states: Sequence[State]) -> list[State]:
     """
-    Of the policies for requests and of those for tokens, the one that leaves least now; of several, the one that goes
-    on for longest. Shadows do not count.
+    Of the policies for requests, the one that leaves least now, and the one of those for tokens; of several, the one
+    that goes on for longest. Shadows do not count.
     """
-    requests: State | None = None
-    tokens: State | None = None
-    for state in states:
-        limit = state.limit
-        if limit.shadow:
-            continue
-        other = tokens if limit.counts_tokens else requests
-        if other is not None and (other.remaining, -other.empty_in_s) <= (state.remaining, -state.empty_in_s):
-            continue
-        if limit.counts_tokens:
-            tokens = state
-        else:
-            requests = state
-    return requests, tokens
+    if len(states) == 1:
+        return [] if states[0].limit.shadow else [states[0]]
+    told = [state for state in states if not state.limit.shadow]
+    kinds = ([state for state in told if state.limit.counts_tokens is tokens] for tokens in (False, True))
+    return [min(kind, key=lambda state: (state.remaining, -state.empty_in_s)) for kind in kinds if kind]
 
 
 def duration(seconds: float) -> bytes:
@@ -183,46 +218,6 @@ def moment(unix_s: float) -> bytes:
     return _moment(min(math.ceil(unix_s - 1e-6), _LAST_SECOND))
 
 
-@attrs.frozen
-class _Static:
-    """
-    The parts of the fields that depend on the limit alone.
-
-    :ivar policy: its member of ``RateLimit-Policy``.
-    :ivar item: its member of ``RateLimit``, with places for two numbers.
-    :ivar burst: what dialects call the limit.
-    """
-
-    policy: bytes
-    item: bytes
-    burst: bytes
-
-
-@lru_cache(maxsize=2048)
-def _static(limit: Limit) -> _Static:
-    # Names of policies need no escape in a string of RFC 9651: they are made of a-z, 0-9 and hyphens.
-    name = b'"%s"' % limit.name.encode("ascii")
-    window = min(max(1, math.ceil(limit.burst / limit.rate - 1e-9)), _MOST_INTEGER)
-    quota = min(math.floor(window * limit.rate * (1 + 1e-12) + 1e-9), _MOST_INTEGER)
-    unit = b';qu="tokens"' if limit.counts_tokens else b""
-    return _Static(
-        policy=b"%s;q=%d;w=%d%s" % (name, quota, window, unit),
-        item=name + b";r=%d;t=%d",
-        burst=b"%d" % math.floor(limit.burst + 1e-9),
-    )
-
-
 @lru_cache(maxsize=256)
 def _moment(second: int) -> bytes:
     return (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%SZ").encode("ascii")
-
-
-def _tell(
-    pairs: list[Pair], state: State, names: _Names, sent: Iterable[bytes], is_anthropic: bool, unix_now: float
-) -> None:
-    if not names.all.isdisjoint(sent):
-        return
-    pairs.append((names.limit, _static(state.limit).burst))
-    pairs.append((names.remaining, b"%d" % state.remaining))
-    reset = moment(unix_now + state.empty_in_s) if is_anthropic else duration(state.empty_in_s)
-    pairs.append((names.reset, reset))

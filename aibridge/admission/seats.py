@@ -123,7 +123,10 @@ class Seats:
         if terms.shadow:
             self._stand_beside(waiter)
         if refused is None:
-            self._join_queue(waiter)
+            lane = pool.interactive_lane if waiter.interactive else pool.lane
+            self._queue.push(waiter.principal, class_, waiter, lane)
+            self._waiters[waiter] = None
+            self._count_waiting(waiter, 1)
         else:
             waiter.state = State.BESIDE
             self.would_have_refused[refused] += 1
@@ -346,12 +349,6 @@ class Seats:
         for pool in (self._all, permit.pool):
             pool.in_use += 1
             pool.interactive += permit.interactive
-
-    def _join_queue(self, waiter: Waiter) -> None:
-        lane = waiter.pool.interactive_lane if waiter.interactive else waiter.pool.lane
-        self._queue.push(waiter.principal, waiter.class_, waiter, lane)
-        self._waiters[waiter] = None
-        self._count_waiting(waiter, 1)
 
     def _leave_queue(self, waiter: Waiter) -> None:
         self._queue.remove(waiter.principal, waiter)

@@ -51,8 +51,11 @@ class Chat(Reading):
             or (find(b'"error"', start) >= 0 and _fails(block))
         ):
             self.read(block)
-        elif find(b'"usage"', start) >= 0 and _counts(block):
-            self._pending = block
+        elif (at := find(b'"usage"', start)) >= 0:
+            # Who was asked for usage says null in every chunk but the last.
+            is_null = block.startswith(b":null", at + 7) and find(b'"usage"', at + 7) < 0
+            if not is_null and _counts(block):
+                self._pending = block
 
     def read(self, block: bytes) -> None:
         """

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -20,6 +21,10 @@ MOST_S: Final = 366 * 86400.0
 """Waits and resets further away than this are not meant as such."""
 
 MOST_REMAINING: Final = 10**12
+
+# Dates are told in whole seconds, so that the same ones come again and again, and their readings are worth keeping: a
+# few short texts.
+_LONGEST_DATE: Final = 64
 
 _UNITS: Final = {
     b"d": 86400.0,
@@ -32,31 +37,24 @@ _UNITS: Final = {
     "μs".encode(): 1e-6,
     b"ns": 1e-9,
 }
-_UNIT = b"|".join(sorted(_UNITS, key=len, reverse=True))
+_UNIT: Final = b"|".join(sorted(_UNITS, reverse=True))  # "ms" is tried before "m"
 _NUMBER = rb"[0-9]{1,18}(?:\.[0-9]{0,18})?"
 _SECONDS: Final = re.compile(_NUMBER)
 _PART: Final = re.compile(rb"(%b)(%b)" % (_NUMBER, _UNIT))
 _DURATION: Final = re.compile(rb"(?:%b(?:%b))+" % (_NUMBER, _UNIT))
 _COUNT: Final = re.compile(rb"[0-9]{1,18}")
 
-REQUESTS: Final = "requests"
-TOKENS: Final = "tokens"
-INPUT_TOKENS: Final = "input-tokens"
-OUTPUT_TOKENS: Final = "output-tokens"
-
-_NAMES: Final[dict[bytes, str]] = {
-    name.encode(): name
-    for name in (
-        "retry-after",
-        "retry-after-ms",
-        *(f"x-ratelimit-{word}-{unit}" for word in ("remaining", "reset") for unit in (REQUESTS, TOKENS)),
-        *(
-            f"anthropic-ratelimit-{unit}-{word}"
-            for word in ("remaining", "reset")
-            for unit in (REQUESTS, TOKENS, INPUT_TOKENS, OUTPUT_TOKENS)
-        ),
-    )
-}
+# The headers that tell what is left, and those that tell when all of it is there again.
+_OPENAI: Final = tuple(
+    (b"x-ratelimit-remaining-" + unit, b"x-ratelimit-reset-" + unit) for unit in (b"requests", b"tokens")
+)
+_ANTHROPIC: Final = tuple(
+    (b"anthropic-ratelimit-" + unit + b"-remaining", b"anthropic-ratelimit-" + unit + b"-reset")
+    for unit in (b"requests", b"tokens", b"input-tokens", b"output-tokens")
+)
+_RETRY_AFTER: Final = b"retry-after"
+_RETRY_AFTER_MS: Final = b"retry-after-ms"
+_NAMES: Final = frozenset((_RETRY_AFTER, _RETRY_AFTER_MS)).union(*_OPENAI, *_ANTHROPIC)
 
 
 @attrs.frozen
@@ -101,13 +99,12 @@ def read_limits(pairs: Iterable[tuple[bytes, bytes]], wall_now: float) -> Limits
     :param pairs: names in any case; of several of one name the first is read.
     :param wall_now: Unix time.
     """
-    found: dict[str, bytes] = {}
+    found: dict[bytes, bytes] = {}
     date = None
     for name, value in pairs:
         lower = name.lower()
-        known = _NAMES.get(lower)
-        if known is not None:
-            found.setdefault(known, value.strip())
+        if lower in _NAMES:
+            found.setdefault(lower, value.strip())
         elif lower == b"date":
             date = value
     if not found:
@@ -116,30 +113,31 @@ def read_limits(pairs: Iterable[tuple[bytes, bytes]], wall_now: float) -> Limits
     return _limits(found, wall_now if sent_at is None else sent_at)
 
 
-def _limits(found: dict[str, bytes], sent_at: float) -> Limits:
-    allowances = {unit: _anthropic(found, unit, sent_at) for unit in (REQUESTS, TOKENS, INPUT_TOKENS, OUTPUT_TOKENS)}
-    for unit in (REQUESTS, TOKENS):
-        if allowances[unit] is None:
-            remaining, reset = found.get(f"x-ratelimit-remaining-{unit}"), found.get(f"x-ratelimit-reset-{unit}")
-            if remaining is not None and reset is not None:
-                allowances[unit] = _allowance(remaining, duration(reset))
-    limits = Limits(
-        retry_after_s=_retry_after(found, sent_at),
-        requests=allowances[REQUESTS],
-        tokens=allowances[TOKENS],
-        input_tokens=allowances[INPUT_TOKENS],
-        output_tokens=allowances[OUTPUT_TOKENS],
+def _limits(found: dict[bytes, bytes], sent_at: float) -> Limits:
+    requests, tokens, input_tokens, output_tokens = (
+        _anthropic(found.get(remaining), found.get(reset), sent_at) for remaining, reset in _ANTHROPIC
     )
-    return UNKNOWN if limits == UNKNOWN else limits
+    (requests_left, requests_reset), (tokens_left, tokens_reset) = _OPENAI
+    return Limits(
+        retry_after_s=_retry_after(found, sent_at),
+        requests=requests or _openai(found.get(requests_left), found.get(requests_reset)),
+        tokens=tokens or _openai(found.get(tokens_left), found.get(tokens_reset)),
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+    )
 
 
-def _anthropic(found: dict[str, bytes], unit: str, sent_at: float) -> Allowance | None:
-    remaining = found.get(f"anthropic-ratelimit-{unit}-remaining")
-    reset = found.get(f"anthropic-ratelimit-{unit}-reset")
+def _anthropic(remaining: bytes | None, reset: bytes | None, sent_at: float) -> Allowance | None:
     if remaining is None or reset is None:
         return None
     at = _timestamp(reset)
     return None if at is None else _allowance(remaining, max(0.0, at - sent_at))
+
+
+def _openai(remaining: bytes | None, reset: bytes | None) -> Allowance | None:
+    if remaining is None or reset is None:
+        return None
+    return _allowance(remaining, duration(reset))
 
 
 def _allowance(remaining: bytes, reset_s: float | None) -> Allowance | None:
@@ -148,15 +146,15 @@ def _allowance(remaining: bytes, reset_s: float | None) -> Allowance | None:
     return Allowance(min(int(remaining), MOST_REMAINING), reset_s)
 
 
-def _retry_after(found: dict[str, bytes], sent_at: float) -> float | None:
+def _retry_after(found: dict[bytes, bytes], sent_at: float) -> float | None:
     """
     In milliseconds where it is told so, as that is exact; else in seconds, else as a date.
     """
-    value = found.get("retry-after-ms")
+    value = found.get(_RETRY_AFTER_MS)
     if value is not None and _SECONDS.fullmatch(value):
         wait = float(value) / 1000
     else:
-        value = found.get("retry-after")
+        value = found.get(_RETRY_AFTER)
         if value is None:
             return None
         if _SECONDS.fullmatch(value):
@@ -175,15 +173,18 @@ def duration(value: bytes) -> float | None:
     """
     if _SECONDS.fullmatch(value):
         return float(value)
-    if len(value) > 100 or not _DURATION.fullmatch(value):
+    if len(value) > _LONGEST_DATE or not _DURATION.fullmatch(value):
         return None
     return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(value))
 
 
+@lru_cache(256)
 def _timestamp(value: bytes) -> float | None:
     """
     Unix time, of a text such as ``2026-11-24T09:30:00Z`` (RFC 3339).
     """
+    if len(value) > _LONGEST_DATE:
+        return None
     try:
         at = datetime.fromisoformat(value.decode("ascii"))
         return None if at.tzinfo is None else at.timestamp()
@@ -191,11 +192,12 @@ def _timestamp(value: bytes) -> float | None:
         return None
 
 
+@lru_cache(64)
 def _http_date(value: bytes) -> float | None:
     """
     Unix time, of any of the three forms of RFC 9110, 5.6.7.
     """
-    if len(value) > 100:
+    if len(value) > _LONGEST_DATE:
         return None
     try:
         at = parsedate_to_datetime(value.decode("ascii"))

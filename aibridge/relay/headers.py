@@ -8,7 +8,7 @@ to a hop, or to the bridge.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 Pair = tuple[bytes, bytes]
 
@@ -59,30 +59,34 @@ _RESPONSE_FAMILIES = (b"x-ai-bridge-",)
 _LONGEST_KEPT = 64
 
 
-def compiled(names: frozenset[bytes], families: tuple[bytes, ...], size: int = 2048) -> Callable[[bytes], bool]:
+class Rule(dict[bytes, bool]):
     """
-    A predicate on field names, in any spelling, that remembers its answers.
+    Whether a field stays behind, by its name in any spelling. Answers are remembered.
 
-    Clients spell their names alike, so nearly every question is one look into a dictionary. The memory holds at most
-    `size` spellings, none of them long, as they are the client's to choose.
+    Clients spell their names alike, so nearly every question is one look into a dictionary. It holds at most `size`
+    spellings, none of them long, as they are the client's to choose.
+
+    :param names: in lower case.
+    :param families: beginnings of names, in lower case.
     """
-    known: dict[bytes, bool] = {}
 
-    def stays(name: bytes) -> bool:
-        answer = known.get(name)
-        if answer is None:
-            lower = name.lower().replace(b"_", b"-")
-            answer = lower in names or lower.startswith(families)
-            if len(known) < size and len(name) <= _LONGEST_KEPT:
-                known[name] = answer
+    def __init__(self, names: frozenset[bytes], families: tuple[bytes, ...], size: int = 2048) -> None:
+        super().__init__()
+        self._names = names
+        self._families = families
+        self._size = size
+
+    def __missing__(self, name: bytes) -> bool:
+        lower = name.lower().replace(b"_", b"-")
+        answer = lower in self._names or lower.startswith(self._families)
+        if len(self) < self._size and len(name) <= _LONGEST_KEPT:
+            self[name] = answer
         return answer
 
-    return stays
 
-
-_stays_here = compiled(_REQUEST, _REQUEST_FAMILIES)
-_stays_there = compiled(_RESPONSE, _RESPONSE_FAMILIES)
-_is_billing = compiled(BILLING, ())
+_stays_here = Rule(_REQUEST, _REQUEST_FAMILIES)
+_stays_there = Rule(_RESPONSE, _RESPONSE_FAMILIES)
+_is_billing = Rule(BILLING, ())
 
 
 def to_provider(
@@ -102,9 +106,9 @@ def to_provider(
     :param client_pays: the key is the client's own.
     :param withheld: the bridge token, which crosses in no field whatever its name.
     """
-    crossing = [pair for pair in pairs if not _stays_here(pair[0])]
+    crossing = [pair for pair in pairs if not _stays_here[pair[0]]]
     if not client_pays:
-        crossing = [pair for pair in crossing if not _is_billing(pair[0])]
+        crossing = [pair for pair in crossing if not _is_billing[pair[0]]]
     crossing = _without_listed(crossing, connection)
     if withheld:
         crossing = [pair for pair in crossing if withheld not in pair[1] and withheld not in pair[0]]
@@ -119,7 +123,7 @@ def to_client(pairs: Iterable[Pair], connection: Sequence[bytes] = ()) -> list[P
     :param pairs: as the provider sent them.
     :param connection: the values of its ``Connection`` fields.
     """
-    return _without_listed([pair for pair in pairs if not _stays_there(pair[0])], connection)
+    return _without_listed([pair for pair in pairs if not _stays_there[pair[0]]], connection)
 
 
 def connection_values(pairs: Iterable[Pair]) -> list[bytes]:

@@ -79,13 +79,13 @@ class Request(StockRequest):
         """
         The first value of a field.
         """
-        return self._fields.fields.get(lower_name)
+        return self._fields.value(lower_name)
 
     def headers_named(self, lower_name: bytes) -> list[bytes]:
         """
         All values of a field.
         """
-        return self._fields.named(lower_name)
+        return self._fields.values(lower_name)
 
     @property
     def awaits_continue(self) -> bool:

@@ -58,8 +58,8 @@ class Head:
 
     :ivar target: as sent, in origin form (``*`` for OPTIONS, an authority for CONNECT).
     :ivar version: ``HTTP/1.1`` or ``HTTP/1.0``.
-    :ivar pairs: the fields in their order, names as sent, values without the white space around them.
-    :ivar fields: name in lower case → its first value.
+    :ivar pairs: the fields in their order, names as sent, values as sent but for white space before them.
+    :ivar fields: name in lower case → its first value, likewise.
     :ivar repeats: a name occurs more than once.
     :ivar length: of the body in bytes; 0 where there is none, None where it is chunked.
     :ivar keeps_alive: the client would send another request on this connection.
@@ -98,14 +98,21 @@ class Head:
         self.wants_upgrade = False
         self.expects_continue = False
 
-    def named(self, name: bytes) -> list[bytes]:
+    def value(self, name: bytes) -> bytes | None:
         """
-        All values of a field, whose name is given in lower case.
+        The first value of a field, whose name is given in lower case; without the white space around it.
+        """
+        value = self.fields.get(name)
+        return value if value is None else value.strip()
+
+    def values(self, name: bytes) -> list[bytes]:
+        """
+        All values of a field, likewise.
         """
         if self.repeats:
-            return [value for field, value in self.pairs if field.lower() == name]
+            return [value.strip() for field, value in self.pairs if field.lower() == name]
         value = self.fields.get(name)
-        return [] if value is None else [value]
+        return [] if value is None else [value.strip()]
 
 
 class _Fields:
@@ -176,8 +183,6 @@ class HeadReader:
             raise Refusal(431, f"The request has more than {self._max_fields} header fields.")
         if buffer.count(b"\r\n", start, end) != len(pairs) + 2:
             raise Refusal(400, "The request head is malformed.")
-        if buffer.find(b" \r\n", start, end) >= 0 or buffer.find(b"\t\r\n", start, end) >= 0:
-            pairs = _without_padding(pairs)
         head = Head(method, target, b"HTTP/1.1" if minor == b"1" else b"HTTP/1.0", pairs, end)
         _check(head)
         return head
@@ -257,16 +262,6 @@ def _bare_lf() -> NoReturn:
     raise Refusal(400, "A line of the request head does not end in CR and LF.")
 
 
-def _without_padding(pairs: list[Pair]) -> list[Pair]:
-    """
-    The same pairs without white space after the values, which llhttp leaves there.
-    """
-    for name, value in pairs:
-        if value.endswith((b" ", b"\t")) and name.lower() in _ONCE:
-            raise Refusal(400, f"The value of {name.decode()} is padded.")
-    return [(name, value.rstrip(b" \t")) for name, value in pairs]
-
-
 def _check(head: Head) -> None:
     """
     Decide what the fields say of the message itself.
@@ -303,18 +298,18 @@ def _check(head: Head) -> None:
     if connection is not None and (head.repeats or connection not in _KEEPING):
         _read_connection(head)
     if b"expect" in fields:
-        if any(value.lower() != b"100-continue" for value in head.named(b"expect")):
+        if any(value.lower() != b"100-continue" for value in head.values(b"expect")):
             raise Refusal(417, "The only expectation that is met is 100-continue.")
         # In HTTP/1.0 it has no meaning (RFC 9110, 10.1.1), and without a body there is nothing to wait for.
         head.expects_continue = head.version == b"HTTP/1.1" and head.length != 0
 
 
 def _read_connection(head: Head) -> None:
-    options = _listed(head.named(b"connection"))
+    options = _listed(head.values(b"connection"))
     if b"close" in options:
         head.keeps_alive = False
     if b"upgrade" in options and head.version == b"HTTP/1.1":
-        head.wants_upgrade = bool(_listed(head.named(b"upgrade")) - _IGNORABLE)
+        head.wants_upgrade = bool(_listed(head.values(b"upgrade")) - _IGNORABLE)
 
 
 def _listed(values: list[bytes]) -> set[bytes]:

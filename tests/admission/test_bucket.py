@@ -4,11 +4,14 @@ Leaky buckets: how much is let in, and what those are told who must wait.
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from aibridge.admission.bucket import Buckets, whole_seconds
+from aibridge.admission.bucket import ENTRY_BYTES, Buckets, whole_seconds
 
 STARTS = st.sampled_from([0.0, 0.1, 1234.5, 1e6, 3e7])
 """Monotonic clocks begin anywhere; a machine that runs for a year is at 3e7."""
@@ -84,15 +87,55 @@ def test_keys_are_apart() -> None:
 
 def test_the_table_is_bounded() -> None:
     """
-    Beyond its size the one unused for longest goes; being refused is use.
+    Beyond its size nobody is forgotten who has something in a bucket; others share what there is for them.
     """
-    buckets = Buckets(3)
+    buckets = Buckets(3, cells=1)
     for key in "abc":
         buckets.take(key, 0, 1, 1)
-    assert buckets.take("a", 0, 1, 1)
     assert buckets.take("d", 0, 1, 1) == 0
+    assert [buckets.take(key, 0, 1, 1) for key in "abcde"] == [1] * 5
+    assert [buckets.level(key, 0.25, 1) for key in "abcde"] == [0.75] * 5
     assert len(buckets) == 3
-    assert [bool(buckets.level(key, 0, 1)) for key in "abcd"] == [True, False, True, True]
+
+
+def test_the_empty_are_forgotten() -> None:
+    """
+    Once a bucket is empty, its place is somebody else's, who begins where those stand that had no place.
+    """
+    buckets = Buckets(2, cells=1)
+    buckets.take("a", 0, 1, 2)
+    buckets.take("b", 0, 1, 2)
+    buckets.take("b", 0, 1, 2)
+    buckets.take("c", 0.5, 1, 2)
+    buckets.take("c", 0.5, 1, 2)
+    assert [buckets.level(key, 1.25, 1) for key in "abc"] == [0, 0.75, 1.25]
+    assert buckets.take("d", 1.25, 1, 2) == 0.25
+    assert buckets.take("d", 1.5, 1, 2) == 0
+    assert [buckets.level(key, 1.5, 1) for key in "abcd"] == [1, 0.5, 1, 2]
+    assert len(buckets) == 2
+
+
+def test_a_sharp_eye_on_the_empty_is_not_needed() -> None:
+    """
+    With a few that are busy and endless others that come once, the table stays small by itself.
+    """
+    buckets = Buckets()
+    for number in range(5000):
+        buckets.take(f"once {number}", number, 1, 1)
+        for busy in "abc":
+            buckets.take(busy, number, 0.1, 1)
+    assert len(buckets) < 20
+
+
+def test_other_keys_share_many_cells() -> None:
+    """
+    What one key without a place adds is felt by few of the others.
+    """
+    buckets = Buckets(0)
+    buckets.take("a", 0, 1, 1)
+    felt = sum(bool(buckets.level(f"other {number}", 0, 1)) for number in range(1000))
+    assert felt < 100
+    assert buckets.level("a", 0, 1) == 1
 
 
 @given(st.lists(st.text(max_size=2)), st.integers(1, 5))
@@ -217,3 +260,162 @@ def test_whole_seconds(wait: float, told: int) -> None:
     Rounded up, as one second less is too early; never 0, which some SDKs take for no header; not up by rounding alone.
     """
     assert whole_seconds(wait) == told
+
+
+@given(STARTS, RATES, BURSTS, st.lists(st.tuples(st.floats(0, 2), st.floats(0, 1)), max_size=20))
+def test_asking_is_not_taking(start: float, rate: float, burst: float, asked: list[tuple[float, float]]) -> None:
+    """
+    To ask for the wait adds nothing, and the answer is what taking is told.
+    """
+    buckets, now = Buckets(10), start
+    for step, cost in asked:
+        now += step / rate
+        level = buckets.level("a", now, rate)
+        wait = buckets.wait_for("a", now, rate, burst, cost)
+        assert buckets.level("a", now, rate) == pytest.approx(min(level, burst), abs=2e-6 * rate)
+        assert buckets.take("a", now, rate, burst, cost) == wait
+
+
+def test_filling_beyond_the_brim() -> None:
+    """
+    It can be filled with more than it holds, and leaks as it always does.
+    """
+    buckets = Buckets(10)
+    assert buckets.fill("a", 0, 3.0) == "a"
+    assert buckets.fill("a", 1, 3.0) == "a"
+    assert [buckets.level("a", now, 2) for now in (1, 2, 6, 7)] == [10, 8, 0, 0]
+    assert buckets.empty_at("a") == 6
+
+
+def test_putting_back() -> None:
+    """
+    No more is taken out than there is, in an entry as in a cell; what is forgotten was empty, and stays so.
+    """
+    buckets = Buckets(1, cells=1)
+    assert buckets.fill("a", 0, 3.0) == "a"
+    cell = buckets.fill("b", 0, 3.0)
+    assert cell == 0
+    for place, key in (("a", "a"), (cell, "b")):
+        buckets.put_back(place, 1, 0.5)
+        assert buckets.seconds_left(key, 1) == 1.5
+        buckets.put_back(place, 1, 5.0)
+        assert buckets.seconds_left(key, 1) == 0
+    buckets.put_back("c", 1, 5.0)
+    assert len(buckets) == 1
+    assert buckets.seconds_left("c", 1) == 0
+
+
+def test_the_same_levels_at_another_rate() -> None:
+    """
+    Half the rate is twice the time, for those with an entry and those without, and for none that are empty.
+    """
+    buckets = Buckets(2, cells=1)
+    buckets.fill("a", 0, 1.0)
+    buckets.fill("b", 0, 5.0)
+    buckets.fill("c", 0, 9.0)
+    buckets.stretch(1, 2.0)
+    assert [buckets.seconds_left(key, 1) for key in "abc"] == [0, 8, 16]
+
+
+def test_room_can_be_taken_and_given() -> None:
+    """
+    With less memory nobody is forgotten, and nobody new remembered; with more they are again.
+    """
+    buckets = Buckets(memory=2 * (ENTRY_BYTES + 65), cells=1)
+    for key in "abc":
+        buckets.fill(key, 0, 10.0)
+    assert len(buckets) == 2
+    buckets.memory = 0
+    buckets.fill("d", 1, 10.0)
+    assert [buckets.seconds_left(key, 1) for key in "abcd"] == [9, 9, 19, 19]
+    buckets.memory = 10000
+    buckets.fill("d", 2, 10.0)
+    assert len(buckets) == 3
+    assert [buckets.seconds_left(key, 3) for key in "abcd"] == [7, 7, 17, 27]
+
+
+@pytest.mark.parametrize("form", ["{:032d}", "{}", "\N{SNOWMAN}{:032d}", "{:0300d}"])
+@pytest.mark.parametrize("count", [10, 1000, 10923, 21846, 43691, 60000])
+def test_entries_take_no_more_than_they_count(form: str, count: int) -> None:
+    """
+    Just after the table has grown and at any other time, with short keys and long ones, the memory in use has never
+    been more than what is counted.
+    """
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        buckets = Buckets()
+        for number in range(count):
+            buckets.fill(form.format(number), 0, 10.0)
+        most = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    assert len(buckets) == count
+    assert most < buckets.bytes_used + 2000
+
+
+def test_memory_is_bounded_whatever_comes() -> None:
+    """
+    Far more keys than there is memory for, with something in every bucket: what is in use stays below the bound, and
+    the last one is limited as the first one is.
+    """
+    bound = 2_000_000
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        buckets = Buckets(memory=bound)
+        for number in range(50000):
+            buckets.take(f"{number:032d}", number / 1e6, 0.01, 1)
+        most = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    assert most < bound + 10000
+    assert len(buckets) > 5000
+    assert buckets.bytes_used <= bound
+    for number in (0, 49999):
+        assert buckets.take(f"{number:032d}", 1, 0.01, 1) > 90
+
+
+@given(
+    st.sampled_from([0, 1, 2]),
+    st.sampled_from([1, 2]),
+    st.sampled_from([1.0, 2.0, 2.5]),
+    st.lists(st.tuples(st.sampled_from([0.0, 0.0, 0.25, 1.0, 3.0]), st.sampled_from("abcdef")), max_size=60),
+)
+def test_no_key_is_let_past_its_limit_by_being_forgotten(
+    size: int, cells: int, burst: float, asked: list[tuple[float, str]]
+) -> None:
+    """
+    However small the table: whatever counts for a key is never less full than a bucket of its own would be that
+    nobody forgot, and so it is never let in when that would refuse it.
+    """
+    small, large = Buckets(size, cells=cells), Buckets()
+    now = 1000.0
+    for step, key in asked:
+        now += step
+        if not small.take(key, now, 1, burst):
+            assert not large.take(key, now, 1, burst)
+        for other in "abcdef":
+            assert small.level(other, now, 1) >= large.level(other, now, 1) - 1e-9
+        assert len(small) <= size
+
+
+@given(
+    st.sampled_from([0, 1, 2]),
+    st.lists(
+        st.tuples(st.sampled_from([0.0, 0.1, 1.0, 20.0]), st.sampled_from([("a", 1.0), ("b", 0.1), ("c", 10.0)])),
+        max_size=60,
+    ),
+)
+def test_limits_of_their_own_hold_without_a_place_too(size: int, asked: list[tuple[float, tuple[str, float]]]) -> None:
+    """
+    Keys with different rates may share a cell, and none gets past its own.
+    """
+    small, large = Buckets(size, cells=1), Buckets()
+    now = 1000.0
+    for step, (key, rate) in asked:
+        now += step
+        if not small.take(key, now, rate, 2):
+            assert not large.take(key, now, rate, 2)

@@ -191,6 +191,27 @@ def test_names_that_never_come() -> None:
 
 
 @pytest.mark.parametrize(
+    "early",
+    [
+        {"usage": {"prompt_tokens": 5, "completion_tokens": 1}},
+        {"usage": None},
+        {"error": None},
+        {"finish_reason": "x", "delta": {}},
+        {"about": "[DONE]"},
+    ],
+)
+def test_what_stands_before_the_choices(early: dict[str, Any]) -> None:
+    """
+    Is read in every chunk, though most are alike up to there.
+    """
+    chunks = [{"id": "c", "model": "m", **early, "choices": [{"delta": {"content": str(n)}}]} for n in range(9)]
+    told = streamed(*chunks, {"id": "c", "model": "m", "error": {"type": "x"}, "choices": []})
+    assert (told.error, told.pieces) == ("x", 18 if "delta" in early else 9)
+    last = {"id": "c", "model": "m", "usage": {"prompt_tokens": 5, "completion_tokens": 9}, "choices": []}
+    assert streamed(*chunks, last).usage == Usage(input=5, output=9)
+
+
+@pytest.mark.parametrize(
     "stream",
     [
         CHAT_STREAM.replace(b"\n", b"\r\n"),

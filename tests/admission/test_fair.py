@@ -1,0 +1,484 @@
+"""
+The fair queue: whose turn it is, and that one principal's crowd is that principal's own trouble.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from aibridge.admission.fair import FairQueue, Flow, Lane
+from aibridge.model import Class
+
+Item = tuple[str, int]
+
+ONE_EACH = dict.fromkeys(Class, 1.0)
+WEIGHTS = {Class.INTERACTIVE: 4.0, Class.DEFAULT: 2.0, Class.BATCH: 1.0}
+
+
+class Fixture:
+    """
+    A queue whose requests are a principal's name and a number.
+
+    :ivar blocked: principals that are not ready.
+    """
+
+    def __init__(self, weights: dict[Class, float] = ONE_EACH) -> None:
+        self.blocked: set[str] = set()
+        self.queue: FairQueue[Item] = FairQueue(weights, lambda item: item[0] not in self.blocked)
+        self.lane: Lane[Item] = Lane()
+        self.other_lane: Lane[Item] = Lane()
+        self._numbers: Counter[str] = Counter()
+
+    def push(self, keys: Iterable[str], lane: Lane[Item] | None = None, class_: Class = Class.DEFAULT) -> list[Item]:
+        """
+        One request of each principal, as often as it is named.
+        """
+        items = []
+        for key in keys:
+            items.append((key, self._numbers[key]))
+            self._numbers[key] += 1
+            self.queue.push(key, class_, items[-1], lane or self.lane)
+        return items
+
+    def take(self, lane: Lane[Item] | None = None) -> str | None:
+        """
+        Whose request is taken next from a lane.
+        """
+        flow = self.queue.front(lane or self.lane)
+        return None if flow is None else self.queue.take(flow)[0]
+
+    def take_all(self, lane: Lane[Item] | None = None) -> str:
+        """
+        All that can be taken from a lane, one letter each.
+        """
+        taken = ""
+        while (key := self.take(lane)) is not None:
+            taken += key
+        return taken
+
+
+def test_a_principals_requests_stay_in_order() -> None:
+    """
+    First come, first served, within one principal.
+    """
+    fixture = Fixture()
+    fixture.push("aaa")
+    flow = fixture.queue.front(fixture.lane)
+    assert flow is not None
+    assert [fixture.queue.take(flow) for _ in range(3)] == [("a", 0), ("a", 1), ("a", 2)]
+    assert fixture.queue.front(fixture.lane) is None
+
+
+def test_principals_take_turns() -> None:
+    """
+    However many one of them has in the queue, each gets one at a time.
+    """
+    fixture = Fixture()
+    fixture.push("aaaaabbc")
+    assert fixture.take_all() == "abcabaaa"
+
+
+def test_one_who_comes_new_stands_at_the_end() -> None:
+    """
+    Behind everyone once, not behind everything that they ask for.
+    """
+    fixture = Fixture()
+    fixture.push("aaaabbbb")
+    assert fixture.take() == "a"
+    fixture.push("c")
+    assert fixture.take_all() == "bacbabab"
+
+
+def test_weights() -> None:
+    """
+    A turn is as long as the class weighs.
+    """
+    fixture = Fixture(WEIGHTS)
+    fixture.push("iiiiii", class_=Class.INTERACTIVE)
+    fixture.push("dddd")
+    fixture.push("bbb", class_=Class.BATCH)
+    assert fixture.take_all() == "iiiiddbiiddbb"
+
+
+def test_weights_need_not_be_whole() -> None:
+    """
+    What is left of a turn counts for the next: one and a half is one and two in turn. Only their ratio counts.
+    """
+    fixture = Fixture({Class.INTERACTIVE: 0.3, Class.DEFAULT: 0.15, Class.BATCH: 0.1})
+    fixture.push("dddddd")
+    fixture.push("bbbb", class_=Class.BATCH)
+    assert fixture.take_all() == "dbddbdbddb"
+
+
+def test_credit_is_lost_with_the_last_request() -> None:
+    """
+    One who leaves the ring saves nothing up.
+    """
+    fixture = Fixture(WEIGHTS)
+    fixture.push("i", class_=Class.INTERACTIVE)
+    fixture.push("bbb", class_=Class.BATCH)
+    assert [fixture.take(), fixture.take()] == ["i", "b"]
+    fixture.push("iiiiiiii", class_=Class.INTERACTIVE)
+    assert fixture.take_all() == "biiiibiiii"
+
+
+def test_other_weights() -> None:
+    """
+    They hold from the next turn of each on.
+    """
+    fixture = Fixture(WEIGHTS)
+    fixture.push("dddddd")
+    fixture.push("bbbbbb", class_=Class.BATCH)
+    assert fixture.take() == "d"
+    fixture.queue.weigh({Class.INTERACTIVE: 1.0, Class.DEFAULT: 1.0, Class.BATCH: 3.0})
+    assert fixture.take_all() == "dbbbdbbbddd"
+
+
+def test_lanes_are_taken_from_apart() -> None:
+    """
+    A full provider holds up those who need it, and nobody else.
+    """
+    fixture = Fixture()
+    fixture.push("aab")
+    fixture.push("cd", fixture.other_lane)
+    assert fixture.take_all(fixture.other_lane) == "cd"
+    assert fixture.take_all() == "aba"
+
+
+def test_tickets_tell_the_turn_among_lanes() -> None:
+    """
+    The lower one has waited longer.
+    """
+    fixture = Fixture()
+    fixture.push("a")
+    fixture.push("b", fixture.other_lane)
+    fixture.push("c")
+    tickets = []
+    for lane in (fixture.lane, fixture.other_lane):
+        flow = fixture.queue.front(lane)
+        assert flow is not None
+        tickets.append((flow.ticket, flow.key))
+    assert sorted(tickets) == [(1, "a"), (2, "b")]
+    fixture.take()
+    flow = fixture.queue.front(fixture.lane)
+    assert flow is not None
+    assert (flow.ticket, flow.key) == (3, "c")
+
+
+def test_a_principal_stands_in_the_lane_of_its_first_request() -> None:
+    """
+    What is behind it waits, whatever lane that needs.
+    """
+    fixture = Fixture()
+    fixture.push("a")
+    fixture.push("a", fixture.other_lane)
+    fixture.push("b", fixture.other_lane)
+    assert fixture.take(fixture.other_lane) == "b"
+    assert fixture.take(fixture.other_lane) is None
+    assert fixture.take() == "a"
+    assert fixture.take(fixture.other_lane) == "a"
+
+
+def test_a_turn_goes_on_in_another_lane() -> None:
+    """
+    A weight of two is two requests, though they need different things.
+    """
+    fixture = Fixture(WEIGHTS)
+    fixture.push("b", fixture.other_lane)
+    fixture.push("a")
+    fixture.push("aa", fixture.other_lane)
+    assert fixture.take() == "a"
+    assert fixture.take_all(fixture.other_lane) == "aba"
+
+
+def test_one_that_is_not_ready_steps_aside() -> None:
+    """
+    The next one has its turn; asked again, it has its own at once.
+    """
+    fixture = Fixture()
+    fixture.push("aabbcc")
+    fixture.blocked = {"a"}
+    assert [fixture.take(), fixture.take(), fixture.take()] == ["b", "c", "b"]
+    fixture.blocked = set()
+    assert fixture.take() == "c"
+    assert fixture.take() is None
+    fixture.queue.reconsider("a")
+    fixture.push("b")
+    assert fixture.take_all() == "aba"
+
+
+def test_asked_again_in_vain() -> None:
+    """
+    It steps aside once more; and one that never did, or does not wait, is none the wiser.
+    """
+    fixture = Fixture()
+    fixture.push("ab")
+    fixture.blocked = {"a"}
+    assert fixture.take() == "b"
+    for _ in range(3):
+        fixture.queue.reconsider("a")
+        fixture.queue.reconsider("nobody")
+        assert fixture.take() is None
+    fixture.blocked = set()
+    fixture.queue.reconsider("a")
+    fixture.queue.reconsider("a")
+    assert fixture.take_all() == "a"
+
+
+def test_those_that_stepped_aside_do_not_starve_the_others() -> None:
+    """
+    Ten that may have one in flight each, and take turns in giving theirs back, and one that may have any number: it
+    has its turn as well.
+    """
+    fixture = Fixture()
+    limited = "abcdefghij"
+    fixture.push(limited * 20)
+    fixture.push("z" * 20)
+    fixture.blocked = set(limited)
+    taken = ""
+    for number in range(100):
+        back = limited[number % 10]
+        fixture.blocked.discard(back)
+        fixture.queue.reconsider(back)
+        key = fixture.take()
+        assert key is not None
+        taken += key
+        if key in limited:
+            fixture.blocked.add(key)
+    assert 9 <= taken.count("z") <= 11
+
+
+def test_forgotten_without_a_trace() -> None:
+    """
+    The first, one between, the last, and then the only one of a principal.
+    """
+    fixture = Fixture()
+    items = fixture.push("aaaab")
+    for number in (0, 2, 3):
+        fixture.queue.remove("a", items[number])
+    assert len(fixture.queue) == 2
+    assert fixture.take_all() == "ab"
+    (only,) = fixture.push("c")
+    fixture.queue.remove("c", only)
+    assert fixture.queue.front(fixture.lane) is None
+    assert list(fixture.queue) == []
+    assert len(fixture.queue) == 0
+    assert not fixture.lane.flows
+
+
+def test_a_first_request_that_leaves_reveals_the_next() -> None:
+    """
+    Which may need another lane, or may be ready where the first was not.
+    """
+    fixture = Fixture()
+    (first,) = fixture.push("a")
+    fixture.push("a", fixture.other_lane)
+    fixture.queue.remove("a", first)
+    assert fixture.take() is None
+    fixture.blocked = {"a"}
+    assert fixture.take(fixture.other_lane) is None
+    fixture.blocked = set()
+    second = fixture.push("a")
+    fixture.queue.remove("a", ("a", 1))
+    assert second == [("a", 2)]
+    assert fixture.take_all() == "a"
+
+
+def test_a_principal_has_one_class_while_it_waits() -> None:
+    """
+    That with which it began.
+    """
+    fixture = Fixture()
+    fixture.push("a", class_=Class.BATCH)
+    fixture.push("a", class_=Class.INTERACTIVE)
+    assert fixture.queue.waiting(Class.BATCH) == 2
+    assert fixture.queue.waiting(Class.INTERACTIVE) == 0
+
+
+def test_the_longest() -> None:
+    """
+    The one with most requests, in its class; of two, the one that came to have them last.
+    """
+    fixture = Fixture()
+    assert fixture.queue.longest(Class.DEFAULT) is None
+    fixture.push("aaabbbc")
+    fixture.push("dddd", class_=Class.BATCH)
+    flow = fixture.queue.longest(Class.DEFAULT)
+    assert flow is not None
+    assert (flow.key, flow.newest, flow.first) == ("b", ("b", 2), ("b", 0))
+    fixture.queue.remove("b", ("b", 1))
+    flow = fixture.queue.longest(Class.DEFAULT)
+    assert flow is not None
+    assert flow.key == "a"
+
+
+@pytest.mark.parametrize(
+    ("waiting", "class_", "own", "is_safe", "safe", "gives_up"),
+    [
+        # batch first, whatever the others have
+        ({"b": 1, "d": 9}, Class.DEFAULT, 1, False, "", "b"),
+        ({"b": 1, "d": 9}, Class.DEFAULT, 10, False, "", "b"),
+        ({"b": 1, "d": 9}, Class.INTERACTIVE, 1, False, "", "b"),
+        # batch against batch, and against nobody else
+        ({"b": 2, "d": 9}, Class.BATCH, 1, False, "", "b"),
+        ({"b": 1, "d": 9}, Class.BATCH, 1, False, "", None),
+        ({"d": 9, "i": 9}, Class.BATCH, 1, False, "", None),
+        # the longest for its weight, and the one that asks if nobody's is longer
+        ({"d": 2}, Class.DEFAULT, 1, False, "", "d"),
+        ({"d": 2}, Class.DEFAULT, 2, False, "", None),
+        ({"d": 1}, Class.INTERACTIVE, 1, False, "", "d"),
+        ({"d": 1}, Class.INTERACTIVE, 2, False, "", None),
+        ({"i": 2, "d": 1}, Class.DEFAULT, 1, False, "", None),
+        ({"i": 3, "d": 1}, Class.DEFAULT, 1, False, "", "i"),
+        ({"i": 3, "d": 2}, Class.DEFAULT, 1, False, "", "d"),
+        # within their share: neither displaced nor refused
+        ({"i": 9, "d": 2}, Class.DEFAULT, 1, False, "i", "d"),
+        ({"i": 9, "d": 1}, Class.DEFAULT, 1, False, "i", None),
+        ({"i": 9, "d": 1}, Class.INTERACTIVE, 9, True, "i", "d"),
+        ({"i": 9}, Class.INTERACTIVE, 1, True, "", "i"),
+    ],
+)
+def test_whose_room(
+    waiting: dict[str, int], class_: Class, own: int, is_safe: bool, safe: str, gives_up: str | None
+) -> None:
+    """
+    Who gives up a place in a full queue to one more.
+    """
+    fixture = Fixture(WEIGHTS)
+    classes = {"b": Class.BATCH, "d": Class.DEFAULT, "i": Class.INTERACTIVE}
+    for key, count in waiting.items():
+        fixture.push(key * count, class_=classes[key])
+
+    def are_safe(flow: Flow[Item]) -> bool:
+        return flow.key in safe
+
+    flow = fixture.queue.whose_room(class_, own, is_safe, are_safe)
+    assert (None if flow is None else flow.key) == gives_up
+
+
+@given(counts=st.lists(st.integers(1, 30), min_size=1, max_size=8), rounds=st.integers(1, 30))
+def test_one_each_between_two_of_one(counts: list[int], rounds: int) -> None:
+    """
+    With equal weights, while two principals wait neither is ever more than one ahead of the other.
+    """
+    fixture = Fixture()
+    for number, count in enumerate(counts):
+        fixture.push(chr(97 + number) * count)
+    taken: Counter[str] = Counter()
+    for _ in range(min(rounds, sum(counts))):
+        key = fixture.take()
+        assert key is not None
+        taken[key] += 1
+        behind = [taken[flow_key] for flow_key in fixture.queue]
+        assert max(behind, default=0) - min(behind, default=0) <= 1
+
+
+@given(weights=st.tuples(*[st.sampled_from([0.5, 1.0, 1.5, 2.0, 5.0])] * 3))
+def test_shares_follow_the_weights(weights: tuple[float, ...]) -> None:
+    """
+    Of what is taken while all wait, each class gets its part, give or take a turn.
+    """
+    fixture = Fixture(dict(zip(Class, weights, strict=True)))
+    for class_ in Class:
+        fixture.push(class_.value[0] * 300, class_=class_)
+    taken = Counter(fixture.take() for _ in range(300))
+    for class_, weight in zip(Class, weights, strict=True):
+        part = 300 * weight / sum(weights)
+        assert abs(taken[class_.value[0]] - part) <= sum(weights) / min(weights)
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """
+    Any order of coming, being taken, leaving and becoming ready, against lists.
+    """
+
+    KEYS = "abcd"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fixture = Fixture(WEIGHTS)
+        self.lanes = [self.fixture.lane, self.fixture.other_lane]
+        self.model: dict[str, list[tuple[Item, int]]] = {key: [] for key in self.KEYS}
+        self.classes = dict(zip(self.KEYS, (*Class, Class.DEFAULT), strict=True))
+
+    @rule(key=st.sampled_from(KEYS), lane=st.integers(0, 1), count=st.integers(1, 3))
+    def push(self, key: str, lane: int, count: int) -> None:
+        """
+        Requests of one principal come.
+        """
+        for item in self.fixture.push(key * count, self.lanes[lane], self.classes[key]):
+            self.model[key].append((item, lane))
+
+    @rule(lane=st.integers(0, 1))
+    def take(self, lane: int) -> None:
+        """
+        Somebody's first request is taken, if one of them is ready and needs this lane.
+        """
+        able = {
+            key
+            for key, waiting in self.model.items()
+            if waiting and waiting[0][1] == lane and key not in self.fixture.blocked
+        }
+        flow = self.fixture.queue.front(self.lanes[lane])
+        if flow is None:
+            assert not able
+            return
+        assert flow.key in able
+        item, _ = self.model[flow.key].pop(0)
+        assert self.fixture.queue.take(flow) == item
+
+    @precondition(lambda self: any(self.model.values()))
+    @rule(data=st.data())
+    def remove(self, data: st.DataObject) -> None:
+        """
+        Some request leaves.
+        """
+        entry = data.draw(st.sampled_from([entry for waiting in self.model.values() for entry in waiting]))
+        self.model[entry[0][0]].remove(entry)
+        self.fixture.queue.remove(entry[0][0], entry[0])
+
+    @rule(key=st.sampled_from(KEYS))
+    def block(self, key: str) -> None:
+        """
+        A principal is not ready any more.
+        """
+        self.fixture.blocked.add(key)
+
+    @rule(key=st.sampled_from(KEYS))
+    def unblock(self, key: str) -> None:
+        """
+        It is again.
+        """
+        self.fixture.blocked.discard(key)
+        self.fixture.queue.reconsider(key)
+
+    @invariant()
+    def agrees(self) -> None:
+        """
+        The same requests wait, in the same order; the longest is the longest; nobody is remembered for nothing.
+        """
+        queue = self.fixture.queue
+        assert len(queue) == sum(map(len, self.model.values()))
+        assert set(queue) == {key for key, waiting in self.model.items() if waiting}
+        for key, waiting in self.model.items():
+            flow = queue.flow(key)
+            assert (key in queue) == bool(waiting) == (flow is not None)
+            if flow is not None:
+                assert list(flow.items) == [item for item, _ in waiting]
+        for class_ in Class:
+            lengths = [len(waiting) for key, waiting in self.model.items() if self.classes[key] is class_]
+            longest = queue.longest(class_)
+            assert (0 if longest is None else len(longest)) == max(lengths, default=0)
+            assert queue.waiting(class_) == sum(lengths)
+        for lane in self.lanes:
+            assert all(queue.flow(flow.key) is flow and flow.lane is lane for flow in lane.flows)
+
+
+QueueMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+QueueMachineTests = QueueMachine.TestCase

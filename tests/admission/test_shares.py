@@ -1,0 +1,185 @@
+"""
+How many permits there are of each limit, and for whom.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aibridge.admission.shares import WEIGHTS, Pool, SeatTerms
+from aibridge.model import Class
+
+
+def pool(limit: int, *, terms: SeatTerms, in_use: int = 0, interactive: int = 0, waiting: int = 0) -> Pool[object]:
+    """
+    A limit with so many permits out, and so many interactive requests that wait.
+    """
+    made: Pool[object] = Pool(terms, limit)
+    made.in_use, made.interactive, made.interactive_waiting = in_use, interactive, waiting
+    made.waiting = waiting
+    return made
+
+
+def test_the_defaults_limit_nothing() -> None:
+    """
+    No limit, no queue, nothing kept.
+    """
+    terms = SeatTerms()
+    assert (terms.max_concurrency, dict(terms.providers), terms.queue_size, terms.shadow) == (0, {}, 0, False)
+    assert terms.kept(100) == terms.lent(100) == 0
+    assert WEIGHTS[Class.INTERACTIVE] > WEIGHTS[Class.DEFAULT] > WEIGHTS[Class.BATCH] > 0
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_concurrency": -1},
+        {"queue_size": -1},
+        {"queue_timeout_s": 0.0},
+        {"interactive_share": -0.1},
+        {"interactive_share": 1.1},
+        {"max_retry_after_s": 0.0},
+        {"providers": {"p": -1}},
+        {"weights": {Class.BATCH: 1.0}},
+        {"weights": {**WEIGHTS, Class.BATCH: 0.0}},
+    ],
+)
+def test_terms_that_make_no_sense(wrong: dict[str, Any]) -> None:
+    """
+    They are refused where they are made, not where they would do harm.
+    """
+    with pytest.raises(ValueError):
+        SeatTerms(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("limit", "share", "queue", "kept", "lent"),
+    [
+        (0, 0.5, 10, 0, 0),
+        (10, 0.0, 10, 0, 0),
+        (10, 0.3, 0, 3, 0),
+        (10, 0.3, 2, 3, 2),
+        (10, 0.3, 3, 3, 3),
+        (10, 0.3, 1000, 3, 3),
+        (10, 1.0, 5, 10, 5),
+        (1, 0.9, 0, 0, 0),
+        (100, 0.29, 0, 29, 0),
+        (7, 0.5, 100, 3, 3),
+    ],
+)
+def test_what_is_kept_and_what_of_it_is_lent(limit: int, share: float, queue: int, kept: int, lent: int) -> None:
+    """
+    Whole permits, rounded down; and as many of them lent as can be waited for in the queue.
+    """
+    terms = SeatTerms(max_concurrency=limit, interactive_share=share, queue_size=queue)
+    assert (terms.kept(limit), terms.lent(limit)) == (kept, lent)
+
+
+@given(
+    limits=st.lists(st.integers(0, 200), min_size=1, max_size=5),
+    share=st.floats(0, 1),
+    queue=st.integers(0, 500),
+)
+def test_no_more_is_lent_than_the_queue_holds(limits: list[int], share: float, queue: int) -> None:
+    """
+    Over all limits together, and of none more than is kept.
+    """
+    terms = SeatTerms(
+        max_concurrency=limits[0],
+        providers={str(number): limit for number, limit in enumerate(limits[1:])},
+        queue_size=queue,
+        interactive_share=share,
+    )
+    assert sum(map(terms.lent, limits)) <= queue
+    for limit in limits:
+        assert 0 <= terms.lent(limit) <= terms.kept(limit) <= limit
+
+
+@pytest.mark.parametrize(
+    ("in_use", "interactive", "queue", "for_interactive", "for_others"),
+    [
+        (0, 0, 0, True, True),
+        (6, 0, 0, True, True),
+        (7, 0, 0, True, False),  # the three others are kept
+        (7, 1, 0, True, True),
+        (9, 2, 0, True, False),
+        (9, 3, 0, True, True),
+        (10, 3, 0, False, False),
+        (10, 10, 0, False, False),
+        (8, 0, 2, True, True),  # two of the three are lent
+        (9, 0, 2, True, False),
+        (9, 0, 3, True, True),
+        (11, 0, 0, False, False),  # the limit was lowered
+    ],
+)
+def test_room(in_use: int, interactive: int, queue: int, for_interactive: bool, for_others: bool) -> None:
+    """
+    Of ten permits three are kept: who may have the next one.
+    """
+    terms = SeatTerms(interactive_share=0.3, max_concurrency=10, queue_size=queue)
+    made = pool(10, terms=terms, in_use=in_use, interactive=interactive)
+    assert (made.has_room(True), made.has_room(False)) == (for_interactive, for_others)
+
+
+def test_within_the_share() -> None:
+    """
+    As long as those in flight, those that wait and those to come are no more than are kept.
+    """
+    terms = SeatTerms(interactive_share=0.5)
+    made = pool(10, terms=terms, in_use=9, interactive=2, waiting=2)
+    assert made.in_share()
+    assert made.in_share(1)
+    assert not made.in_share(2)
+    assert not pool(10, terms=SeatTerms(), in_use=9).in_share(1)
+
+
+def test_no_limit() -> None:
+    """
+    There is always room, and everyone is within the share of it.
+    """
+    made = pool(0, terms=SeatTerms(interactive_share=0.5), in_use=10**6)
+    assert not made.limited
+    assert made.has_room(True)
+    assert made.has_room(False)
+    assert made.in_share(10**6)
+
+
+def test_another_limit() -> None:
+    """
+    What is out stays out, and the new limit counts from then on.
+    """
+    made = pool(10, terms=SeatTerms(), in_use=5)
+    made.adopt(SeatTerms(), 5)
+    assert (made.in_use, made.has_room(True)) == (5, False)
+    made.adopt(SeatTerms(), 0)
+    assert made.has_room(False)
+    made.adopt(SeatTerms(interactive_share=0.5), 8)
+    assert (made.kept, made.open, made.has_room(False)) == (4, 4, False)
+
+
+def test_when_a_permit_may_be_expected() -> None:
+    """
+    How long exchanges last, times who is ahead, by how many are served at once: of those that one may have.
+    """
+    terms = SeatTerms(interactive_share=0.5)
+    made = pool(10, terms=terms, waiting=4)
+    made.forecast.ended(20.0)
+    assert made.wait_s(True) == 10
+    assert made.wait_s(False) == 20
+    assert pool(10, terms=SeatTerms(interactive_share=1.0)).wait_s(False) == 1
+
+
+def test_idle() -> None:
+    """
+    A limit that nobody uses, waits for or runs beside.
+    """
+    made = pool(10, terms=SeatTerms())
+    assert made.is_idle
+    for name in ("in_use", "waiting", "beside"):
+        setattr(made, name, 1)
+        assert not made.is_idle
+        setattr(made, name, 0)
