@@ -86,6 +86,9 @@ class _LowMarks:
         """
         self._levels = [level * factor for level in self._levels]
 
+    def __len__(self) -> int:
+        return len(self._levels)
+
 
 class Charges:
     """

@@ -10,6 +10,7 @@ there to be seen.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, NoReturn
 
@@ -117,16 +118,13 @@ class Head:
 
 class _Fields:
     """
-    Takes what llhttp finds.
+    Takes what llhttp finds, by whatever is to be called for each field.
     """
 
-    __slots__ = ("pairs",)
+    __slots__ = ("on_header",)
 
-    def __init__(self) -> None:
-        self.pairs: list[Pair] = []
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self.pairs.append((name, value))
+    def __init__(self, on_header: Callable[[bytes, bytes], None]) -> None:
+        self.on_header = on_header
 
 
 class HeadReader:
@@ -169,23 +167,33 @@ class HeadReader:
             method, target, minor = self._unusual_line(buffer, start)
         if b"%" in target:
             _check_escapes(target)
-        found = _Fields()
-        try:
-            HttpRequestParser(found).feed_data(buffer[start:end])
-        except HttpParserUpgrade:
-            pass
-        except HttpParserError as error:
-            if _BARE_LF.search(buffer, start, end):
-                _bare_lf()
-            raise Refusal(400, f"The request head is malformed: {error}.") from None
-        pairs = found.pairs
+        text = buffer[start:end]
+        # A dictionary's own method takes the fields without a call of Python's; names that repeat show in the count.
+        distinct: dict[bytes, bytes] = {}
+        self._parse(text, distinct.__setitem__)
+        pairs = list(distinct.items())
+        lines = text.count(b"\r\n") - 2
+        if lines != len(pairs):
+            pairs = []
+            self._parse(text, lambda name, value: pairs.append((name, value)))
         if len(pairs) > self._max_fields:
             raise Refusal(431, f"The request has more than {self._max_fields} header fields.")
-        if buffer.count(b"\r\n", start, end) != len(pairs) + 2:
+        if lines != len(pairs):
             raise Refusal(400, "The request head is malformed.")
         head = Head(method, target, b"HTTP/1.1" if minor == b"1" else b"HTTP/1.0", pairs, end)
         _check(head)
         return head
+
+    @staticmethod
+    def _parse(text: bytes, on_header: Callable[[bytes, bytes], None]) -> None:
+        try:
+            HttpRequestParser(_Fields(on_header)).feed_data(text)
+        except HttpParserUpgrade:
+            pass
+        except HttpParserError as error:
+            if _BARE_LF.search(text):
+                _bare_lf()
+            raise Refusal(400, f"The request head is malformed: {error}.") from None
 
     def _judge_part(self, buffer: bytes, start: int, seen: int) -> None:
         """

@@ -335,7 +335,7 @@ def test_room_can_be_taken_and_given() -> None:
 
 
 @pytest.mark.parametrize("form", ["{:032d}", "{}", "\N{SNOWMAN}{:032d}", "{:0300d}"])
-@pytest.mark.parametrize("count", [10, 1000, 10923, 21846, 43691, 60000])
+@pytest.mark.parametrize("count", [10, 1000, 10923, 21846])
 def test_entries_take_no_more_than_they_count(form: str, count: int) -> None:
     """
     Just after the table has grown and at any other time, with short keys and long ones, the memory in use has never
