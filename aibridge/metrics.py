@@ -121,9 +121,7 @@ class Metrics:
             )
         )
         self.permits = Gauge("aibridge_permits_in_use", "Exchanges that hold a permit of the gate.", registry=registry)
-        self.permit_limit = Gauge(
-            "aibridge_permits_limit", "Permits there are; 0 means no limit.", registry=registry
-        )
+        self.permit_limit = Gauge("aibridge_permits_limit", "Permits there are; 0 means no limit.", registry=registry)
         self.connections = Gauge("aibridge_client_connections", "Open client connections.", registry=registry)
         self.upstream_connections = Gauge(
             "aibridge_upstream_connections",

@@ -48,6 +48,13 @@ def cut(body: bytes, cuts: Iterable[int]) -> list[bytes]:
     return [body[start:end] for start, end in itertools.pairwise(places)]
 
 
+def bytewise(body: bytes) -> list[bytes]:
+    """
+    One byte at a time.
+    """
+    return cut(body, range(1, len(body)))
+
+
 def report(
     dialect: Dialect,
     body: bytes | Sequence[bytes],

@@ -52,32 +52,34 @@ class Authority:
         self.certificate = directory / f"{name.replace(' ', '-')}.pem"
         self.certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, host: str, *, days: int = 1, self_signed: bool = False) -> Issued:
+    def issue(
+        self, host: str, *others: str, days: int = 1, begins: int = -2, self_signed: bool = False, unnamed: bool = False
+    ) -> Issued:
         """
-        A certificate for a host name or address.
+        A certificate for host names or addresses.
 
         :param days: until it expires; negative for one that has.
+        :param begins: days until it begins to be valid.
         :param self_signed: signed by its own key instead of the authority's.
+        :param unnamed: the host is only its common name, which nobody looks at any more.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
-        try:
-            subject: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
-        except ValueError:
-            subject = x509.DNSName(host)
-        made = (
+        builder = (
             x509.CertificateBuilder()
             .subject_name(name)
             .issuer_name(name if self_signed else self._name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=2))
+            .not_valid_before(now + timedelta(days=begins))
             .not_valid_after(now + timedelta(days=days))
-            .add_extension(x509.SubjectAlternativeName([subject]), critical=False)
-            .sign(key if self_signed else self._key, hashes.SHA256())
         )
-        stem = f"{host}-{days}-{self_signed}"
+        if not unnamed:
+            subjects = [_subject(each) for each in (host, *others)]
+            builder = builder.add_extension(x509.SubjectAlternativeName(subjects), critical=False)
+        made = builder.sign(key if self_signed else self._key, hashes.SHA256())
+        stem = "-".join((host, *others, str(days), str(begins), str(self_signed), str(unnamed)))
         issued = Issued(self._directory / f"{stem}.pem", self._directory / f"{stem}.key")
         issued.chain.write_bytes(made.public_bytes(serialization.Encoding.PEM))
         issued.key.write_bytes(
@@ -87,3 +89,10 @@ class Authority:
         )
         issued.key.chmod(0o600)
         return issued
+
+
+def _subject(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)

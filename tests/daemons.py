@@ -42,7 +42,9 @@ class Daemon:
             cwd=directory,
             env={**keep, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(environ or {})},
             stdin=subprocess.DEVNULL,
-            preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors,) * 2)) if descriptors else None,
+            preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors,) * 2))
+            if descriptors
+            else None,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -99,3 +99,12 @@ def test_retry_is_not_part_of_the_detail() -> None:
     The sentence is free of it, as it has a header of its own.
     """
     assert errors.RateLimited(retry_after_s=3.0).detail == ""
+
+
+def test_a_limit_may_name_its_policy() -> None:
+    """
+    Which is no part of the sentence, and empty where nobody said.
+    """
+    assert errors.RateLimited("Too fast.", 0.25).policy == ""
+    told = errors.RateLimited(retry_after_s=0.25, policy="per-principal")
+    assert (told.detail, told.retry_after_s, told.policy) == ("", 0.25, "per-principal")

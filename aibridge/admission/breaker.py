@@ -1,26 +1,19 @@
 """
-Circuit breakers: a provider that fails again and again is left alone for a while, and then tried with care.
+A circuit breaker: what fails again and again is left alone for a while, and then tried with care.
 
-There is one for each provider, endpoint and model, as one model may be down while its neighbours serve. Its states and
-what leads from one to the next are an Automat machine:
+Its states and what leads from one to the next are an Automat machine:
 
 - **closed**: everybody may pass. `failure_threshold` failures in a row within `interval` seconds open it.
 - **open**: nobody may pass for `timeout` seconds. Whatever was sent before and ends now says nothing any more.
 - **half-open**: `max_requests` probes may pass. Once that many have succeeded it closes; the first that fails opens it.
   When none of them has come to an end after `timeout` seconds, as long thoughts may take, another set may pass.
 
-Note [Absent is closed]: models are client text, and most requests succeed. So a breaker exists only from a failure on,
-for as long as it has failures to remember; a model that has none has no entry, and costs one look-up. Where there are
-`size` of them, one that is not refusing anybody gives way to a new one. When all are refusing, further models share one
-for their provider and endpoint, whose name is `OTHER`: made-up names neither grow the table nor free a model that is
-down.
+This module has one breaker, and what counts as a failure; `aibridge.admission.breakers` has the table of them.
 """
 
 from __future__ import annotations
 
 import enum
-import itertools
-import math
 from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
@@ -31,16 +24,8 @@ from automat import TypeMachineBuilder
 from aibridge import errors
 from aibridge.model import Dialect
 
-OTHER: Final = "other"
-
 HALF_OPEN_WAIT_S: Final = 1.0
 """What those are told who come while all probes are out: how long these take is not known."""
-
-SCAN_S: Final = 1.0
-"""How long a table that was found full of refusing breakers is taken to be so."""
-
-Name = tuple[str, str, str]
-"""Provider, endpoint, model."""
 
 _FAILURES: Final = (
     errors.ResolveFailed,
@@ -102,7 +87,7 @@ class BreakerTerms:
 # -- the machine -------------------------------------------------------------------------------------------------
 
 
-class _Breaker(Protocol):
+class Breaker(Protocol):
     """
     The inputs; those that begin with an underscore are the machine's own, for when a guard held.
     """
@@ -151,7 +136,7 @@ class _Breaker(Protocol):
 
 
 @attrs.define(eq=False)
-class _Core:
+class Core:
     """
     What a breaker remembers.
 
@@ -195,23 +180,23 @@ class _Core:
         return self.out == 0 and (self.state is not State.OPEN or now >= self.until)
 
 
-def _make_machine() -> Callable[[_Core], _Breaker]:
-    machine = TypeMachineBuilder(_Breaker, _Core)
+def _make_machine() -> Callable[[Core], Breaker]:
+    machine = TypeMachineBuilder(Breaker, Core)
     closed = machine.state("closed")
     open_ = machine.state("open")
     half_open = machine.state("half-open")
 
     # Nothing waits for time while closed, and nobody is kept.
-    closed.upon(_Breaker.pass_time).loop().returns(None)
-    closed.upon(_Breaker.admit).loop().returns(0.0)
-    closed.upon(_Breaker.give_back).loop().returns(None)
+    closed.upon(Breaker.pass_time).loop().returns(None)
+    closed.upon(Breaker.admit).loop().returns(0.0)
+    closed.upon(Breaker.give_back).loop().returns(None)
 
-    @closed.upon(_Breaker.succeed).loop()
-    def broke_the_row(breaker: _Breaker, core: _Core, now: float, round_: int) -> None:
+    @closed.upon(Breaker.succeed).loop()
+    def broke_the_row(breaker: Breaker, core: Core, now: float, round_: int) -> None:
         core.failures.clear()
 
-    @closed.upon(_Breaker.fail).loop()
-    def counted(breaker: _Breaker, core: _Core, now: float, round_: int) -> None:
+    @closed.upon(Breaker.fail).loop()
+    def counted(breaker: Breaker, core: Core, now: float, round_: int) -> None:
         failures, terms = core.failures, core.terms
         failures.append(now)
         while len(failures) > terms.failure_threshold or (terms.interval_s and now - failures[0] > terms.interval_s):
@@ -219,50 +204,50 @@ def _make_machine() -> Callable[[_Core], _Breaker]:
         if len(failures) >= terms.failure_threshold:
             breaker._trip(now)
 
-    @closed.upon(_Breaker._trip).to(open_)
-    @half_open.upon(_Breaker._trip).to(open_)
-    def tripped(breaker: _Breaker, core: _Core, now: float) -> None:
+    @closed.upon(Breaker._trip).to(open_)
+    @half_open.upon(Breaker._trip).to(open_)
+    def tripped(breaker: Breaker, core: Core, now: float) -> None:
         core.failures.clear()
         core.out = 0
         core.until = now + core.terms.timeout_s
         core.enter(State.OPEN)
 
-    @open_.upon(_Breaker.pass_time).loop()
-    def waited(breaker: _Breaker, core: _Core, now: float) -> None:
+    @open_.upon(Breaker.pass_time).loop()
+    def waited(breaker: Breaker, core: Core, now: float) -> None:
         if now >= core.until:
             breaker._try(now)
 
-    @open_.upon(_Breaker.admit).loop()
-    def refused(breaker: _Breaker, core: _Core, now: float) -> float:
+    @open_.upon(Breaker.admit).loop()
+    def refused(breaker: Breaker, core: Core, now: float) -> float:
         return core.until - now
 
-    open_.upon(_Breaker.succeed).loop().returns(None)
-    open_.upon(_Breaker.fail).loop().returns(None)
-    open_.upon(_Breaker.give_back).loop().returns(None)
+    open_.upon(Breaker.succeed).loop().returns(None)
+    open_.upon(Breaker.fail).loop().returns(None)
+    open_.upon(Breaker.give_back).loop().returns(None)
 
-    @open_.upon(_Breaker._try).to(half_open)
-    @half_open.upon(_Breaker._try).loop()
-    def began_round(breaker: _Breaker, core: _Core, now: float) -> None:
+    @open_.upon(Breaker._try).to(half_open)
+    @half_open.upon(Breaker._try).loop()
+    def began_round(breaker: Breaker, core: Core, now: float) -> None:
         core.round = core.next_round()
         core.out = core.succeeded = 0
         if core.state is not State.HALF_OPEN:
             core.enter(State.HALF_OPEN)
 
-    @half_open.upon(_Breaker.pass_time).loop()
-    def overdue(breaker: _Breaker, core: _Core, now: float) -> None:
+    @half_open.upon(Breaker.pass_time).loop()
+    def overdue(breaker: Breaker, core: Core, now: float) -> None:
         if core.is_full() and now - core.probed_at >= core.terms.timeout_s:
             breaker._try(now)
 
-    @half_open.upon(_Breaker.admit).loop()
-    def probed(breaker: _Breaker, core: _Core, now: float) -> float:
+    @half_open.upon(Breaker.admit).loop()
+    def probed(breaker: Breaker, core: Core, now: float) -> float:
         if core.is_full():
             return HALF_OPEN_WAIT_S
         core.out += 1
         core.probed_at = now
         return 0.0
 
-    @half_open.upon(_Breaker.succeed).loop()
-    def proved(breaker: _Breaker, core: _Core, now: float, round_: int) -> None:
+    @half_open.upon(Breaker.succeed).loop()
+    def proved(breaker: Breaker, core: Core, now: float, round_: int) -> None:
         if round_ != core.round:
             return
         core.out -= 1
@@ -270,234 +255,22 @@ def _make_machine() -> Callable[[_Core], _Breaker]:
         if core.succeeded >= core.terms.max_requests:
             breaker._recover()
 
-    @half_open.upon(_Breaker.fail).loop()
-    def disproved(breaker: _Breaker, core: _Core, now: float, round_: int) -> None:
+    @half_open.upon(Breaker.fail).loop()
+    def disproved(breaker: Breaker, core: Core, now: float, round_: int) -> None:
         if round_ == core.round:
             breaker._trip(now)
 
-    @half_open.upon(_Breaker.give_back).loop()
-    def given_back(breaker: _Breaker, core: _Core, round_: int) -> None:
+    @half_open.upon(Breaker.give_back).loop()
+    def given_back(breaker: Breaker, core: Core, round_: int) -> None:
         if round_ == core.round:
             core.out -= 1
 
-    @half_open.upon(_Breaker._recover).to(closed)
-    def recovered(breaker: _Breaker, core: _Core) -> None:
+    @half_open.upon(Breaker._recover).to(closed)
+    def recovered(breaker: Breaker, core: Core) -> None:
         core.enter(State.CLOSED)
 
     return machine.build()
 
 
-_machine = _make_machine()
-
-
-# -- the table ---------------------------------------------------------------------------------------------------
-
-
-class _Entry:
-    """
-    One breaker in the table: its machine, and what that remembers.
-    """
-
-    __slots__ = ("core", "machine")
-
-    def __init__(self, core: _Core) -> None:
-        self.core = core
-        self.machine = _machine(core)
-
-
-class Pass:
-    """
-    The right of one call to go to its provider, until it is told how that went. Only the first telling counts.
-    """
-
-    __slots__ = ("_breakers", "_name", "_round")
-
-    def __init__(self, breakers: Breakers, name: Name, round_: int) -> None:
-        self._breakers: Breakers | None = breakers
-        self._name = name
-        self._round = round_
-
-    def success(self, now: float) -> None:
-        """
-        The provider has served it.
-        """
-        breakers, self._breakers = self._breakers, None
-        # Most have nothing to be counted for: see Note [Absent is closed].
-        if breakers is not None and breakers.entries:
-            breakers.succeeded(self._name, self._round, now)
-
-    def failure(self, now: float) -> None:
-        """
-        The provider has failed, as `is_failure` says.
-        """
-        breakers, self._breakers = self._breakers, None
-        if breakers is not None:
-            breakers.failed(self._name, self._round, now)
-
-    def ignore(self, now: float) -> None:
-        """
-        It ended in a way that says nothing of the provider; a probe may be sent in its stead.
-        """
-        breakers, self._breakers = self._breakers, None
-        if breakers is not None and self._round:
-            breakers.given_back(self._name, self._round)
-
-    def settle(self, outcome: errors.BridgeError | int, dialect: Dialect, now: float) -> None:
-        """
-        Tell it by the error, or the status of the answer, with which the call ended.
-        """
-        if is_success(outcome):
-            self.success(now)
-        elif is_failure(outcome, dialect):
-            self.failure(now)
-        else:
-            self.ignore(now)
-
-
-class Breakers:
-    """
-    All breakers, by provider, endpoint and model. See Note [Absent is closed].
-
-    :param size: how many there are at most, those that are shared aside: one for each provider and endpoint.
-    :param on_change: told each change of state; one to `State.OPEN` is a trip.
-    :param on_reject: told each refusal, and whether it was one in shadow.
-
-    :ivar terms: may be changed at any time; for a breaker that has opened, when it has closed.
-    :ivar entries: those that exist; for reading.
-    """
-
-    __slots__ = ("_full_until", "_next_round", "_on_change", "_on_reject", "_size", "entries", "terms")
-
-    def __init__(
-        self,
-        terms: BreakerTerms,
-        size: int = 1000,
-        on_change: Callable[[Name, State], None] | None = None,
-        on_reject: Callable[[Name, bool], None] | None = None,
-    ) -> None:
-        self.terms = terms
-        self.entries: dict[Name, _Entry] = {}
-        self._size = size
-        self._on_change = on_change
-        self._on_reject = on_reject
-        self._full_until = -math.inf
-        self._next_round = itertools.count(1).__next__
-
-    def admit(self, provider: str, endpoint: str, model: str, now: float) -> Pass:
-        """
-        Let one call through.
-
-        :param now: monotonic seconds.
-        :raises BreakerOpen: it may not pass; with the time that is left.
-        """
-        name = (provider, endpoint, model)
-        if not self.entries:
-            return Pass(self, name, 0)
-        return self._admit(name, now)
-
-    def _admit(self, name: Name, now: float) -> Pass:
-        entry = self.entries.get(name)
-        own = name
-        if entry is None:
-            name = (name[0], name[1], OTHER)
-            entry = self.entries.get(name)
-        if entry is None or entry.core.state is State.CLOSED:
-            return Pass(self, own, 0)
-        core, machine = entry.core, entry.machine
-        machine.pass_time(now)
-        wait = machine.admit(now)
-        if not wait:
-            return Pass(self, name, core.round)
-        shadow = self.terms.shadow
-        if self._on_reject is not None:
-            self._on_reject(name, shadow)
-        if shadow:
-            return Pass(self, own, 0)
-        raise errors.BreakerOpen(retry_after_s=wait)
-
-    def state(self, provider: str, endpoint: str, model: str) -> State:
-        """
-        How the breaker of this name stands, that shared with others not considered.
-        """
-        entry = self.entries.get((provider, endpoint, model))
-        return State.CLOSED if entry is None else entry.core.state
-
-    def succeeded(self, name: Name, round_: int, now: float) -> None:
-        """
-        A call that had been let through has succeeded; `Pass` tells it.
-        """
-        entry = self.entries.get(name)
-        if entry is None:
-            name = (name[0], name[1], OTHER)
-            entry = self.entries.get(name)
-        if entry is not None:
-            entry.machine.succeed(now, round_)
-            if entry.core.state is State.CLOSED:
-                del self.entries[name]
-
-    def failed(self, name: Name, round_: int, now: float) -> None:
-        """
-        A call that had been let through has failed; `Pass` tells it.
-        """
-        entry = self.entries.get(name)
-        if entry is None:
-            if round_:
-                return  # its breaker has closed since, or was forgotten
-            entry = self._new(name, now)
-        elif entry.core.state is State.CLOSED:
-            entry.core.terms = self.terms
-        entry.machine.fail(now, round_)
-
-    def given_back(self, name: Name, round_: int) -> None:
-        """
-        A probe has ended without a verdict; `Pass` tells it.
-        """
-        entry = self.entries.get(name)
-        if entry is not None:
-            entry.machine.give_back(round_)
-
-    def _new(self, name: Name, now: float) -> _Entry:
-        """
-        A breaker for `name`, or the one that it has to share.
-        """
-        if not self._has_room(now):
-            name = (name[0], name[1], OTHER)
-            shared = self.entries.get(name)
-            if shared is not None:
-                return shared
-        told = self._on_change
-        entered: Callable[[State], None] = _ignore if told is None else lambda state: told(name, state)
-        entry = self.entries[name] = _Entry(_Core(self.terms, entered, self._next_round))
-        return entry
-
-    def _has_room(self, now: float) -> bool:
-        """
-        Whether one more is allowed, after one that keeps nobody out has been forgotten if need be: of those that are
-        closed the oldest, else of those that only wait for somebody to try.
-        """
-        entries = self.entries
-        if len(entries) < self._size:
-            return True
-        if now < self._full_until:
-            return False
-        idle: Name | None = None
-        for name, entry in entries.items():
-            if entry.core.state is State.CLOSED:
-                idle = name
-                break
-            if idle is None and entry.core.is_idle(now):
-                idle = name
-        if idle is None:
-            self._full_until = now + SCAN_S
-            return False
-        core = entries.pop(idle).core
-        if core.state is not State.CLOSED:
-            core.enter(State.CLOSED)
-        return True
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-
-def _ignore(state: State) -> None:
-    pass
+make_breaker: Final = _make_machine()
+"""A closed breaker that keeps what it remembers in this `Core`."""

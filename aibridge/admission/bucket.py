@@ -228,6 +228,6 @@ def whole_seconds(wait: float) -> int:
     """
     A wait as ``Retry-After`` can say it (RFC 9110, 10.2.3): whole seconds, rounded up, at least 1.
 
-    Never 0, which some SDKs take for an absent header.
+    Never 0, which some SDKs take for an absent header. Not rounded up for what the buckets take for rounding.
     """
-    return max(1, math.ceil(wait - 1e-9))
+    return max(1, math.ceil(wait - ROUNDING_S / 2))

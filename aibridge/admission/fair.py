@@ -1,24 +1,33 @@
 """
 A queue that is fair between principals, whatever their number and whatever each of them asks for.
 
-Note [Turns]: this is deficit round robin (M. Shreedhar and G. Varghese, SIGCOMM '95) with requests for bytes.
-Principals that wait stand in a ring. One whose turn it is gets the credit of its class, spends 1 on each request that
-is taken, and goes to the end of the ring when less than 1 is left. A principal that comes new stands at the end. So
-between two turns of one principal every other that waits has exactly one, and a thousand requests of one delay the
-next of another by no more than one turn.
+Note [Turns]: what the gate has to divide is not requests but permits, and a permit is held for as long as an exchange
+takes: one caller's take a second, another's a minute. So the next permit goes to the principal that is furthest below
+what the others have, that is, to the one that holds the fewest for the weight of its class; and among those that hold
+equally many it goes round, one request each. This is deficit round robin (M. Shreedhar and G. Varghese, SIGCOMM '95)
+with the deficit in permits. If it were counted in requests, a caller with exchanges sixty times as long would, at
+equal turns, come to hold sixty times as many permits.
 
-Note [Lanes]: not every request may go at every time: a provider may be full while another has room. A ring in which
-those who may go have to be searched for is slow just when the daemon is busy. So the ring is cut into **lanes**: a
-principal stands in the lane of its first request, and whoever takes says which lane. The ticket that is drawn at the
-end of the ring tells whose turn among several lanes comes first. A principal that is itself not ready (it has as many
-in flight as it may) steps aside when it comes to the front, and back to the front when it is asked again: having
-waited meanwhile, it is owed its turn.
+The turns are kept by **tags**: a principal that comes new, or was served and has more waiting, is given the tag of the
+last one served plus one step, which is 1 over the weight of its class. The lowest tag is next, so that one of twice the
+weight has two turns for one, and they are spread: not two in a row for which everybody else waits (self-clocked fair
+queueing, S. J. Golestani, INFOCOM '94). Nobody starves: a principal that holds some will hold none once they have
+ended, and then only those are before it that came before it.
 
-Every operation takes constant time, that of stepping aside once for each time of stepping back.
+Note [Lanes]: not every request may go at every time: a provider may be full while another has room. A line in which
+those who may go have to be searched for is slow just when the daemon is busy. So it is cut into **lanes**: a principal
+stands in the lane of its first request, and whoever takes one says from which. A principal that is itself not ready
+(it has as many in flight as it may) steps aside when it comes to the front, and back to its place when it is asked
+again; having waited meanwhile, it is owed its turn.
+
+A lane is a heap; who leaves it from within is struck off, and taken out when half of it is struck off. Every operation
+costs the logarithm of how many principals wait, at most.
 """
 
 from __future__ import annotations
 
+import heapq
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final, Generic, TypeVar
@@ -27,19 +36,36 @@ from aibridge.model import Class
 
 Item = TypeVar("Item")
 
-_ONE: Final = 1 - 1e-9
-"""What a request costs, less what rounding may have taken from the credit for it."""
+Turn = tuple[float, float, int]
+"""Permits held for the weight, the tag, and the order in which equal tags were given: the lowest is next."""
+
+LAST: Final[Turn] = (math.inf, math.inf, 0)
+"""After everybody's."""
 
 
 class Lane(Generic[Item]):
     """
-    A part of the ring: principals whose first request needs the same thing. Only `FairQueue` looks inside.
+    A part of the line: principals whose first request needs the same thing. Only `FairQueue` looks inside.
+
+    :ivar heap: turn, number of the entry, and whose it is; an entry whose number is not the principal's is struck off.
+    :ivar standing: how many are not.
     """
 
-    __slots__ = ("flows",)
+    __slots__ = ("heap", "standing")
 
     def __init__(self) -> None:
-        self.flows: OrderedDict[Flow[Item], None] = OrderedDict()
+        self.heap: list[tuple[Turn, int, Flow[Item]]] = []
+        self.standing = 0
+
+    def tidy(self) -> None:
+        """
+        Take out what is struck off, once it is as much as the rest.
+        """
+        if not self.standing:
+            self.heap.clear()
+        elif len(self.heap) > 2 * self.standing + 16:
+            self.heap = [entry for entry in self.heap if entry[2].number == entry[1]]
+            heapq.heapify(self.heap)
 
 
 class Flow(Generic[Item]):
@@ -48,19 +74,22 @@ class Flow(Generic[Item]):
 
     :ivar class_: that of the principal when it began to wait; it holds until none of its requests waits.
     :ivar items: request → the lane that it needs.
-    :ivar ticket: its place in the ring; a lower one comes first.
-    :ivar credit: see Note [Turns].
+    :ivar tag: see Note [Turns].
+    :ivar order: in which it was given.
+    :ivar turn: as of when it took its place in the line.
     :ivar lane: where it stands, or None while it has stepped aside.
+    :ivar number: of its entry there.
     """
 
-    __slots__ = ("class_", "credit", "items", "key", "lane", "ticket")
+    __slots__ = ("class_", "items", "key", "lane", "number", "order", "tag", "turn")
 
     def __init__(self, key: str, class_: Class) -> None:
         self.key = key
         self.class_ = class_
         self.items: OrderedDict[Item, Lane[Item]] = OrderedDict()
-        self.ticket = 0
-        self.credit = 0.0
+        self.tag = 0.0
+        self.turn: Turn = (0.0, 0.0, 0)
+        self.number = self.order = 0
         self.lane: Lane[Item] | None = None
 
     def __len__(self) -> int:
@@ -85,27 +114,31 @@ class FairQueue(Generic[Item]):
     """
     Waiting requests, by principal.
 
-    :param weights: how much of what there is to have a principal of each class gets, compared with the others; above
-        0. The smallest counts as one request a turn.
-    :param ready: whether this request's principal may have one more in flight; asked when its turn comes.
+    :param weights: how many permits a principal of each class gets, compared with the others; above 0.
+    :param held: how many permits a principal has.
+    :param ready: whether this request's principal may have one more; asked when its turn comes.
     """
 
-    __slots__ = ("_by_length", "_flows", "_length", "_quanta", "_ready", "_ticket")
+    __slots__ = ("_by_length", "_flows", "_held", "_last", "_length", "_number", "_ready", "_weights")
 
-    def __init__(self, weights: Mapping[Class, float], ready: Callable[[Item], bool]) -> None:
+    def __init__(
+        self, weights: Mapping[Class, float], held: Callable[[str], int], ready: Callable[[Item], bool]
+    ) -> None:
+        self._weights = weights
+        self._held = held
         self._ready = ready
         self._flows: dict[str, Flow[Item]] = {}
         self._by_length: dict[Class, _ByLength[Item]] = {class_: _ByLength() for class_ in Class}
         self._length = 0
-        self._ticket = 0
-        self.weigh(weights)
+        self._number = 0
+        # The highest tag that was served; nobody's is higher by more than a step.
+        self._last = 0.0
 
     def weigh(self, weights: Mapping[Class, float]) -> None:
         """
-        Other weights from the next turn of each principal on.
+        Other weights, for each principal from when it next takes a place in the line.
         """
-        least = min(weights.values())
-        self._quanta = {class_: weight / least for class_, weight in weights.items()}
+        self._weights = weights
 
     def push(self, key: str, class_: Class, item: Item, lane: Lane[Item]) -> None:
         """
@@ -116,8 +149,11 @@ class FairQueue(Generic[Item]):
         flow = self._flows.get(key)
         if flow is None:
             flow = self._flows[key] = Flow(key, class_)
-            self._stand_last(flow, lane)
-        flow.items[item] = lane
+            flow.items[item] = lane
+            self._next_tag(flow)
+            self._stand(flow)
+        else:
+            flow.items[item] = lane
         self._by_length[flow.class_].grew(flow)
         self._length += 1
 
@@ -125,30 +161,26 @@ class FairQueue(Generic[Item]):
         """
         The principal whose turn it is in this lane: the first that is ready.
         """
-        flows = lane.flows
-        while flows:
-            flow = next(iter(flows))
-            if self._ready(flow.first):
-                return flow
-            del flows[flow]
-            flow.lane = None
+        while lane.standing:
+            _, number, flow = lane.heap[0]
+            if flow.number == number:
+                if self._ready(flow.first):
+                    return flow
+                self._step_out(flow)
+            else:
+                heapq.heappop(lane.heap)
         return None
 
     def take(self, flow: Flow[Item]) -> Item:
         """
-        Take the first request of a principal at whose `front` it is, and count it as its turn's.
+        Take the first request of a principal at the `front` of a lane. The permit for it counts as held already.
         """
-        if flow.credit < _ONE:
-            flow.credit += self._quanta[flow.class_]
-        flow.credit -= 1
+        self._last = max(self._last, flow.tag)
         item, _ = flow.items.popitem(last=False)
         self._shrank(flow)
         if flow.items:
-            lane = flow.items[flow.first]
-            if flow.credit < _ONE:
-                self._stand_last(flow, lane)
-            elif lane is not flow.lane:
-                self._stand_first(flow, lane)
+            self._next_tag(flow)
+            self._stand(flow)
         return item
 
     def remove(self, key: str, item: Item) -> None:
@@ -160,19 +192,15 @@ class FairQueue(Generic[Item]):
         del flow.items[item]
         self._shrank(flow)
         if was_first and flow.items:
-            lane = flow.items[flow.first]
-            if flow.lane is None:
-                self._stand_first(flow, lane)
-            elif flow.lane is not lane:
-                self._stand_last(flow, lane)
+            self._stand(flow)
 
     def reconsider(self, key: str) -> None:
         """
-        This principal may have become ready.
+        This principal holds another number of permits than before.
         """
         flow = self._flows.get(key)
-        if flow is not None and flow.lane is None:
-            self._stand_first(flow, flow.items[flow.first])
+        if flow is not None:
+            self._stand(flow)
 
     def flow(self, key: str) -> Flow[Item] | None:
         """
@@ -203,11 +231,11 @@ class FairQueue(Generic[Item]):
             return batch if batch is not None and len(batch) > own else None
         if batch is not None:
             return batch
-        most, found = 0.0 if is_safe else own / self._quanta[class_], None
+        most, found = 0.0 if is_safe else own / self._weights[class_], None
         for other in (Class.DEFAULT, Class.INTERACTIVE):
             flow = self.longest(other)
-            if flow is not None and len(flow) / self._quanta[other] > most and not are_safe(flow):
-                most, found = len(flow) / self._quanta[other], flow
+            if flow is not None and len(flow) / self._weights[other] > most and not are_safe(flow):
+                most, found = len(flow) / self._weights[other], flow
         return found
 
     def waiting(self, class_: Class) -> int:
@@ -228,23 +256,26 @@ class FairQueue(Generic[Item]):
     def __len__(self) -> int:
         return self._length
 
-    def _stand_last(self, flow: Flow[Item], lane: Lane[Item]) -> None:
-        self._step_out(flow)
-        self._ticket += 1
-        flow.ticket = self._ticket
-        flow.lane = lane
-        lane.flows[flow] = None
+    def _next_tag(self, flow: Flow[Item]) -> None:
+        self._number += 1
+        flow.tag, flow.order = self._last + 1 / self._weights[flow.class_], self._number
 
-    def _stand_first(self, flow: Flow[Item], lane: Lane[Item]) -> None:
+    def _stand(self, flow: Flow[Item]) -> None:
         self._step_out(flow)
-        flow.lane = lane
-        lane.flows[flow] = None
-        lane.flows.move_to_end(flow, last=False)
+        self._number += 1
+        flow.number = self._number
+        flow.turn = self._held(flow.key) / self._weights[flow.class_], flow.tag, flow.order
+        flow.lane = lane = flow.items[flow.first]
+        lane.standing += 1
+        heapq.heappush(lane.heap, (flow.turn, flow.number, flow))
 
     def _step_out(self, flow: Flow[Item]) -> None:
-        if flow.lane is not None:
-            del flow.lane.flows[flow]
+        lane = flow.lane
+        if lane is not None:
             flow.lane = None
+            flow.number = 0
+            lane.standing -= 1
+            lane.tidy()
 
     def _shrank(self, flow: Flow[Item]) -> None:
         self._by_length[flow.class_].shrank(flow)
@@ -252,6 +283,8 @@ class FairQueue(Generic[Item]):
         if not flow.items:
             self._step_out(flow)
             del self._flows[flow.key]
+            if not self._flows:
+                self._last = 0.0
 
 
 class _ByLength(Generic[Item]):

@@ -1,9 +1,14 @@
 """
 When it is worth asking again: the ``Retry-After`` of a refusal for want of permits.
 
-It is a forecast, not a promise: how long exchanges took lately, times how many wait before the next one, divided by
+It is a forecast, not a promise: how long exchanges took lately, times how many come before the next one, divided by
 how many are served at once. What it must be is never silly: not so soon that a crowd returns into the same crush, not
 so late that an SDK gives up or sleeps for good, and not the same moment for everyone.
+
+Note [The crowd outside]: those who were sent away come back, and a forecast that forgets them sends them all to the
+same second, in which all but a few are refused again; an SDK gives up at the third time. So each one that is sent
+away is told to come after those before it, at half the pace at which permits come back; the other half is for those
+who come new.
 """
 
 from __future__ import annotations
@@ -17,6 +22,13 @@ UNKNOWN_S: Final = 1.0
 _WEIGHT: Final = 1 / 32
 """What one more exchange counts in the mean: some thirty of them make it up."""
 
+_PACE: Final = 0.5
+"""See Note [The crowd outside]."""
+
+_CROWD_S: Final = 20.0
+"""By how much those sent away before lengthen the wait at most: some never come back, and some do not listen and are
+sent away again and again."""
+
 _SPREAD: Final = 0.25
 """At most this part of the wait is added to it, so that those refused together do not return together."""
 
@@ -28,10 +40,12 @@ class Forecast:
     :ivar mean_s: how long exchanges took lately, an exponentially weighted mean; None before the first has ended.
     """
 
-    __slots__ = ("mean_s",)
+    __slots__ = ("_through_at", "mean_s")
 
     def __init__(self) -> None:
         self.mean_s: float | None = None
+        # When the crowd outside is through.
+        self._through_at = -math.inf
 
     def ended(self, service_s: float) -> None:
         """
@@ -49,6 +63,14 @@ class Forecast:
         """
         mean = UNKNOWN_S if self.mean_s is None else self.mean_s
         return mean * (ahead + 1) / permits
+
+    def sent_away_s(self, permits: int, now: float) -> float:
+        """
+        One more is sent away: seconds until its turn among those who come back.
+        """
+        step = self.wait_s(0, permits) / _PACE
+        self._through_at = min(max(self._through_at, now) + step, now + _CROWD_S)
+        return self._through_at - now
 
 
 def retry_after(wait_s: float, chance: float, most_s: float) -> float:

@@ -6,8 +6,8 @@ Three rules, for each key by itself, of which the strictest holds:
 1. **Told to wait** (429; 503 or 529 with ``retry-after``): nobody is sent until then.
 2. **Told what is left** (r requests or tokens, all of the limit again in t seconds): until the reset or the next
    report, at most r less what was sent after the request that the report answers; half of that at once if it was
-   quiet before, and the rest spread evenly over t. When it is used up, one probe is sent after a tenth of t, as most
-   limits fill up steadily, and one request's answer says how far; after ``retry-after`` where the provider named it.
+   quiet before, and the rest spread evenly over t. When it is used up, one probe is sent after a tenth of the time that
+   is left, or after ``retry-after``, as most limits fill up steadily, and one request's answer says how far.
 3. **After either**, while nobody knows better: one request is sent. Each answer to one sent since, other than 429, 503
    and 529, doubles how many may have been sent; at `OPEN_AT` everybody may go. Where answers are slow, one more is
    sent each `PROBE_S`.
@@ -92,8 +92,9 @@ class _Share:
         """
         `cost` is sent, having waited as told.
         """
-        if cost > self.left:
-            self._probe_at = self.until
+        if not cost:
+            return
+        self._probe_at = self.until if cost > self.left else now + max(PROBE_S, (self.until - now) * PROBE_SHARE)
         self.left = max(0.0, self.left - cost)
         self._level += cost
 
@@ -164,10 +165,8 @@ class Pace:
                 break
         # Whoever goes beyond the window has waited for `_probe_at`.
         beyond = self._window and self._sent[0] >= self._base + self._window + self._extra
-        if beyond and now < self._probe_at:
-            return self._probe_at - now
         shares = self._shares
-        wait = 0.0
+        wait = max(0.0, self._probe_at - now) if beyond else 0.0
         for unit, share in shares.items():
             wait = max(wait, share.wait(now, costs[unit]))
         if wait:
@@ -219,9 +218,9 @@ class Pace:
             self._report(1, limits.tokens, input_ + output, now)
             self._report(2, limits.input_tokens, input_, now)
             self._report(3, limits.output_tokens, output, now)
-        if status in TOLD_TO_WAIT and limits.retry_after_s is not None:
-            for share in self._shares.values():
-                share.probe_at(self._hold_until)
+            if status in TOLD_TO_WAIT and limits.retry_after_s is not None:
+                for share in self._shares.values():
+                    share.probe_at(self._hold_until)
 
     def _report(self, unit: int, allowance: Allowance | None, since: int, now: float) -> None:
         if allowance is None:

@@ -21,7 +21,7 @@ from typing import Final
 
 import attrs
 
-from aibridge.admission.bucket import whole_seconds
+from aibridge.admission.bucket import ROUNDING_S, whole_seconds
 from aibridge.admission.policy import Limit, State
 from aibridge.model import Dialect
 
@@ -142,7 +142,7 @@ def standard(states: Sequence[State], retry_after_s: float | None = None) -> lis
             continue
         static = _static(state.limit)
         # Rounding up as `whole_seconds` does, but down to 0: an empty bucket has no window.
-        seconds = math.ceil(state.empty_in_s - 1e-9)
+        seconds = math.ceil(state.empty_in_s - ROUNDING_S / 2)
         item = static.item % (state.remaining, seconds if seconds < longest else longest)
         if len(states) == 1:
             return [static.policy_pair, (CURRENT, item)]

@@ -21,10 +21,10 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 
-from aibridge.admission.fair import FairQueue, Flow
+from aibridge.admission.fair import LAST, FairQueue, Flow
 from aibridge.admission.forecast import retry_after
 from aibridge.admission.permit import OVER, SEATED, WAITING, Answers, Claim, Permit, State, Waiter
-from aibridge.admission.shares import Policy, Pool, SeatTerms
+from aibridge.admission.shares import Obstacle, Pool, SeatTerms
 from aibridge.errors import AtCapacity
 from aibridge.model import Class
 
@@ -63,12 +63,12 @@ class Seats:
         self._all: Pool[Waiter] = Pool(terms, terms.max_concurrency)
         self._pools: dict[str, Pool[Waiter]] = {name: Pool(terms, limit) for name, limit in terms.providers.items()}
         self._held: dict[str, int] = {}
-        self._queue: FairQueue[Waiter] = FairQueue(terms.weights, self._is_ready)
+        self._queue: FairQueue[Waiter] = FairQueue(terms.weights, self.held, self._is_ready)
         # In the order in which they came, which is that in which their time is up.
         self._waiters: OrderedDict[Waiter, None] = OrderedDict()
         self._beside: dict[Waiter, None] = {}
         self._answers = Answers()
-        self.would_have_refused: dict[Policy, int] = dict.fromkeys(Policy, 0)
+        self.would_have_refused: dict[Obstacle, int] = dict.fromkeys(Obstacle, 0)
 
     # -- coming --------------------------------------------------------------------------------------------------
 
@@ -78,7 +78,7 @@ class Seats:
 
         :return: the permit; or, where it has to be waited for, a Deferred that fires with it, or fails with
             `AtCapacity` when it is displaced or its time is up. A caller that cancels it leaves no trace.
-        :raises AtCapacity: there is neither a permit nor a place in the queue. Its `policy` is the value of a `Policy`.
+        :raises AtCapacity: there is neither a permit nor a place in the queue; its `policy` is that of an `Obstacle`.
         """
         principal = claim.principal
         pool = self._pools.get(claim.provider)
@@ -115,16 +115,15 @@ class Seats:
         terms, flow = self._terms, self._queue.flow(claim.principal)
         # A token's class may have been changed while others of it wait: they all wait as one.
         class_ = claim.class_ if flow is None else flow.class_
-        refused = self._make_room(claim, class_, pool, 0 if flow is None else len(flow))
+        refused = self._make_room(claim, class_, pool, 0 if flow is None else len(flow), now)
         if refused is not None and not terms.shadow:
-            raise self._refusal(claim.principal, claim.max_in_flight, pool, class_ is _INTERACTIVE, refused)
+            raise self._refusal(claim.principal, claim.max_in_flight, pool, class_ is _INTERACTIVE, refused, now)
         waiter = Waiter(self, claim, class_, pool, now, State.BESIDE_WAITING if terms.shadow else WAITING)
         answer = waiter.told
         if terms.shadow:
             self._stand_beside(waiter)
         if refused is None:
-            lane = pool.interactive_lane if waiter.interactive else pool.lane
-            self._queue.push(waiter.principal, class_, waiter, lane)
+            self._queue.push(claim.principal, class_, waiter, pool.lanes[waiter.interactive])
             self._waiters[waiter] = None
             self._count_waiting(waiter, 1)
         else:
@@ -133,7 +132,7 @@ class Seats:
         self._answers.tell()
         return waiter if answer is None else answer
 
-    def _make_room(self, claim: Claim, class_: Class, pool: Pool[Waiter], own: int) -> Policy | None:
+    def _make_room(self, claim: Claim, class_: Class, pool: Pool[Waiter], own: int, now: float) -> Obstacle | None:
         """
         See to it that one more can wait.
 
@@ -144,18 +143,18 @@ class Seats:
         is_ready = self._allows(claim.principal, claim.max_in_flight)
         if self._terms.queue_size == 0:
             if not is_ready:
-                return Policy.PRINCIPAL
+                return Obstacle.PRINCIPAL
             if not pool.has_room(interactive):
-                return Policy.PROVIDER
-            return Policy.QUEUE if self._all.has_room(interactive) else Policy.DAEMON
+                return Obstacle.PROVIDER
+            return Obstacle.QUEUE if self._all.has_room(interactive) else Obstacle.DAEMON
         if len(self._queue) >= self._terms.queue_size:
             is_safe = interactive and is_ready and self._in_share(pool, 1)
             flow = self._queue.whose_room(class_, own + 1, is_safe, self._is_safe)
             if flow is None:
-                return Policy.QUEUE
+                return Obstacle.QUEUE
             victim = flow.newest
             self._leave_queue(victim)
-            self._refuse(victim, Policy.DISPLACED)
+            self._refuse(victim, Obstacle.DISPLACED, now)
         return None
 
     def _is_safe(self, flow: Flow[Waiter]) -> bool:
@@ -213,10 +212,11 @@ class Seats:
         Let in who may be; see Note [Work conserving].
         """
         while (flow := self._next()) is not None:
-            waiter = self._queue.take(flow)
+            waiter = flow.first
+            self._seat(waiter)
+            self._queue.take(flow)
             del self._waiters[waiter]
             self._count_waiting(waiter, -1)
-            self._seat(waiter)
             if waiter.told is not None:
                 waiter.waited_s = now - waiter.since
                 waiter.since = now
@@ -229,24 +229,23 @@ class Seats:
         """
         The principal whose turn it is among those that may go.
         """
-        everyone, queue = self._all, self._queue
+        everyone = self._all
         if not self._waiters or not everyone.has_room(True):
             return None
-        best: tuple[bool, int] | None = None
-        found = None
+        found: Flow[Waiter] | None = None
+        best = (True, LAST)
         others_too, is_kept = everyone.has_room(False), everyone.interactive < everyone.kept
         for pool in self._pools.values():
             if not pool.waiting or not pool.has_room(True):
                 continue
-            flow = queue.front(pool.interactive_lane)
-            if flow is not None:
-                turn = (not (is_kept and pool.interactive < pool.kept), flow.ticket)
-                if best is None or turn < best:
-                    best, found = turn, flow
-            if others_too and pool.has_room(False):
-                flow = queue.front(pool.lane)
-                if flow is not None and (best is None or (True, flow.ticket) < best):
-                    best, found = (True, flow.ticket), flow
+            for interactive, lane in enumerate(pool.lanes):
+                if interactive or (others_too and pool.has_room(False)):
+                    flow = self._queue.front(lane)
+                    if flow is not None:
+                        # Those within the share that is kept for them come first.
+                        turn = (not (interactive and is_kept and pool.interactive < pool.kept), flow.turn)
+                        if turn < best:
+                            best, found = turn, flow
         return found
 
     # -- waiting too long, other terms ---------------------------------------------------------------------------
@@ -260,7 +259,7 @@ class Seats:
             if waiter.since + self._terms.queue_timeout_s > now:
                 break
             self._leave_queue(waiter)
-            self._refuse(waiter, Policy.TIMEOUT)
+            self._refuse(waiter, Obstacle.TIMEOUT, now)
         self._hand_on(now)
 
     def next_expiry(self) -> float | None:
@@ -379,24 +378,24 @@ class Seats:
 
     # -- telling -------------------------------------------------------------------------------------------------
 
-    def _refuse(self, waiter: Waiter, policy: Policy) -> None:
+    def _refuse(self, waiter: Waiter, obstacle: Obstacle, now: float) -> None:
         """
         It waited in vain; it has left the queue already.
         """
         if waiter.told is None:
             waiter.state = State.BESIDE
-            self.would_have_refused[policy] += 1
+            self.would_have_refused[obstacle] += 1
         else:
             waiter.state = OVER
-            why = self._refusal(waiter.principal, waiter.max_in_flight, waiter.pool, waiter.interactive, policy)
+            why = self._refusal(waiter.principal, waiter.max_in_flight, waiter.pool, waiter.interactive, obstacle, now)
             self._answers.add(waiter, why)
 
     def _refusal(
-        self, principal: str, max_in_flight: int, pool: Pool[Waiter], interactive: bool, policy: Policy
+        self, principal: str, max_in_flight: int, pool: Pool[Waiter], interactive: bool, obstacle: Obstacle, now: float
     ) -> AtCapacity:
-        waits = [each.wait_s(interactive) for each in (self._all, pool) if not each.has_room(interactive)]
+        waits = [each.retry_s(interactive, now) for each in (self._all, pool) if not each.has_room(interactive)]
         if not self._allows(principal, max_in_flight):
             flow = self._queue.flow(principal)
             waits.append(pool.forecast.wait_s(0 if flow is None else len(flow), max_in_flight))
         told = retry_after(max(waits, default=0.0), self._chance(), self._terms.max_retry_after_s)
-        return AtCapacity(retry_after_s=told, policy=policy.value)
+        return AtCapacity(retry_after_s=told, policy=obstacle.value)

@@ -34,7 +34,7 @@ WEIGHTS: Final[Mapping[Class, float]] = MappingProxyType({Class.INTERACTIVE: 4.0
 _UNLIMITED: Final = 1 << 62
 
 
-class Policy(enum.Enum):
+class Obstacle(enum.Enum):
     """
     What stood in the way of a refused request, as it is told.
     """
@@ -100,8 +100,10 @@ class SeatTerms:
         Those of them that others may have while they are idle; see Note [The kept share].
         """
         kept = self.kept(limit)
+        if not kept:
+            return 0
         all_kept = sum(map(self.kept, (self.max_concurrency, *self.providers.values())))
-        return min(kept, self.queue_size * kept // all_kept) if kept else 0
+        return min(kept, self.queue_size * kept // max(kept, all_kept))
 
 
 class Pool(Generic[Item]):
@@ -117,8 +119,7 @@ class Pool(Generic[Item]):
     :ivar beside: exchanges that run without a permit, because the limits are in shadow.
     :ivar waiting: requests in the queue that need one.
     :ivar interactive_waiting: of these, those of `interactive`.
-    :ivar lane: where those requests stand, see `aibridge.admission.fair`.
-    :ivar interactive_lane: where those of `interactive` do.
+    :ivar lanes: where those requests stand, see `aibridge.admission.fair`: others, and those of `interactive`.
     """
 
     __slots__ = (
@@ -126,10 +127,9 @@ class Pool(Generic[Item]):
         "forecast",
         "in_use",
         "interactive",
-        "interactive_lane",
         "interactive_waiting",
         "kept",
-        "lane",
+        "lanes",
         "limit",
         "limited",
         "open",
@@ -139,8 +139,7 @@ class Pool(Generic[Item]):
     def __init__(self, terms: SeatTerms, limit: int) -> None:
         self.in_use = self.interactive = self.beside = self.waiting = self.interactive_waiting = 0
         self.forecast = Forecast()
-        self.lane: Lane[Item] = Lane()
-        self.interactive_lane: Lane[Item] = Lane()
+        self.lanes: tuple[Lane[Item], Lane[Item]] = (Lane(), Lane())
         self.adopt(terms, limit)
 
     def adopt(self, terms: SeatTerms, limit: int) -> None:
@@ -166,11 +165,12 @@ class Pool(Generic[Item]):
         """
         return self.interactive + self.interactive_waiting + more <= self.kept
 
-    def wait_s(self, interactive: bool) -> float:
+    def retry_s(self, interactive: bool, now: float) -> float:
         """
-        When a permit of this limit may be expected by one who asks now.
+        When one who is sent away now, for want of a permit of this limit, may expect one; it counts as sent away.
         """
-        return self.forecast.wait_s(self.waiting, max(1, self.limit if interactive else min(self.limit, self.open)))
+        permits = max(1, self.limit if interactive else min(self.limit, self.open))
+        return self.forecast.wait_s(self.waiting, permits) + self.forecast.sent_away_s(permits, now)
 
     @property
     def is_idle(self) -> bool:

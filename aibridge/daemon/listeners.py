@@ -13,7 +13,6 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.python.failure import Failure
 
-
 BACKLOG = 4096
 """Connections that may wait to be accepted; Twisted's 50 overflow when a few hundred clients come back at once."""
 

@@ -27,6 +27,7 @@ from aibridge.daemon.banner import banner
 from aibridge.daemon.config import ConfigErrors, Loaded, load
 from aibridge.daemon.demo import DemoListener
 from aibridge.daemon.logs import LogObserver
+from aibridge.daemon.loop import quicken
 from aibridge.daemon.notify import Notifier
 from aibridge.daemon.service import BridgeService
 from aibridge.identity.build import build_identity
@@ -51,7 +52,6 @@ def log_observer() -> LogObserver:
     The observer that twistd is to log with.
     """
     return _observer
-
 
 
 class Options(usage.Options):
@@ -98,6 +98,7 @@ def makeService(options: Options) -> BridgeService:
     reactor: Any = global_reactor
     # Twisted's clock is the wall's: a step of it would fire every deadline at once, or none for an hour.
     reactor.seconds = time.monotonic
+    quicken(reactor)
     _raise_descriptor_limit()
 
     environ = dict(os.environ)

@@ -77,7 +77,7 @@ def reader_for(
     if kind == b"text/event-stream":
         reader, most = made(limit), limit * MOST_INFLATED
     elif kind == b"application/json" or kind.endswith(b"+json"):
-        reader, most = _Body(made(0), limit), limit + 1
+        reader, most = _Body(made(0), limit), limit
     else:
         return None
     encoding = (content_encoding or b"identity").strip().lower() or b"identity"

@@ -3,7 +3,8 @@ The body of a request on its way in: held for whoever will read it, read once, b
 
 Note [Unread bodies]: what a client sends before anybody reads it is kept up to `WINDOW` bytes; then the client is read
 no more, and only its departure is watched for (`aibridge.web.hangup`). The same holds while a reader pauses. So a body
-costs at most a window and a segment, whatever its length, and pausing never hides that the client left.
+costs at most a window and a segment, whatever its length, and pausing does not hide that the client left: only an end
+that is stuck in the client's own system, behind bytes that it could not send, cannot be seen by anybody.
 """
 
 from __future__ import annotations
@@ -246,6 +247,7 @@ class BodyStream:
             return fail(BodyTooLarge())
         self._request.claimed = True
         if isinstance(body, bytes):
+            self._body = self._request.body = b""
             consumer.write(body)
             return succeed(None)
         self._consumer = consumer

@@ -167,6 +167,8 @@ class Link(Protocol):
         if self._pull is not on and not self._closing:
             self._pull = on
             self.transport.unregisterProducer()
+            # It is the transport that asks for more, when it has written what it was given.
+            self.write = self.transport.write if on else eager_write(self.transport)
             if on:
                 self._mark = None
                 self.site.write.start(self)

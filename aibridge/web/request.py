@@ -37,7 +37,7 @@ class Request(StockRequest):
     :ivar client_host: the client's address as text, without port; ``unix`` on a Unix socket.
     :ivar wants_upgrade: to another protocol; it is answered like any other, and then the connection is closed.
     :ivar declared_length: of the body in bytes; 0 if there is none, None if it is chunked.
-    :ivar body: what there is of the body, or all of it as bytes.
+    :ivar body: what there is of the body, or all of it as bytes until somebody has taken them.
     :ivar claimed: somebody has begun to read the body.
     :ivar on_departure: called once if the client goes away before `finish` or `abort`.
     :ivar departed: the connection is gone, or was cut.
@@ -87,6 +87,13 @@ class Request(StockRequest):
         """
         return self._fields.values(lower_name)
 
+    def forget_fields(self) -> None:
+        """
+        Let go of the header fields, of which an answer that goes on for long has no more need.
+        """
+        self.pairs = self._fields.pairs = []
+        self._fields.fields = {}
+
     @property
     def awaits_continue(self) -> bool:
         """
@@ -110,6 +117,8 @@ class Request(StockRequest):
             return
         self.claimed = True
         if isinstance(body, bytes):
+            # An answer may go on for long, and has no use for it.
+            self.body = b""
             done(body)
         else:
             body.claim(Whole(body, limit, done, failed))

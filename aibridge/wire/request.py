@@ -231,6 +231,8 @@ class HeadReader:
         """
         Method, target and minor version, from a line that may be anything.
         """
+        if not _TOKEN.match(line):
+            _no_line()
         if b"\n" in line:
             _bare_lf()
         parts = line.split(b" ")

@@ -4,6 +4,7 @@ Charges of tokens: an estimate at first, then what was used, and nobody else the
 
 from __future__ import annotations
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -43,6 +44,43 @@ class History:
             level = max(0.0, level - rate * (at - before)) + tokens
             before = at
         return max(0.0, level - rate * (now - before))
+
+
+@attrs.define
+class Running:
+    """
+    A request that is not settled.
+
+    :ivar left: how many others begin before it ends.
+    :ivar added: what the history has of it.
+    """
+
+    key: str
+    left: int
+    charge: Charge
+    added: list[float]
+    used: float
+
+    def settle(self, history: History, now: float) -> None:
+        """
+        Settle it, in the bucket and in the history: what was used beyond the estimate is added now.
+        """
+        self.charge.settle(self.used, now)
+        if self.used > self.added[1]:
+            history.add(now, self.used - self.added[1])
+        else:
+            self.added[1] = self.used
+
+
+def ended(running: list[Running]) -> list[Running]:
+    """
+    Those that end now; they are taken out of those that run.
+    """
+    ending = [one for one in running if not one.left]
+    running[:] = [one for one in running if one.left]
+    for one in running:
+        one.left -= 1
+    return ending
 
 
 def charges(rate: float = RATE, size: float = 10, cells: int = 1) -> Charges:
@@ -188,6 +226,18 @@ def test_low_marks_change_with_the_rate() -> None:
     assert made.tokens_left("a", 4) == 8
 
 
+def test_what_was_used_beyond_marks_the_level_before() -> None:
+    """
+    A charge has leaked to the last token when another one is settled at far more: nothing of that is put back.
+    """
+    made = charges()
+    more = made.charge("a", 0, 10, 2)
+    less = made.charge("a", 0, 10, 8)
+    more.settle(22, 5)
+    less.settle(0, 5)
+    assert made.tokens_left("a", 5) == 20
+
+
 def test_one_whose_entry_was_forgotten() -> None:
     """
     An open charge in an entry that has made room for another has leaked; beyond the estimate it is charged where its
@@ -200,6 +250,21 @@ def test_one_whose_entry_was_forgotten() -> None:
     assert [made.tokens_left(key, 5) for key in "ab"] == [0, 8]
     more.settle(5, 5)
     assert [made.tokens_left(key, 5) for key in "ab"] == [3, 8]
+
+
+def test_one_whose_entry_is_another_now() -> None:
+    """
+    A key that was forgotten, and got an entry again that takes along what others have put into its cell: the charge
+    from before has leaked for all that.
+    """
+    made = charges(size=1)
+    charge = made.charge("a", 0, 10, 2)
+    made.charge("b", 5, 10, 8)
+    made.charge("c", 5, 20, 20)
+    made.charge("a", 10, 10, 1)
+    assert made.tokens_left("a", 10) == 11
+    charge.settle(0, 10)
+    assert made.tokens_left("a", 10) == 11
 
 
 def test_one_that_got_an_entry_since() -> None:
@@ -223,9 +288,7 @@ def test_marks_are_bounded() -> None:
     made, history = charges(rate=1.0), History()
     first = made.charge("a", 0, 1e9, 100)
     then = history.add(0, 100)
-    others: list[tuple[Charge, list[float]]] = []
-    for number in range(1, 5 * MOST_MARKS):
-        others.append((made.charge("a", number, 1e9, 1.5), history.add(number, 1.5)))
+    others = [(made.charge("a", number, 1e9, 1.5), history.add(number, 1.5)) for number in range(1, 5 * MOST_MARKS)]
     marks = first.marks
     assert len(marks) <= MOST_MARKS + 1
     now = 5.0 * MOST_MARKS
@@ -235,9 +298,9 @@ def test_marks_are_bounded() -> None:
         assert made.tokens_left("a", now) >= history.level(now, 1.0) - 1e-6
 
 
-@given(STARTS, st.lists(st.tuples(STEPS, TOKENS, TOKENS, st.integers(0, 5)), max_size=40))
+@given(STARTS, st.lists(st.tuples(STEPS, STEPS, TOKENS, TOKENS, st.integers(0, 5)), max_size=40))
 def test_after_settling_it_is_as_if_the_usage_had_been_charged(
-    start: float, requests: list[tuple[float, float, float, int]]
+    start: float, requests: list[tuple[float, float, float, float, int]]
 ) -> None:
     """
     Whatever overlaps with what: once a charge is settled, the bucket is where it would be if what was used had been
@@ -246,34 +309,30 @@ def test_after_settling_it_is_as_if_the_usage_had_been_charged(
     """
     made, history = charges(), History()
     now = start
-    running: list[tuple[int, Charge, list[float], float]] = []
-    for step, estimate, usage, length in requests:
+    running: list[Running] = []
+    for step, pause, estimate, used, length in requests:
         now += step
-        running.append((length, made.charge("a", now, 100, estimate), history.add(now, estimate), usage))
-        ending = [one for one in running if not one[0]]
-        running = [(left - 1, *rest) for left, *rest in running if left]
-        for _, charge, added, used in ending:
+        charge = made.charge("a", now, 100, estimate)
+        running.append(Running("a", length, charge, history.add(now, estimate), used))
+        now += pause
+        for one in ended(running):
             without = History()
-            without.added = [one for one in history.added if one is not added]
-            charge.settle(used, now)
-            if used > added[1]:
-                history.add(now, used - added[1])
-            else:
-                added[1] = used
+            without.added = [added for added in history.added if added is not one.added]
+            one.settle(history, now)
             assert made.tokens_left("a", now) >= without.level(now) - 1e-5
         assert made.tokens_left("a", now) == pytest.approx(history.level(now), abs=1e-5)
-    for _, charge, _, _ in running:
-        charge.settle(0, now)
+    for one in running:
+        one.charge.settle(0, now)
     assert len(made) == 0
 
 
 @given(
     STARTS,
     st.sampled_from([0, 1, 2]),
-    st.lists(st.tuples(STEPS, st.sampled_from("abcd"), TOKENS, TOKENS, st.integers(0, 5)), max_size=40),
+    st.lists(st.tuples(STEPS, STEPS, st.sampled_from("abcd"), TOKENS, TOKENS, st.integers(0, 5)), max_size=40),
 )
 def test_no_key_has_less_than_is_its_own(
-    start: float, size: int, requests: list[tuple[float, str, float, float, int]]
+    start: float, size: int, requests: list[tuple[float, float, str, float, float, int]]
 ) -> None:
     """
     However small the table, and whoever is forgotten, shares a cell or gets an entry back while charges are open: what
@@ -281,18 +340,14 @@ def test_no_key_has_less_than_is_its_own(
     """
     made, own = charges(size=size), {key: History() for key in "abcd"}
     now = start
-    running: list[tuple[int, str, Charge, list[float], float]] = []
-    for step, key, estimate, usage, length in requests:
+    running: list[Running] = []
+    for step, pause, key, estimate, used, length in requests:
         now += step
-        running.append((length, key, made.charge(key, now, 100, estimate), own[key].add(now, estimate), usage))
-        ending = [one for one in running if not one[0]]
-        running = [(left - 1, *rest) for left, *rest in running if left]
-        for _, whose, charge, added, used in ending:
-            charge.settle(used, now)
-            if used > added[1]:
-                own[whose].add(now, used - added[1])
-            else:
-                added[1] = used
+        charge = made.charge(key, now, 100, estimate)
+        running.append(Running(key, length, charge, own[key].add(now, estimate), used))
+        now += pause
+        for one in ended(running):
+            one.settle(own[one.key], now)
         for other, history in own.items():
             assert made.tokens_left(other, now) >= history.level(now) - 1e-5
 

@@ -25,17 +25,21 @@ class Fixture:
     """
     A queue whose requests are a principal's name and a number.
 
+    :ivar held: how many permits each principal has.
     :ivar blocked: principals that are not ready.
+    :ivar lanes: of two providers.
     """
 
     def __init__(self, weights: dict[Class, float] = ONE_EACH) -> None:
         self.blocked: set[str] = set()
-        self.queue: FairQueue[Item] = FairQueue(weights, lambda item: item[0] not in self.blocked)
-        self.lane: Lane[Item] = Lane()
-        self.other_lane: Lane[Item] = Lane()
+        self.held: Counter[str] = Counter()
+        self.queue: FairQueue[Item] = FairQueue(
+            weights, self.held.__getitem__, lambda item: item[0] not in self.blocked
+        )
+        self.lanes: list[Lane[Item]] = [Lane(), Lane()]
         self._numbers: Counter[str] = Counter()
 
-    def push(self, keys: Iterable[str], lane: Lane[Item] | None = None, class_: Class = Class.DEFAULT) -> list[Item]:
+    def push(self, keys: Iterable[str], provider: int = 0, class_: Class = Class.DEFAULT) -> list[Item]:
         """
         One request of each principal, as often as it is named.
         """
@@ -43,22 +47,28 @@ class Fixture:
         for key in keys:
             items.append((key, self._numbers[key]))
             self._numbers[key] += 1
-            self.queue.push(key, class_, items[-1], lane or self.lane)
+            self.queue.push(key, class_, items[-1], self.lanes[provider])
         return items
 
-    def take(self, lane: Lane[Item] | None = None) -> str | None:
+    def front(self, provider: int = 0) -> Flow[Item] | None:
         """
-        Whose request is taken next from a lane.
+        Whose turn it is, if this provider has room.
         """
-        flow = self.queue.front(lane or self.lane)
+        return self.queue.front(self.lanes[provider])
+
+    def take(self, provider: int = 0) -> str | None:
+        """
+        Whose request is taken next.
+        """
+        flow = self.front(provider)
         return None if flow is None else self.queue.take(flow)[0]
 
-    def take_all(self, lane: Lane[Item] | None = None) -> str:
+    def take_all(self, provider: int = 0) -> str:
         """
-        All that can be taken from a lane, one letter each.
+        All that can be taken, one letter each.
         """
         taken = ""
-        while (key := self.take(lane)) is not None:
+        while (key := self.take(provider)) is not None:
             taken += key
         return taken
 
@@ -69,10 +79,10 @@ def test_a_principals_requests_stay_in_order() -> None:
     """
     fixture = Fixture()
     fixture.push("aaa")
-    flow = fixture.queue.front(fixture.lane)
+    flow = fixture.front()
     assert flow is not None
     assert [fixture.queue.take(flow) for _ in range(3)] == [("a", 0), ("a", 1), ("a", 2)]
-    assert fixture.queue.front(fixture.lane) is None
+    assert fixture.front() is None
 
 
 def test_principals_take_turns() -> None:
@@ -97,47 +107,89 @@ def test_one_who_comes_new_stands_at_the_end() -> None:
 
 def test_weights() -> None:
     """
-    A turn is as long as the class weighs.
+    A class of four times the weight has four turns for one; they are spread, not in a row.
     """
     fixture = Fixture(WEIGHTS)
-    fixture.push("iiiiii", class_=Class.INTERACTIVE)
+    fixture.push("iiiiiiii", class_=Class.INTERACTIVE)
     fixture.push("dddd")
-    fixture.push("bbb", class_=Class.BATCH)
-    assert fixture.take_all() == "iiiiddbiiddbb"
+    fixture.push("bb", class_=Class.BATCH)
+    assert fixture.take_all() == "idiibdiidiibdi"
 
 
 def test_weights_need_not_be_whole() -> None:
     """
-    What is left of a turn counts for the next: one and a half is one and two in turn. Only their ratio counts.
+    Only their ratio counts: three for two.
     """
-    fixture = Fixture({Class.INTERACTIVE: 0.3, Class.DEFAULT: 0.15, Class.BATCH: 0.1})
+    fixture = Fixture({Class.INTERACTIVE: 3.0, Class.DEFAULT: 1.5, Class.BATCH: 1.0})
     fixture.push("dddddd")
     fixture.push("bbbb", class_=Class.BATCH)
-    assert fixture.take_all() == "dbddbdbddb"
+    assert fixture.take_all() == "dbdbddbddb"
 
 
-def test_credit_is_lost_with_the_last_request() -> None:
+def test_nothing_is_saved_up() -> None:
     """
-    One who leaves the ring saves nothing up.
+    One who had nothing waiting for a long time has its turn after the others like anybody who is new.
     """
-    fixture = Fixture(WEIGHTS)
-    fixture.push("i", class_=Class.INTERACTIVE)
-    fixture.push("bbb", class_=Class.BATCH)
-    assert [fixture.take(), fixture.take()] == ["i", "b"]
-    fixture.push("iiiiiiii", class_=Class.INTERACTIVE)
-    assert fixture.take_all() == "biiiibiiii"
+    fixture = Fixture()
+    fixture.push("ab")
+    assert fixture.take() == "a"
+    fixture.push("b" * 20)
+    assert [fixture.take() for _ in range(20)] == ["b"] * 20
+    fixture.push("aaaa")
+    fixture.push("bbb")
+    assert fixture.take_all() == "babababa"
 
 
 def test_other_weights() -> None:
     """
     They hold from the next turn of each on.
     """
-    fixture = Fixture(WEIGHTS)
-    fixture.push("dddddd")
-    fixture.push("bbbbbb", class_=Class.BATCH)
+    fixture = Fixture({**ONE_EACH, Class.DEFAULT: 2.0})
+    fixture.push("dddd")
+    fixture.push("bbbbb", class_=Class.BATCH)
     assert fixture.take() == "d"
-    fixture.queue.weigh({Class.INTERACTIVE: 1.0, Class.DEFAULT: 1.0, Class.BATCH: 3.0})
-    assert fixture.take_all() == "dbbbdbbbddd"
+    fixture.queue.weigh({**ONE_EACH, Class.BATCH: 2.0})
+    assert fixture.take_all() == "bdbdbbdb"
+
+
+def test_those_who_hold_fewest_come_first() -> None:
+    """
+    Then those who hold one more, and among equals in turn.
+    """
+    fixture = Fixture()
+    fixture.held.update({"a": 2, "b": 1, "c": 1})
+    fixture.push("aabbccdd")
+    assert fixture.take_all() == "ddbcbcaa"
+
+
+def test_what_is_held_counts_by_the_weight() -> None:
+    """
+    Four of the highest class are as much as one of the lowest.
+    """
+    fixture = Fixture(WEIGHTS)
+    fixture.held.update({"i": 3, "d": 2, "b": 1})
+    fixture.push("b", class_=Class.BATCH)
+    fixture.push("d")
+    fixture.push("i", class_=Class.INTERACTIVE)
+    assert fixture.take_all() == "idb"
+
+
+def test_a_permit_that_came_or_went_changes_the_turn() -> None:
+    """
+    With the one that is taken, and when the queue is told.
+    """
+    fixture = Fixture()
+    fixture.push("aaabbb")
+    for expected in "abab":
+        flow = fixture.front()
+        assert flow is not None
+        assert flow.key == expected
+        fixture.held[expected] += 1
+        fixture.queue.take(flow)
+    fixture.push("c")
+    fixture.held["b"] = 0
+    fixture.queue.reconsider("b")
+    assert fixture.take_all() == "bca"
 
 
 def test_lanes_are_taken_from_apart() -> None:
@@ -146,29 +198,31 @@ def test_lanes_are_taken_from_apart() -> None:
     """
     fixture = Fixture()
     fixture.push("aab")
-    fixture.push("cd", fixture.other_lane)
-    assert fixture.take_all(fixture.other_lane) == "cd"
+    fixture.push("cd", 1)
+    assert fixture.take_all(1) == "cd"
     assert fixture.take_all() == "aba"
 
 
-def test_tickets_tell_the_turn_among_lanes() -> None:
+def test_turns_tell_who_is_next_among_lanes() -> None:
     """
     The lower one has waited longer.
     """
     fixture = Fixture()
     fixture.push("a")
-    fixture.push("b", fixture.other_lane)
-    fixture.push("c")
-    tickets = []
-    for lane in (fixture.lane, fixture.other_lane):
-        flow = fixture.queue.front(lane)
-        assert flow is not None
-        tickets.append((flow.ticket, flow.key))
-    assert sorted(tickets) == [(1, "a"), (2, "b")]
+    assert fixture.take() == "a"
+    fixture.push("aaa")
     fixture.take()
-    flow = fixture.queue.front(fixture.lane)
-    assert flow is not None
-    assert (flow.ticket, flow.key) == (3, "c")
+    fixture.push("b", 1)
+    first, other = fixture.front(), fixture.front(1)
+    assert first is not None
+    assert other is not None
+    assert first.turn[:2] == other.turn[:2]
+    fixture.take()
+    fixture.push("c")
+    first = fixture.front()
+    assert first is not None
+    assert first.key == "a"
+    assert first.turn > other.turn
 
 
 def test_a_principal_stands_in_the_lane_of_its_first_request() -> None:
@@ -177,24 +231,12 @@ def test_a_principal_stands_in_the_lane_of_its_first_request() -> None:
     """
     fixture = Fixture()
     fixture.push("a")
-    fixture.push("a", fixture.other_lane)
-    fixture.push("b", fixture.other_lane)
-    assert fixture.take(fixture.other_lane) == "b"
-    assert fixture.take(fixture.other_lane) is None
+    fixture.push("a", 1)
+    fixture.push("b", 1)
+    assert fixture.take(1) == "b"
+    assert fixture.take(1) is None
     assert fixture.take() == "a"
-    assert fixture.take(fixture.other_lane) == "a"
-
-
-def test_a_turn_goes_on_in_another_lane() -> None:
-    """
-    A weight of two is two requests, though they need different things.
-    """
-    fixture = Fixture(WEIGHTS)
-    fixture.push("b", fixture.other_lane)
-    fixture.push("a")
-    fixture.push("aa", fixture.other_lane)
-    assert fixture.take() == "a"
-    assert fixture.take_all(fixture.other_lane) == "aba"
+    assert fixture.take(1) == "a"
 
 
 def test_one_that_is_not_ready_steps_aside() -> None:
@@ -211,6 +253,21 @@ def test_one_that_is_not_ready_steps_aside() -> None:
     fixture.queue.reconsider("a")
     fixture.push("b")
     assert fixture.take_all() == "aba"
+
+
+def test_one_that_stepped_aside_keeps_its_place() -> None:
+    """
+    It was before those who came later, and is again.
+    """
+    fixture = Fixture()
+    fixture.push("ab")
+    fixture.blocked = {"a"}
+    assert fixture.take() == "b"
+    fixture.push("cd")
+    assert fixture.take() == "c"
+    fixture.blocked = set()
+    fixture.queue.reconsider("a")
+    assert fixture.take_all() == "ad"
 
 
 def test_asked_again_in_vain() -> None:
@@ -266,10 +323,10 @@ def test_forgotten_without_a_trace() -> None:
     assert fixture.take_all() == "ab"
     (only,) = fixture.push("c")
     fixture.queue.remove("c", only)
-    assert fixture.queue.front(fixture.lane) is None
+    assert fixture.front() is None
     assert list(fixture.queue) == []
     assert len(fixture.queue) == 0
-    assert not fixture.lane.flows
+    assert not fixture.lanes[0].heap
 
 
 def test_a_first_request_that_leaves_reveals_the_next() -> None:
@@ -278,11 +335,11 @@ def test_a_first_request_that_leaves_reveals_the_next() -> None:
     """
     fixture = Fixture()
     (first,) = fixture.push("a")
-    fixture.push("a", fixture.other_lane)
+    fixture.push("a", 1)
     fixture.queue.remove("a", first)
     assert fixture.take() is None
     fixture.blocked = {"a"}
-    assert fixture.take(fixture.other_lane) is None
+    assert fixture.take(1) is None
     fixture.blocked = set()
     second = fixture.push("a")
     fixture.queue.remove("a", ("a", 1))
@@ -403,7 +460,6 @@ class QueueMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.fixture = Fixture(WEIGHTS)
-        self.lanes = [self.fixture.lane, self.fixture.other_lane]
         self.model: dict[str, list[tuple[Item, int]]] = {key: [] for key in self.KEYS}
         self.classes = dict(zip(self.KEYS, (*Class, Class.DEFAULT), strict=True))
 
@@ -412,7 +468,7 @@ class QueueMachine(RuleBasedStateMachine):
         """
         Requests of one principal come.
         """
-        for item in self.fixture.push(key * count, self.lanes[lane], self.classes[key]):
+        for item in self.fixture.push(key * count, lane, self.classes[key]):
             self.model[key].append((item, lane))
 
     @rule(lane=st.integers(0, 1))
@@ -425,7 +481,7 @@ class QueueMachine(RuleBasedStateMachine):
             for key, waiting in self.model.items()
             if waiting and waiting[0][1] == lane and key not in self.fixture.blocked
         }
-        flow = self.fixture.queue.front(self.lanes[lane])
+        flow = self.fixture.front(lane)
         if flow is None:
             assert not able
             return
@@ -476,8 +532,13 @@ class QueueMachine(RuleBasedStateMachine):
             longest = queue.longest(class_)
             assert (0 if longest is None else len(longest)) == max(lengths, default=0)
             assert queue.waiting(class_) == sum(lengths)
-        for lane in self.lanes:
-            assert all(queue.flow(flow.key) is flow and flow.lane is lane for flow in lane.flows)
+        for lane in self.fixture.lanes:
+            standing = [flow for _, number, flow in lane.heap if flow.number == number]
+            assert len(standing) == lane.standing == len(set(standing))
+            assert len(lane.heap) <= 2 * lane.standing + 17
+            for flow in standing:
+                assert queue.flow(flow.key) is flow
+                assert flow.lane is lane
 
 
 QueueMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

@@ -60,6 +60,20 @@ def test_a_forecast_lies_within_what_was_seen(services: list[float], ahead: int,
     assert min(services) - slack <= mean <= max(services) + slack
 
 
+def test_those_sent_away_are_sent_one_after_the_other() -> None:
+    """
+    Half as quickly as permits come back; the crowd dissolves as time passes, and never counts for more than twenty
+    seconds.
+    """
+    forecast = Forecast()
+    forecast.ended(1.0)
+    assert [forecast.sent_away_s(4, 10.0) for _ in range(3)] == [0.5, 1.0, 1.5]
+    assert forecast.sent_away_s(4, 11.0) == 1.0
+    assert forecast.sent_away_s(4, 99.0) == 0.5
+    assert max(forecast.sent_away_s(4, 99.0) for _ in range(1000)) == 20
+    assert forecast.sent_away_s(4, 118.5) == 1.0
+
+
 @pytest.mark.parametrize(
     ("wait", "chance", "told", "header"),
     [

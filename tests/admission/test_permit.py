@@ -135,7 +135,7 @@ class AnswersTests(SynchronousTestCase):
         waiters = [waiter(issuer) for _ in range(5000)]
         deferreds = [deferred_of(each) for each in waiters]
 
-        def settle(number: int) -> None:
+        def settle(_: Permit, number: int) -> None:
             told.append(number)
             if number + 1 < len(waiters):
                 answers.add(waiters[number + 1], waiters[number + 1])
@@ -143,7 +143,7 @@ class AnswersTests(SynchronousTestCase):
             self.assertEqual(len(told), number + 1)
 
         for number, deferred in enumerate(deferreds):
-            deferred.addCallback(lambda _, number=number: settle(number))
+            deferred.addCallback(settle, number)
         answers.add(waiters[0], waiters[0])
         answers.tell()
         self.assertEqual(told, list(range(5000)))

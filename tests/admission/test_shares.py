@@ -161,16 +161,18 @@ def test_another_limit() -> None:
     assert (made.kept, made.open, made.has_room(False)) == (4, 4, False)
 
 
-def test_when_a_permit_may_be_expected() -> None:
+def test_when_one_that_is_sent_away_may_come_back() -> None:
     """
-    How long exchanges last, times who is ahead, by how many are served at once: of those that one may have.
+    How long exchanges last, times who is ahead, by how many are served at once (of those that one may have); and then
+    its turn among those sent away.
     """
     terms = SeatTerms(interactive_share=0.5)
     made = pool(10, terms=terms, waiting=4)
-    made.forecast.ended(20.0)
-    assert made.wait_s(True) == 10
-    assert made.wait_s(False) == 20
-    assert pool(10, terms=SeatTerms(interactive_share=1.0)).wait_s(False) == 1
+    made.forecast.ended(2.0)
+    assert made.retry_s(True, 100.0) == pytest.approx(1 + 0.4)
+    assert made.retry_s(True, 100.0) == pytest.approx(1 + 0.8)
+    assert made.retry_s(False, 101.0) == pytest.approx(2 + 0.8)
+    assert pool(10, terms=SeatTerms(interactive_share=1.0)).retry_s(False, 0.0) == 3
 
 
 def test_idle() -> None:

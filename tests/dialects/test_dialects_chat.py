@@ -11,7 +11,7 @@ import pytest
 from aibridge.dialects.chat import usage_of
 from aibridge.dialects.usage import EXTRAS, Report, Source, Unread, Usage
 from aibridge.model import Dialect
-from answers import CHAT_BODY, CHAT_STREAM, CHAT_USAGE, DONE, JSON, chunk, compact, data, report
+from answers import CHAT_BODY, CHAT_STREAM, CHAT_USAGE, DONE, JSON, bytewise, chunk, compact, data, report
 
 CHAT = Dialect.CHAT
 
@@ -120,13 +120,22 @@ def test_usage_in_every_chunk() -> None:
     assert (told.usage, told.source) == (Usage(input=5, output=49), Source.PROVIDER)
 
 
+def test_usage_that_begins_late() -> None:
+    """
+    Is found behind chunks that say null, in one segment with them or not.
+    """
+    chunks = data(*[chunk({"content": "a"}, usage=None)] * 3, chunk({"content": "a"}, usage={"prompt_tokens": 5}))
+    for pieces in ([chunks], [chunks[:100], chunks[100:]], bytewise(chunks)):
+        assert report(CHAT, [data(chunk({})), *pieces]).usage == Usage(input=5)
+
+
 def test_half_an_event_does_not_hide_the_one_before() -> None:
     """
     It tells nothing, and the last whole one counts.
     """
-    first = chunk({"content": "a"}, usage={"prompt_tokens": 5, "completion_tokens": 1})
-    told = report(CHAT, data(first, first, first, first, first) + data(first)[:-20])
-    assert told.usage == Usage(input=5, output=1)
+    stream = data(*[chunk({"content": "a"}, usage={"prompt_tokens": 5, "completion_tokens": n}) for n in range(9)])
+    assert report(CHAT, stream[:-20]).usage == Usage(input=5, output=7)
+    assert report(CHAT, stream[:-2]).usage == Usage(input=5, output=8)
 
 
 def test_a_large_event_does_not_hide_the_others() -> None:
@@ -177,6 +186,8 @@ def test_azure() -> None:
     first = {"id": "", "model": "", "object": "", "choices": [], "prompt_filter_results": [{"prompt_index": 0}]}
     told = report(CHAT, data(first) + CHAT_STREAM)
     assert (told.model, told.id, told.usage) == ("gpt-5.4-2026-03-05", "chatcmpl-Bq1", USAGE)
+    told = streamed(first, chunk({"content": "a"}))
+    assert (told.model, told.id) == ("gpt-5.4-2026-03-05", "chatcmpl-Bq1")
 
 
 def test_names_that_never_come() -> None:
@@ -196,7 +207,8 @@ def test_names_that_never_come() -> None:
         {"usage": {"prompt_tokens": 5, "completion_tokens": 1}},
         {"usage": None},
         {"error": None},
-        {"finish_reason": "x", "delta": {}},
+        {"finish_reason": "x"},
+        {"delta": {}},
         {"about": "[DONE]"},
     ],
 )
@@ -205,10 +217,13 @@ def test_what_stands_before_the_choices(early: dict[str, Any]) -> None:
     Is read in every chunk, though most are alike up to there.
     """
     chunks = [{"id": "c", "model": "m", **early, "choices": [{"delta": {"content": str(n)}}]} for n in range(9)]
-    told = streamed(*chunks, {"id": "c", "model": "m", "error": {"type": "x"}, "choices": []})
-    assert (told.error, told.pieces) == ("x", 18 if "delta" in early else 9)
     last = {"id": "c", "model": "m", "usage": {"prompt_tokens": 5, "completion_tokens": 9}, "choices": []}
-    assert streamed(*chunks, last).usage == Usage(input=5, output=9)
+    error = {"id": "c", "model": "m", "error": {"type": "x"}, "choices": []}
+    stream = data(*chunks, last, error)
+    for pieces in (stream, bytewise(stream)):
+        told = report(CHAT, pieces)
+        assert (told.usage, told.error) == (Usage(input=5, output=9), "x")
+        assert told.pieces == (18 if "delta" in early else 9)
 
 
 @pytest.mark.parametrize(
@@ -234,7 +249,7 @@ def test_forms_of_a_stream(stream: bytes) -> None:
     """
     Line ends, blanks, comments, other fields, data on several lines, and what follows: all the same.
     """
-    assert report(CHAT, stream) == report(CHAT, CHAT_STREAM)
+    assert report(CHAT, stream) == report(CHAT, bytewise(stream)) == report(CHAT, CHAT_STREAM)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from answers import (
     MESSAGES_STREAM,
     MESSAGES_USAGE,
     block_delta,
+    bytewise,
     compact,
     data,
     message,
@@ -187,7 +188,7 @@ def test_forms_of_a_stream(stream: bytes) -> None:
     """
     Line ends, blanks, comments, data on several lines, events without names: all the same.
     """
-    assert report(MESSAGES, stream) == WHOLE
+    assert report(MESSAGES, stream) == report(MESSAGES, bytewise(stream)) == WHOLE
 
 
 def test_events_whose_type_is_their_name_alone() -> None:

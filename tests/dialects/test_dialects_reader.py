@@ -34,6 +34,7 @@ from answers import (
     MESSAGES_START,
     RESPONSES_STREAM,
     STREAMS,
+    bytewise,
     chunk,
     compact,
     cut,
@@ -90,13 +91,6 @@ FRAGMENTS = [
 
 dialects = st.sampled_from(DIALECTS)
 streams = st.lists(st.sampled_from(FRAGMENTS) | st.binary(max_size=4), max_size=12).map(b"".join)
-
-
-def bytewise(body: bytes) -> list[bytes]:
-    """
-    One byte at a time.
-    """
-    return cut(body, range(1, len(body)))
 
 
 def drawn(body: bytes, draw: st.DataObject) -> list[bytes]:
@@ -284,6 +278,21 @@ def test_memory_is_bounded(dialect: Dialect, content_type: bytes, encoding: byte
         grown = tracemalloc.get_traced_memory()[0] - before
         tracemalloc.stop()
         assert grown < 2 * limit
+
+
+def test_what_follows_an_encoded_body_is_not_kept() -> None:
+    """
+    However much it is.
+    """
+    reader = reader_for(Dialect.CHAT, JSON, b"gzip")
+    assert reader is not None
+    reader.feed(gzip.compress(b"{}"))
+    tracemalloc.start()
+    for _ in range(1000):
+        reader.feed(b"x" * 1000)
+    grown = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert grown < 10000
 
 
 # -- encodings ---------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from answers import (
     RESPONSES_START,
     RESPONSES_STREAM,
     RESPONSES_USAGE,
+    bytewise,
     compact,
     data,
     lifecycle,
@@ -173,7 +174,7 @@ def test_forms_of_a_stream(stream: bytes) -> None:
     """
     Line ends, blanks, comments, data on several lines, events without names: all the same.
     """
-    assert report(RESPONSES, stream) == WHOLE
+    assert report(RESPONSES, stream) == report(RESPONSES, bytewise(stream)) == WHOLE
 
 
 def test_events_with_nothing_new_are_not_taken_apart() -> None:

@@ -261,6 +261,15 @@ def test_memory_is_bounded() -> None:
     assert events.skipped == 1
 
 
+def test_a_large_event_can_be_cut_anywhere() -> None:
+    """
+    Between the two line ends of its blank line as well.
+    """
+    large = b"data: " + b"x" * 1000
+    for chunks in ([large + b"\n", b"\n"], [large, b"\n\n"], [large + b"\n\n"], [large, b"\nx", b"\n", b"", b"\n"]):
+        assert events_of([b"data: a\n\n", *chunks, b"data: b\n\n"], LIMIT) == ([b"data: a", b"data: b"], 1)
+
+
 def test_a_large_event_within_a_segment_is_left_out() -> None:
     """
     Those before and after it are not.

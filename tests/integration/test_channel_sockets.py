@@ -8,12 +8,11 @@ import contextlib
 import socket
 import ssl
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_twisted
 from twisted.internet import reactor as global_reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import serverFromString
@@ -28,6 +27,10 @@ from channels import Deciding, answers, get
 from wires import PATIENCE_S, reset
 
 reactor: Any = global_reactor
+blockon: Any = pytest.importorskip("pytest_twisted").blockon
+
+# Twisted's own, of pyOpenSSL.
+pytestmark = pytest.mark.filterwarnings("ignore:Passing pyOpenSSL:DeprecationWarning")
 
 KINDS = ("tcp", "tls", "unix")
 
@@ -80,6 +83,13 @@ class Place:
         return self._context.wrap_socket(made, server_hostname="localhost") if self._kind == "tls" else made
 
 
+def run(steps: Coroutine[Any, Any, None]) -> Deferred[None]:
+    """
+    Take them one after the other. pytest-twisted waits for a test that returns a Deferred.
+    """
+    return Deferred.fromCoroutine(steps)
+
+
 async def soon() -> None:
     """
     A few turns of the reactor later.
@@ -95,9 +105,9 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     A site in each way.
     """
     made = Place(request.param, tmp_path_factory.mktemp("s"))
-    pytest_twisted.blockon(pytest_twisted.ensureDeferred(made.open()))
+    blockon(run(made.open()))
     yield made
-    pytest_twisted.blockon(pytest_twisted.ensureDeferred(made.close()))
+    blockon(run(made.close()))
 
 
 def waiting(request: Request) -> bytes:
@@ -118,7 +128,7 @@ def unread(request: Request) -> bytes:
     """
     The client has sent more of a body than is kept for a reader that does not come.
     """
-    return b"x" * WINDOW * 8
+    return b"x" * (WINDOW + 30000)
 
 
 def paused(request: Request) -> bytes:
@@ -128,7 +138,7 @@ def paused(request: Request) -> bytes:
     producer: Any = request.body_producer(1 << 30)
     producer.startProducing(_Drain())
     producer.pauseProducing()
-    return b"x" * WINDOW * 8
+    return b"x" * (WINDOW + 30000)
 
 
 def streaming(request: Request) -> bytes:
@@ -147,15 +157,9 @@ class _Drain:
         """
 
 
-@pytest.mark.parametrize("leave", [socket.socket.close, reset])
-@pytest.mark.parametrize("state", [waiting, ahead, unread, paused, streaming])
-@pytest_twisted.ensureDeferred
-async def test_departures_are_noticed(
+async def _departures_are_noticed(
     place: Place, state: Callable[[Request], bytes], leave: Callable[[socket.socket], object]
 ) -> None:
-    """
-    In every state, though nothing is written and nobody reads.
-    """
     left: Deferred[None] = Deferred()
     began: Deferred[bytes] = Deferred()
 
@@ -183,11 +187,7 @@ async def test_departures_are_noticed(
     await left
 
 
-@pytest_twisted.ensureDeferred
-async def test_answers_arrive_whole_and_in_order(place: Place) -> None:
-    """
-    Small and large writes, to a client that reads in fits and starts.
-    """
+async def _answers_arrive_whole_and_in_order(place: Place) -> None:
     sizes = [1, 10, 100000, 1, 1, 65536, 3, 500000, 7, 2000000, 1] * 3
     sent = b"".join(bytes([number % 251]) * size for number, size in enumerate(sizes))
 
@@ -214,11 +214,7 @@ async def test_answers_arrive_whole_and_in_order(place: Place) -> None:
     assert [answer.body == sent for answer in received] == [True, True]
 
 
-@pytest_twisted.ensureDeferred
-async def test_whoever_is_still_sending_can_read_the_refusal(place: Place) -> None:
-    """
-    Although most of what it sends is never read.
-    """
+async def _whoever_is_still_sending_can_read_the_refusal(place: Place) -> None:
 
     def on_head(request: Request) -> None:
         request.respond(413, [], 3)
@@ -252,11 +248,7 @@ async def test_whoever_is_still_sending_can_read_the_refusal(place: Place) -> No
     assert (answer.status, answer.body, answer.closes) == (413, b"no!", True)
 
 
-@pytest_twisted.ensureDeferred
-async def test_a_client_that_does_not_read_holds_little(place: Place) -> None:
-    """
-    A producer that waits when it is told to is told so in time, and goes on when the client does.
-    """
+async def _a_client_that_does_not_read_holds_little(place: Place) -> None:
 
     class Producer:
         def __init__(self, request: Request) -> None:
@@ -306,3 +298,79 @@ async def test_a_client_that_does_not_read_holds_little(place: Place) -> None:
     while producer.written == before:
         await soon()
     await deferToThread(stream.close)
+
+
+async def _pulled_answers_arrive_whole(place: Place) -> None:
+    class Pieces:
+        def __init__(self, request: Request) -> None:
+            self.request = request
+            self.left = 50
+
+        def resumeProducing(self) -> None:
+            if self.left:
+                self.request.write(bytes([self.left]) * 70000)
+                self.left -= 1
+            else:
+                self.request.unregisterProducer()
+                self.request.finish()
+
+        def stopProducing(self) -> None:
+            self.left = 0
+
+    def on_head(request: Request) -> None:
+        request.respond(200, [], 50 * 70000)
+        request.registerProducer(Pieces(request), False)
+
+    place.resource.on_head = on_head
+
+    def converse() -> bytes:
+        with place.connect() as stream:
+            stream.sendall(get() + get(b"/", b"Connection: close"))
+            seen = b""
+            with contextlib.suppress(ssl.SSLError):
+                while piece := stream.recv(100000):
+                    seen += piece
+            return seen
+
+    received = answers(await deferToThread(converse))
+    expected = b"".join(bytes([number]) * 70000 for number in range(50, 0, -1))
+    assert [answer.body == expected for answer in received] == [True, True]
+
+
+@pytest.mark.parametrize("leave", [socket.socket.close, reset])
+@pytest.mark.parametrize("state", [waiting, ahead, unread, paused, streaming])
+def test_departures_are_noticed(
+    place: Place, state: Callable[[Request], bytes], leave: Callable[[socket.socket], object]
+) -> Deferred[None]:
+    """
+    In every state, though nothing is written and nobody reads.
+    """
+    return run(_departures_are_noticed(place, state, leave))
+
+
+def test_answers_arrive_whole_and_in_order(place: Place) -> Deferred[None]:
+    """
+    Small and large writes, to a client that reads in fits and starts.
+    """
+    return run(_answers_arrive_whole_and_in_order(place))
+
+
+def test_whoever_is_still_sending_can_read_the_refusal(place: Place) -> Deferred[None]:
+    """
+    Although most of what it sends is never read.
+    """
+    return run(_whoever_is_still_sending_can_read_the_refusal(place))
+
+
+def test_a_client_that_does_not_read_holds_little(place: Place) -> Deferred[None]:
+    """
+    A producer that waits when it is told to is told so in time, and goes on when the client does.
+    """
+    return run(_a_client_that_does_not_read_holds_little(place))
+
+
+def test_pulled_answers_arrive_whole(place: Place) -> Deferred[None]:
+    """
+    From a producer that gives a piece whenever it is asked.
+    """
+    return run(_pulled_answers_arrive_whole(place))

@@ -401,7 +401,9 @@ print(abs(reactor.seconds() - time.monotonic()) < 60)
         Redirects are relayed, cookies not remembered, encodings neither offered nor undone.
         """
         packed = gzip.compress(b'{"ok":true}')
-        head = b"HTTP/1.1 307 Temporary Redirect\r\nSet-Cookie: a=b\r\nContent-Encoding: gzip\r\nLocation: /elsewhere\r\n"
+        head = (
+            b"HTTP/1.1 307 Temporary Redirect\r\nSet-Cookie: a=b\r\nContent-Encoding: gzip\r\nLocation: /elsewhere\r\n"
+        )
         provider = Provider(answers(head + b"Content-Length: %d\r\n\r\n" % len(packed) + packed))
         server, _ = ours(deployment, provider)
         for _ in range(2):

@@ -51,9 +51,7 @@ class CallTests(SynchronousTestCase):
         self.clock = Clock()
         self.waits = Waits(self.clock, TransportSettings(total_timeout=10.0))
         self.place = _Place()
-        self.call = Call(
-            self.waits, b"POST", b"http://a/", [(b"a", b"b")], b"POST / HTTP/1.1\r\n\r\n", memoryview(b"x")
-        )
+        self.call = Call(self.waits, b"POST", b"http://a/", [(b"a", b"b")], b"POST / HTTP/1.1", memoryview(b"x"))
         self.call.place = self.place
         self.deferred = self.call.deferred
 

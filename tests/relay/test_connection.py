@@ -780,7 +780,7 @@ class SocketTests(SynchronousTestCase):
     def close(self) -> None:
         for transport in self.endpoint.transports:
             if hasattr(transport, "socket"):
-                transport.socket.close()  # type: ignore[attr-defined]  # they are Twisted's here
+                transport.socket.close()
         for peer in self.endpoint.peers:
             peer.close()
 

@@ -55,7 +55,8 @@ class _Reactor(MemoryReactorClock):
 
     def __init__(self) -> None:
         super().__init__()
-        self.nameResolver = _Resolver()
+        self.resolver = _Resolver()
+        self.nameResolver = self.resolver
 
     def installNameResolver(self, resolver: Any) -> Any:
         raise NotImplementedError
@@ -68,7 +69,7 @@ class EndpointTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.reactor = _Reactor()
-        self.resolver = self.reactor.nameResolver
+        self.resolver = self.reactor.resolver
         self.factory = Factory.forProtocol(Protocol)
         self.endpoint = OriginEndpoint(self.reactor, "provider.example", 443, 10.0)
 
@@ -116,7 +117,8 @@ class EndpointTests(SynchronousTestCase):
         """
         connecting = self.endpoint.connect(self.factory)
         self.resolver.answer(V4)
-        self.reactor.tcpClients[0][2].clientConnectionFailed(None, Failure(ConnectionRefusedError()))
+        factory: Any = self.reactor.tcpClients[0][2]
+        factory.clientConnectionFailed(None, Failure(ConnectionRefusedError()))
         self.reactor.advance(0.3)
         self.failureResultOf(connecting, ConnectionRefusedError)
 
@@ -127,7 +129,7 @@ class EndpointTests(SynchronousTestCase):
         for host in ("127.0.0.1", "::1"):
             reactor = _Reactor()
             OriginEndpoint(reactor, host, 80, 10.0).connect(self.factory)
-            self.assertEqual((reactor.tcpClients[0][:2], reactor.nameResolver.asked), ((host, 80), []))
+            self.assertEqual((reactor.tcpClients[0][:2], reactor.resolver.asked), ((host, 80), []))
 
     def test_not_found(self) -> None:
         """

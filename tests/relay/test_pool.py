@@ -151,7 +151,7 @@ class QueueTests(SynchronousTestCase):
         def refused(_: object) -> Any:
             raise OSError(24, "Too many open files")
 
-        lab.endpoint.connect = refused  # type: ignore[method-assign]  # a process without descriptors
+        lab.endpoint.connect = refused  # type: ignore[assignment, method-assign]  # a process without descriptors
         lab.endpoint.dials[0].fail(ConnectionRefusedError())
         failed = [call for call in calls if call.error is not None]
         self.assertEqual(len(failed), 2001)

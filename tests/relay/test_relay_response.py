@@ -45,8 +45,9 @@ class ResponseTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.source = _Source()
-        self.request: Any = object()
-        self.response = Response(self.source, self.request, (b"HTTP", 1, 1), 200, b"OK", PAIRS, None)
+        request: Any = object()
+        self.request = request
+        self.response = Response(self.source, request, (b"HTTP", 1, 1), 200, b"OK", PAIRS, None)
 
     def test_interfaces(self) -> None:
         """
@@ -71,7 +72,7 @@ class ResponseTests(SynchronousTestCase):
         A length that was not declared is unknown in Twisted's way.
         """
         self.assertIs(self.response.length, UNKNOWN_LENGTH)
-        counted = Response(self.source, self.request, (b"HTTP", 1, 1), 200, b"OK", [], 5)
+        counted = Response(self.source, self.response.request, (b"HTTP", 1, 1), 200, b"OK", [], 5)
         self.assertEqual(counted.length, 5)
 
     def test_previous(self) -> None:
@@ -152,7 +153,7 @@ class ResponseTests(SynchronousTestCase):
         self.response.ended(PERHAPS_WHOLE)
         self.response.ended(WHOLE)
         self.assertEqual((body.endings, body.reason), (1, PERHAPS_WHOLE.value))
-        early = Response(self.source, self.request, (b"HTTP", 1, 1), 200, b"OK", [], 5)
+        early = Response(self.source, self.response.request, (b"HTTP", 1, 1), 200, b"OK", [], 5)
         early.ended(PERHAPS_WHOLE)
         early.ended(WHOLE)
         late = Body()

@@ -70,6 +70,31 @@ class AskedTests(SynchronousTestCase):
         talk.send(get())
         self.assertEqual(talk.request.declared_length, 0)
 
+    def test_its_fields_may_be_forgotten(self) -> None:
+        """
+        By an answer that goes on for long; it ends as it would have.
+        """
+        talk = Talk()
+        talk.send(post(b"abc", b"X-One: 1"))
+        talk.request.respond(200, [], None)
+        talk.request.forget_fields()
+        self.assertIsNone(talk.request.header(b"x-one"))
+        self.assertEqual((talk.request.pairs, talk.request.headers_named(b"x-one")), ([], []))
+        talk.request.write(b"abc")
+        talk.request.finish()
+        self.assertEqual(talk.answers()[0].body, b"abc")
+        self.assertEqual(talk.transport.ended, "")
+
+    def test_its_body_is_not_kept(self) -> None:
+        """
+        Once somebody has it.
+        """
+        talk = Talk()
+        talk.send(post(b"abc"))
+        bodies: list[bytes] = []
+        talk.request.read_body(10, bodies.append, self.fail)
+        self.assertEqual((bodies, talk.request.body), ([b"abc"], b""))
+
 
 class RespondTests(SynchronousTestCase):
     """

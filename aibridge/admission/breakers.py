@@ -1,0 +1,245 @@
+"""
+All circuit breakers: one for each provider, endpoint and model, as one model may be down while its neighbours serve.
+
+Note [Absent is closed]: models are client text, and most requests succeed. So a breaker exists only from a failure on,
+for as long as it has failures to remember; a model that has none has no entry, and costs one look-up. Where there are
+`size` of them, one that is not refusing anybody gives way to a new one. When all are refusing, further models share one
+for their provider and endpoint, whose name is `OTHER`: made-up names neither grow the table nor free a model that is
+down.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Final
+
+from aibridge import errors
+from aibridge.admission.breaker import BreakerTerms, Core, State, is_failure, is_success, make_breaker
+from aibridge.model import Dialect
+
+OTHER: Final = "other"
+
+SCAN_S: Final = 1.0
+"""How long a table that was found full of refusing breakers is taken to be so."""
+
+Name = tuple[str, str, str]
+"""Provider, endpoint, model."""
+
+
+class _Entry:
+    """
+    One breaker and its place: its machine, and what that remembers.
+    """
+
+    __slots__ = ("core", "machine", "name", "table")
+
+    def __init__(self, name: Name, table: dict[Name, _Entry], core: Core) -> None:
+        self.name = name
+        self.table = table
+        self.core = core
+        self.machine = make_breaker(core)
+
+
+class Pass:
+    """
+    The right of one call to go to its provider, until it is told how that went. Only the first telling counts.
+    """
+
+    __slots__ = ("_breakers", "_name", "_round")
+
+    def __init__(self, breakers: Breakers, name: Name, round_: int) -> None:
+        self._breakers: Breakers | None = breakers
+        self._name = name
+        self._round = round_
+
+    def success(self, now: float) -> None:
+        """
+        The provider has served it.
+        """
+        breakers, self._breakers = self._breakers, None
+        # Most have nothing to be counted for: see Note [Absent is closed].
+        if breakers is not None and (breakers.entries or breakers.shared):
+            breakers.succeeded(self._name, self._round, now)
+
+    def failure(self, now: float) -> None:
+        """
+        The provider has failed, as `is_failure` says.
+        """
+        breakers, self._breakers = self._breakers, None
+        if breakers is not None:
+            breakers.failed(self._name, self._round, now)
+
+    def ignore(self, now: float) -> None:
+        """
+        It ended in a way that says nothing of the provider; a probe may be sent in its stead.
+        """
+        breakers, self._breakers = self._breakers, None
+        if breakers is not None and self._round:
+            breakers.given_back(self._name, self._round)
+
+    def settle(self, outcome: errors.BridgeError | int, dialect: Dialect, now: float) -> None:
+        """
+        Tell it by the error, or the status of the answer, with which the call ended.
+        """
+        if is_success(outcome):
+            self.success(now)
+        elif is_failure(outcome, dialect):
+            self.failure(now)
+        else:
+            self.ignore(now)
+
+
+class Breakers:
+    """
+    All breakers, by provider, endpoint and model. See Note [Absent is closed].
+
+    :param size: how many there are at most, those that are shared aside: one for each provider and endpoint.
+    :param on_change: told each change of state; one to `State.OPEN` is a trip.
+    :param on_reject: told each refusal, and whether it was one in shadow.
+
+    :ivar terms: may be changed at any time; for a breaker that has opened, when it has closed.
+    :ivar entries: those that exist; for reading.
+    :ivar shared: the same, of those called `OTHER`; one for each provider and endpoint at most.
+    """
+
+    __slots__ = ("_full_until", "_next_round", "_on_change", "_on_reject", "_size", "entries", "shared", "terms")
+
+    def __init__(
+        self,
+        terms: BreakerTerms,
+        size: int = 1000,
+        on_change: Callable[[Name, State], None] | None = None,
+        on_reject: Callable[[Name, bool], None] | None = None,
+    ) -> None:
+        self.terms = terms
+        self.entries: dict[Name, _Entry] = {}
+        self.shared: dict[Name, _Entry] = {}
+        self._size = size
+        self._on_change = on_change
+        self._on_reject = on_reject
+        self._full_until = -math.inf
+        self._next_round = itertools.count(1).__next__
+
+    def admit(self, provider: str, endpoint: str, model: str, now: float) -> Pass:
+        """
+        Let one call through.
+
+        :param now: monotonic seconds.
+        :raises BreakerOpen: it may not pass; with the time that is left.
+        """
+        name = (provider, endpoint, model)
+        if not self.entries and not self.shared:
+            return Pass(self, name, 0)
+        return self._admit(name, now)
+
+    def _admit(self, name: Name, now: float) -> Pass:
+        entry = self._find(name)
+        if entry is None or entry.core.state is State.CLOSED:
+            return Pass(self, name, 0)
+        core, machine = entry.core, entry.machine
+        machine.pass_time(now)
+        wait = machine.admit(now)
+        if not wait:
+            return Pass(self, name, core.round)
+        shadow = self.terms.shadow
+        if self._on_reject is not None:
+            self._on_reject(entry.name, shadow)
+        if shadow:
+            return Pass(self, name, 0)
+        raise errors.BreakerOpen(retry_after_s=wait)
+
+    def state(self, provider: str, endpoint: str, model: str) -> State:
+        """
+        How the breaker of this name stands, that shared with others not considered.
+        """
+        entry = self.entries.get((provider, endpoint, model))
+        return State.CLOSED if entry is None else entry.core.state
+
+    def succeeded(self, name: Name, round_: int, now: float) -> None:
+        """
+        A call that had been let through has succeeded; `Pass` tells it.
+        """
+        entry = self._find(name)
+        if entry is not None:
+            entry.machine.succeed(now, round_)
+            if entry.core.state is State.CLOSED:
+                del entry.table[entry.name]
+
+    def failed(self, name: Name, round_: int, now: float) -> None:
+        """
+        A call that had been let through has failed; `Pass` tells it.
+        """
+        entry = self.entries.get(name)
+        if entry is None:
+            # A probe that finds none of its own is that of the shared one, or its breaker is gone.
+            entry = self._find(name) if round_ else self._new(name, now)
+        if entry is not None:
+            if entry.core.state is State.CLOSED:
+                entry.core.terms = self.terms
+            entry.machine.fail(now, round_)
+
+    def given_back(self, name: Name, round_: int) -> None:
+        """
+        A probe has ended without a verdict; `Pass` tells it.
+        """
+        entry = self._find(name)
+        if entry is not None:
+            entry.machine.give_back(round_)
+
+    def _find(self, name: Name) -> _Entry | None:
+        """
+        The breaker that speaks for `name`: its own, else the shared one.
+        """
+        entry = self.entries.get(name)
+        if entry is None and self.shared:
+            entry = self.shared.get((name[0], name[1], OTHER))
+        return entry
+
+    def _new(self, name: Name, now: float) -> _Entry:
+        """
+        A breaker for `name`, or the one that it has to share.
+        """
+        table = self.entries
+        if not self._has_room(now):
+            table, name = self.shared, (name[0], name[1], OTHER)
+            shared = table.get(name)
+            if shared is not None:
+                return shared
+        told = self._on_change
+        entered: Callable[[State], None] = _ignore if told is None else lambda state: told(name, state)
+        entry = table[name] = _Entry(name, table, Core(self.terms, entered, self._next_round))
+        return entry
+
+    def _has_room(self, now: float) -> bool:
+        """
+        Whether one more is allowed, after one that keeps nobody out has been forgotten if need be: of those that are
+        closed the oldest, else of those that only wait for somebody to try.
+        """
+        entries = self.entries
+        if len(entries) < self._size:
+            return True
+        if now < self._full_until:
+            return False
+        idle: Name | None = None
+        for name, entry in entries.items():
+            if entry.core.state is State.CLOSED:
+                idle = name
+                break
+            if idle is None and entry.core.is_idle(now):
+                idle = name
+        if idle is None:
+            self._full_until = now + SCAN_S
+            return False
+        core = entries.pop(idle).core
+        if core.state is not State.CLOSED:
+            core.enter(State.CLOSED)
+        return True
+
+    def __len__(self) -> int:
+        return len(self.entries) + len(self.shared)
+
+
+def _ignore(state: State) -> None:
+    pass

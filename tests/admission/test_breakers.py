@@ -1,0 +1,490 @@
+"""
+Circuit breakers: what opens them, whom they keep out, how they close, and that made-up names gain nothing.
+"""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aibridge import errors
+from aibridge.admission.breaker import HALF_OPEN_WAIT_S, BreakerTerms, State
+from aibridge.admission.breakers import OTHER, Breakers, Name, Pass
+from aibridge.model import Dialect
+
+PROVIDER, ENDPOINT = "openai", "/v1/chat/completions"
+TERMS = BreakerTerms()
+
+
+@attrs.define
+class Watched:
+    """
+    Breakers, and what they told.
+    """
+
+    breakers: Breakers
+    changes: list[tuple[Name, State]] = attrs.Factory(list)
+    rejects: list[tuple[Name, bool]] = attrs.Factory(list)
+
+    def admit(self, now: float, model: str = "m", endpoint: str = ENDPOINT) -> Pass:
+        """
+        Let one call through.
+        """
+        return self.breakers.admit(PROVIDER, endpoint, model, now)
+
+    def refused(self, now: float, model: str = "m") -> float:
+        """
+        How long a call is told to wait that is not let through.
+        """
+        with pytest.raises(errors.BreakerOpen) as caught:
+            self.admit(now, model)
+        assert caught.value.retry_after_s is not None
+        return caught.value.retry_after_s
+
+    def fail(self, now: float, model: str = "m", times: int = 5) -> None:
+        """
+        Let calls through that fail.
+        """
+        for _ in range(times):
+            self.admit(now, model).failure(now)
+
+    def shared_state(self) -> State:
+        """
+        How the one stands that models share which have none.
+        """
+        entry = self.breakers.shared.get((PROVIDER, ENDPOINT, OTHER))
+        return State.CLOSED if entry is None else entry.core.state
+
+    def state(self, model: str = "m") -> State:
+        """
+        How the breaker stands.
+        """
+        return self.breakers.state(PROVIDER, ENDPOINT, model)
+
+
+def watched(terms: BreakerTerms = TERMS, size: int = 100) -> Watched:
+    """
+    Breakers that are watched.
+    """
+    changes: list[tuple[Name, State]] = []
+    rejects: list[tuple[Name, bool]] = []
+    breakers = Breakers(
+        terms,
+        size,
+        lambda name, state: changes.append((name, state)),
+        lambda name, shadow: rejects.append((name, shadow)),
+    )
+    return Watched(breakers, changes, rejects)
+
+
+# -- opening ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"),
+    [(200, State.CLOSED), (404, State.HALF_OPEN), (503, State.OPEN), (errors.ClientLeft(), State.HALF_OPEN)],
+)
+def test_settling(outcome: errors.BridgeError | int, state: State) -> None:
+    """
+    An outcome is a success, a failure, or neither.
+    """
+    fixture = watched(BreakerTerms(max_requests=1))
+    fixture.fail(0)
+    fixture.admit(30).settle(outcome, Dialect.CHAT, 31)
+    assert fixture.state() is state
+
+
+def test_five_in_a_row_open_it() -> None:
+    """
+    The fifth does, and what is told is the time that is left.
+    """
+    fixture = watched()
+    fixture.fail(100, times=4)
+    assert fixture.state() is State.CLOSED
+    fixture.fail(101, times=1)
+    assert fixture.state() is State.OPEN
+    assert [fixture.refused(now) for now in (101, 111.5, 130.75)] == [30, 19.5, 0.25]
+    assert fixture.changes == [((PROVIDER, ENDPOINT, "m"), State.OPEN)]
+    assert fixture.rejects == [((PROVIDER, ENDPOINT, "m"), False)] * 3
+
+
+def test_a_success_breaks_the_row() -> None:
+    """
+    Four failures, one success, four failures: still closed.
+    """
+    fixture = watched()
+    fixture.fail(0, times=4)
+    fixture.admit(0).success(0)
+    assert len(fixture.breakers) == 0
+    fixture.fail(0, times=4)
+    assert fixture.state() is State.CLOSED
+
+
+def test_what_says_nothing_breaks_no_row() -> None:
+    """
+    A 400 among failures is not a sign of health.
+    """
+    fixture = watched()
+    fixture.fail(0, times=4)
+    fixture.admit(0).ignore(0)
+    fixture.fail(0, times=1)
+    assert fixture.state() is State.OPEN
+
+
+@pytest.mark.parametrize(("interval", "state"), [(10.0, State.CLOSED), (10.4, State.OPEN), (0.0, State.OPEN)])
+def test_failures_far_apart(interval: float, state: State) -> None:
+    """
+    Five have to fall into the interval, wherever that begins; 0 means that they may be any time apart.
+    """
+    fixture = watched(BreakerTerms(interval_s=interval))
+    for number in range(5):
+        fixture.fail(2.6 * number, times=1)
+    assert fixture.state() is state
+
+
+def test_endpoints_and_models_are_apart() -> None:
+    """
+    One that is open keeps no other out.
+    """
+    fixture = watched()
+    fixture.fail(0)
+    fixture.refused(1)
+    fixture.admit(1, "n")
+    fixture.admit(1, "m", "/v1/responses")
+    fixture.breakers.admit("other-provider", ENDPOINT, "m", 1)
+
+
+def test_only_the_first_word_counts() -> None:
+    """
+    A pass that is told twice has failed once.
+    """
+    fixture = watched()
+    pass_ = fixture.admit(0)
+    for _ in range(10):
+        pass_.failure(0)
+        pass_.success(0)
+        pass_.ignore(0)
+    fixture.fail(0, times=3)
+    assert fixture.state() is State.CLOSED
+    fixture.fail(0, times=1)
+    assert fixture.state() is State.OPEN
+
+
+# -- closing -----------------------------------------------------------------------------------------------------
+
+
+def test_three_probes_close_it() -> None:
+    """
+    Three are let through, the fourth is not; when all have succeeded everybody may pass, and nothing is remembered.
+    """
+    fixture = watched()
+    fixture.fail(0)
+    probes = [fixture.admit(30) for _ in range(3)]
+    assert fixture.refused(30) == HALF_OPEN_WAIT_S
+    for probe in probes[:2]:
+        probe.success(31)
+    assert fixture.refused(31) == HALF_OPEN_WAIT_S
+    probes[2].success(32)
+    assert [state for _, state in fixture.changes] == [State.OPEN, State.HALF_OPEN, State.CLOSED]
+    assert len(fixture.breakers) == 0
+    fixture.fail(32, times=4)
+    assert fixture.state() is State.CLOSED
+
+
+def test_one_failed_probe_opens_it() -> None:
+    """
+    For the whole time again; what the other probes say is past.
+    """
+    fixture = watched()
+    fixture.fail(0)
+    first, second, third = (fixture.admit(30) for _ in range(3))
+    first.success(31)
+    second.failure(32)
+    third.success(33)
+    assert fixture.refused(40) == 22
+    assert [state for _, state in fixture.changes] == [State.OPEN, State.HALF_OPEN, State.OPEN]
+
+
+def test_a_probe_that_says_nothing_is_given_back() -> None:
+    """
+    Another may be sent for it.
+    """
+    fixture = watched()
+    fixture.fail(0)
+    probes = [fixture.admit(30) for _ in range(3)]
+    probes[0].ignore(31)
+    probes[0].ignore(31)
+    fixture.admit(31)
+    fixture.refused(31)
+
+
+def test_what_was_sent_before_says_nothing() -> None:
+    """
+    Calls that were let through before it opened neither keep it open nor close it.
+    """
+    fixture = watched()
+    old = [fixture.admit(0) for _ in range(6)]
+    fixture.fail(0)
+    old[0].success(1)
+    old[1].failure(1)
+    old[2].ignore(1)
+    assert fixture.refused(1) == 29
+    probe = fixture.admit(30)
+    for pass_ in old[3:5]:
+        pass_.success(30)
+    old[5].failure(30)
+    assert fixture.state() is State.HALF_OPEN
+    probe.success(30)
+    assert fixture.state() is State.HALF_OPEN
+
+
+def test_probes_that_do_not_end() -> None:
+    """
+    Where all are still out after the time for which it was open, others may try; the late ones no longer count.
+    """
+    fixture = watched()
+    fixture.fail(0)
+    late = [fixture.admit(30) for _ in range(3)]
+    fixture.refused(59.9)
+    fresh = [fixture.admit(60) for _ in range(3)]
+    fixture.refused(60)
+    for probe in late:
+        probe.failure(61)
+    assert fixture.state() is State.HALF_OPEN
+    for probe in fresh:
+        probe.success(62)
+    assert fixture.state() is State.CLOSED
+
+
+def test_new_terms() -> None:
+    """
+    They hold at once for what is closed, and for what is open when it has closed.
+    """
+    fixture = watched()
+    fixture.fail(0)
+    fixture.fail(0, "n", times=2)
+    fixture.breakers.terms = BreakerTerms(failure_threshold=3, timeout_s=5, max_requests=1)
+    assert fixture.refused(10) == 20
+    fixture.fail(0, "n", times=1)
+    assert fixture.refused(1, "n") == 4
+    for _ in range(3):
+        fixture.admit(30).success(30)
+    assert fixture.state() is State.CLOSED
+    fixture.fail(30, times=3)
+    assert fixture.refused(31) == 4
+
+
+def test_shadow() -> None:
+    """
+    It opens, counts and closes as ever, and refuses nobody; those it would have refused are no probes.
+    """
+    fixture = watched(BreakerTerms(shadow=True))
+    fixture.fail(0)
+    for now in (1, 2):
+        fixture.admit(now).success(now)
+    assert fixture.rejects == [((PROVIDER, ENDPOINT, "m"), True)] * 2
+    assert fixture.state() is State.OPEN
+    probes = [fixture.admit(30) for _ in range(3)]
+    fixture.admit(30).failure(30)
+    for probe in probes:
+        probe.success(30)
+    assert [state for _, state in fixture.changes] == [State.OPEN, State.HALF_OPEN, State.CLOSED]
+
+
+# -- the table ---------------------------------------------------------------------------------------------------
+
+
+def test_success_takes_no_room() -> None:
+    """
+    A million made-up names that do not fail leave nothing behind.
+    """
+    fixture = watched()
+    for number in range(1000):
+        pass_ = fixture.admit(0, f"made-up-{number}")
+        pass_.settle(404 if number % 2 else 200, Dialect.CHAT, 0)
+    assert len(fixture.breakers) == 0
+
+
+def test_the_closed_give_way_first() -> None:
+    """
+    The oldest of them; one that is open stays.
+    """
+    fixture = watched(size=3)
+    fixture.fail(0, "open")
+    fixture.fail(1, "first", times=4)
+    fixture.fail(2, "second", times=4)
+    fixture.fail(3, "third", times=4)
+    assert len(fixture.breakers) == 3
+    fixture.fail(4, "second", times=1)
+    assert fixture.state("second") is State.OPEN
+    fixture.fail(4, "first", times=1)
+    assert fixture.state("first") is State.CLOSED
+    assert fixture.state("open") is State.OPEN
+
+
+def test_the_rest_share_one() -> None:
+    """
+    When all are open, what has none shares one for its provider and endpoint, and a success of any of them breaks its
+    row of failures.
+    """
+    fixture = watched(size=2)
+    fixture.fail(0, "a")
+    fixture.fail(0, "b")
+    for number in range(4):
+        fixture.fail(0, f"made-up-{number}", times=1)
+    fixture.admit(0, "good").success(0)
+    for number in range(5):
+        assert fixture.shared_state() is State.CLOSED
+        fixture.fail(0, f"made-up-{number}", times=1)
+    assert fixture.shared_state() is State.OPEN
+    assert fixture.refused(10, "never-seen") == 20
+    assert fixture.rejects == [((PROVIDER, ENDPOINT, OTHER), False)]
+    fixture.admit(10, "never-seen", "/v1/responses")
+    assert fixture.state("a") is fixture.state("b") is State.OPEN
+    for _ in range(3):
+        fixture.admit(30, "never-seen").success(30)
+    assert fixture.shared_state() is State.CLOSED
+
+
+def test_those_that_nobody_asks_for_give_way() -> None:
+    """
+    An open one whose time is over refuses nobody: it gives way when there is no closed one, and is told as closed.
+    """
+    fixture = watched(size=2)
+    fixture.fail(0, "a")
+    fixture.fail(20, "b")
+    fixture.fail(20, "c", times=1)
+    assert set(fixture.breakers.shared) == {(PROVIDER, ENDPOINT, OTHER)}
+    fixture.fail(40, "c", times=1)
+    assert set(fixture.breakers.entries) == {(PROVIDER, ENDPOINT, "b"), (PROVIDER, ENDPOINT, "c")}
+    assert fixture.changes[-1] == ((PROVIDER, ENDPOINT, "a"), State.CLOSED)
+
+
+def test_one_with_probes_out_stays() -> None:
+    """
+    Its probes are awaited.
+    """
+    fixture = watched(size=1)
+    fixture.fail(0, "a")
+    probe = fixture.admit(30, "a")
+    fixture.fail(30, "b", times=1)
+    assert fixture.state("a") is State.HALF_OPEN
+    probe.ignore(31)
+    fixture.fail(32, "b", times=1)
+    assert set(fixture.breakers.entries) == {(PROVIDER, ENDPOINT, "b")}
+
+
+@given(st.lists(st.tuples(st.text(max_size=2), st.sampled_from([200, 404, 503]), st.floats(0, 20)), max_size=200))
+def test_any_names_stay_within_the_size(calls: list[tuple[str, int, float]]) -> None:
+    """
+    Whatever they are and however they end: as many as there may be, and the shared one.
+    """
+    fixture = watched(BreakerTerms(failure_threshold=1), size=3)
+    now = 0.0
+    for model, status, step in calls:
+        now += step
+        was = {name: entry.core.until for name, entry in fixture.breakers.entries.items()}
+        try:
+            fixture.admit(now, model).settle(status, Dialect.CHAT, now)
+        except errors.BreakerOpen as error:
+            assert error.retry_after_s is not None
+            assert 0 < error.retry_after_s <= 30 + 1e-9
+        assert len(fixture.breakers) <= 4
+        # Nobody's failures free one that is refusing.
+        assert all(name in fixture.breakers.entries for name, until in was.items() if now < until)
+
+
+# -- the law -----------------------------------------------------------------------------------------------------
+
+
+class Model:
+    """
+    The same in plain words, for one name.
+    """
+
+    def __init__(self, terms: BreakerTerms) -> None:
+        self.terms = terms
+        self.state = State.CLOSED
+        self.row: list[float] = []
+        self.until = 0.0
+        self.round = 0
+        self.out: set[int] = set()
+        self.good = 0
+        self.last = 0.0
+
+    def admit(self, number: int, now: float) -> tuple[float, int]:
+        """
+        Wait and round of a call.
+        """
+        if self.state is State.CLOSED:
+            return 0.0, 0
+        most = self.terms.max_requests
+        full = len(self.out) + self.good >= most
+        if self.state is State.OPEN and now < self.until:
+            return self.until - now, 0
+        if self.state is State.OPEN or (full and now >= self.last + self.terms.timeout_s):
+            self.state, self.good, self.out = State.HALF_OPEN, 0, set()
+            self.round += 1
+        elif full:
+            return HALF_OPEN_WAIT_S, 0
+        self.out.add(number)
+        self.last = now
+        return 0.0, self.round
+
+    def settle(self, number: int, round_: int, word: str, now: float) -> None:
+        """
+        A call has ended.
+        """
+        if self.state is State.CLOSED and word == "failure" and not round_:
+            self.row = [at for at in (*self.row, now) if now - at <= self.terms.interval_s]
+            if len(self.row) == self.terms.failure_threshold:
+                self.trip(now)
+        elif self.state is State.CLOSED and word == "success":
+            self.row = []
+        elif self.state is State.HALF_OPEN and round_ == self.round:
+            self.out.discard(number)
+            if word == "failure":
+                self.trip(now)
+            elif word == "success":
+                self.good += 1
+                if self.good == self.terms.max_requests:
+                    self.state, self.row = State.CLOSED, []
+
+    def trip(self, now: float) -> None:
+        """
+        Open.
+        """
+        self.state, self.until, self.row, self.out = State.OPEN, now + self.terms.timeout_s, [], set()
+
+
+STEPS = st.tuples(
+    st.sampled_from([0.0, 0.0, 1.0, 4.0, 31.0]),
+    st.sampled_from(["admit", "admit", "success", "failure", "failure", "ignore"]),
+    st.integers(0, 7),
+)
+
+
+@given(st.lists(STEPS, max_size=120), st.integers(1, 3), st.integers(1, 3))
+def test_it_does_what_the_model_does(steps: list[tuple[float, str, int]], threshold: int, most: int) -> None:
+    """
+    Whatever is admitted, ends and waits in whatever order.
+    """
+    terms = BreakerTerms(failure_threshold=threshold, max_requests=most)
+    fixture, model = watched(terms), Model(terms)
+    passes: list[tuple[Pass, int, int]] = []
+    now = 0.0
+    for number, (step, word, which) in enumerate(steps):
+        now += step
+        if word == "admit":
+            wait, round_ = model.admit(number, now)
+            if wait:
+                assert fixture.refused(now) == wait
+            else:
+                passes.append((fixture.admit(now), number, round_))
+        elif passes:
+            pass_, its_number, round_ = passes.pop(which % len(passes))
+            getattr(pass_, word)(now)
+            model.settle(its_number, round_, word, now)
+        assert fixture.state() is model.state
