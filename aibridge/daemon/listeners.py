@@ -94,7 +94,7 @@ def _address(port: IListeningPort, *, is_tls: bool) -> str:
     return f"{'https' if is_tls else 'http'}://{shown}:{host.port}"
 
 
-def _why(error: BaseException) -> str:
+def _why(error: BaseException | None) -> str:
     if isinstance(error, CannotListenError) and isinstance(error.socketError, OSError):
         return str(error.socketError.strerror)
     return str(error) or type(error).__name__

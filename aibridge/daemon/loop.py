@@ -13,7 +13,6 @@ from typing import Any
 
 from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import Logger
-from twisted.python import log
 
 _log = Logger()
 
@@ -40,7 +39,7 @@ def quicken(reactor: Any) -> bool:
             if selectable is None:
                 continue
             if event != readable:
-                log.callWithLogger(selectable, usual, selectable, number, event)
+                usual(selectable, number, event)
                 continue
             try:
                 why = selectable.doRead()
@@ -50,5 +49,5 @@ def quicken(reactor: Any) -> bool:
             if why:
                 disconnect(selectable, why, True)
 
-    reactor.doIteration = iterate
+    setattr(reactor, "doIteration", iterate)  # noqa: B010  # to a type checker it is a method
     return True

@@ -177,12 +177,13 @@ def answer(error: errors.BridgeError, dialect: Dialect, request_id: str, max_ret
     """
     told = request_id.encode()
     kind = type(error)
-    pairs = [*_fixed_pairs(kind), (REQUEST_ID, told)]
+    words = FAULTS[kind]
+    pairs = [*_FIXED_PAIRS[kind], (REQUEST_ID, told)]
     if isinstance(error, errors.GatewayError) and error.retry_after_s is not None:
         wait = min(error.retry_after_s, max_retry_after_s)
         pairs.append((b"Retry-After", b"%d" % whole_seconds(wait)))
         pairs.append((b"retry-after-ms", b"%d" % max(1, math.ceil(wait * 1000 - 1e-6))))
-    return Answer(FAULTS[kind].status, pairs, told.join(_body_around_id(kind, error.detail, dialect)))
+    return Answer(words.status, pairs, told.join(_body_around_id(words, error.detail, dialect)))
 
 
 def event(error: errors.BridgeError, dialect: Dialect, request_id: str) -> bytes:
@@ -190,10 +191,9 @@ def event(error: errors.BridgeError, dialect: Dialect, request_id: str) -> bytes
     Tell `error` within a stream of server-sent events that stands between two events; empty where the dialect has no
     such event.
     """
-    kind = type(error)
+    words = FAULTS[type(error)]
     match dialect:
         case Dialect.RESPONSES:
-            words = FAULTS[kind]
             message = error.detail or words.message
             told = {"type": "error", "code": words.openai[1], "message": message, "param": None}
             return b"event: error\ndata: " + _encode(told).encode() + b"\n\n"
@@ -201,7 +201,7 @@ def event(error: errors.BridgeError, dialect: Dialect, request_id: str) -> bytes
             return b""
         case Dialect.CHAT | Dialect.MESSAGES:
             name = b"event: error\n" if dialect is Dialect.MESSAGES else b""
-            body = request_id.encode().join(_body_around_id(kind, error.detail, dialect))
+            body = request_id.encode().join(_body_around_id(words, error.detail, dialect))
             return b"%bdata: %b\n\n" % (name, body)
 
 
@@ -209,7 +209,6 @@ def event(error: errors.BridgeError, dialect: Dialect, request_id: str) -> bytes
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-@lru_cache(64)
 def _fixed_pairs(kind: type[errors.BridgeError]) -> tuple[tuple[bytes, bytes], ...]:
     status = FAULTS[kind].status
     pairs = [
@@ -227,12 +226,14 @@ def _fixed_pairs(kind: type[errors.BridgeError]) -> tuple[tuple[bytes, bytes], .
     return tuple(pairs)
 
 
+_FIXED_PAIRS = {kind: _fixed_pairs(kind) for kind in FAULTS}
+
+
 @lru_cache(256)
-def _body_around_id(kind: type[errors.BridgeError], detail: str, dialect: Dialect) -> tuple[bytes, ...]:
+def _body_around_id(words: _Words, detail: str, dialect: Dialect) -> tuple[bytes, ...]:
     """
     The body in one piece, or in two where a request id belongs in between.
     """
-    words = FAULTS[kind]
     message = detail or words.message
     told: dict[str, object]
     if dialect is Dialect.PLAIN:

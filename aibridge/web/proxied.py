@@ -64,8 +64,8 @@ class _Introduction(Protocol):
         """
         Not a balancer, or not a healthy one.
         """
-        assert self.transport is not None
-        self.transport.abortConnection()
+        transport: Any = self.transport
+        transport.abortConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._factory.deadlines.cancel(self)
@@ -102,11 +102,13 @@ class ProxiedFactory(ServerFactory):
         self.wrapped.doStop()
         super().doStop()
 
-    def buildProtocol(self, addr: IAddress) -> Any:
+    def buildProtocol(self, addr: IAddress | None) -> Any:
         """
         Listen for the header first, if it is to come.
         """
-        return _Introduction(self, addr) if self._is_trusted(addr) else self.wrapped.buildProtocol(addr)
+        if addr is not None and self._is_trusted(addr):
+            return _Introduction(self, addr)
+        return self.wrapped.buildProtocol(addr)
 
     def refused(self, address: IAddress) -> None:
         """

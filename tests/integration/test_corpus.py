@@ -33,7 +33,8 @@ class Place:
         certificate = authority.issue("localhost")
         self.unix = str(directory / "s")
         deployment.configure(
-            f'[[provider]]\nname = "up"\ntype = "openai-compatible"\nbase_url = "{self.provider.url}"\nkey = "env:KEY"\n'
+            f'[[provider]]\nname = "up"\ntype = "openai-compatible"\nbase_url = "{self.provider.url}"\n'
+            'key = "env:KEY"\n'
             f'[log]\nlevel = "debug"\n[listen]\nendpoints = ["tcp:port=0:interface=127.0.0.1", '
             f'"ssl:port=0:interface=127.0.0.1:privateKey={certificate.key}:certKey={certificate.chain}", '
             f'"unix:{self.unix}"]\nadmin = []\n'
@@ -57,9 +58,11 @@ class Place:
         """
         An encrypted one.
         """
-        with connect(f"http{self.secure}") as stream:
-            with self._context.wrap_socket(stream, server_hostname="localhost") as secure:
-                yield secure
+        with (
+            connect(f"http{self.secure}") as stream,
+            self._context.wrap_socket(stream, server_hostname="localhost") as secure,
+        ):
+            yield secure
 
     @contextlib.contextmanager
     def over_unix(self) -> Iterator[socket.socket]:

@@ -67,7 +67,8 @@ def misled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, s
     token = deployment.token("t")
     options = "".join(f"{name} = {value}\n" for name, value in {**SETTINGS, "max_connections": AT_ONCE}.items())
     deployment.configure(
-        f'[[provider]]\nname = "up"\ntype = "openai-compatible"\nbase_url = "{provider.url}"\nkey = "env:KEY"\n{options}'
+        f'[[provider]]\nname = "up"\ntype = "openai-compatible"\nbase_url = "{provider.url}"\n'
+        f'key = "env:KEY"\n{options}'
     )
     daemon = deployment.start(environ={"KEY": "sk-central"})
     yield daemon, token

@@ -61,12 +61,12 @@ def by_api_key(token: str) -> bytes:
     return post(PATH, token, BODY).replace(b"Authorization: Bearer ", b"X-Api-Key: ")
 
 
-def by_address(_: str) -> bytes:
+def by_address(unused: str) -> bytes:
     """
     A request that shows no token.
     """
-    head, _, rest = post(PATH, "", BODY).partition(b"Authorization: Bearer \r\n")
-    return head + rest
+    before, _, after = post(PATH, "", BODY).partition(b"Authorization: Bearer \r\n")
+    return before + after
 
 
 class TestRate:

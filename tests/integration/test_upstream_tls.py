@@ -287,9 +287,9 @@ async def test_cancelled(secured: Callable[..., Secured], agents: Callable[..., 
     for delay in (0.0, 0.0005, 0.001, 0.002, 0.005, 0.02, 0.1):
         call = agent.send(b"POST", provider.url(), [], b"{}")
         call.addErrback(lambda _: None)
-        await deferLater(reactor, delay)  # type: ignore[arg-type]  # it is imported as a module
+        await deferLater(reactor, delay)
         call.cancel()
-        await deferLater(reactor, 0.01)  # type: ignore[arg-type]
+        await deferLater(reactor, 0.01)
         assert agent.open_connections == 0
 
 

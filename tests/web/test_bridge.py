@@ -82,7 +82,7 @@ class WholeWayTests(SynchronousTestCase):
         """
         asked = self.ask()
         self.assertEqual(asked.content.read(), b'{"model":"m","stream":true}')
-        self.assertEqual(asked.getHeader(b"authorization"), f"Bearer {KEY}")
+        self.assertEqual(asked.getHeader(b"authorization"), b"Bearer " + KEY.encode())
         self.assertNotIn(TOKEN, repr(asked.requestHeaders).encode())
         asked.write(b"data: 1\n\n")
         self.agent.flush()
