@@ -49,6 +49,19 @@ class DeadlinesTests(SynchronousTestCase):
         for _ in range(seconds):
             self.clock.advance(1)
 
+    def test_the_first_is_the_next_to_pass(self) -> None:
+        """
+        A deadline that was started again is no longer it.
+        """
+        self.assertIsNone(self.deadlines.first())
+        self.deadlines.start("a")
+        self.deadlines.start("b")
+        self.assertEqual(self.deadlines.first(), "a")
+        self.deadlines.start("a")
+        self.assertEqual(self.deadlines.first(), "b")
+        self.deadlines.cancel("b")
+        self.assertEqual(self.deadlines.first(), "a")
+
     def test_passes_when_due(self) -> None:
         """
         Not before its time, and then once.

@@ -77,7 +77,7 @@ class BridgeService(Service):
         self._ready = False
         self._drained: Deferred[None] | None = None
         http = loaded.settings.http
-        self.site: Any = BridgeSite(BridgeResource(bridge), http, reactor)
+        self.site: Any = BridgeSite(BridgeResource(bridge), http, reactor, new_id=bridge.new_id)
         admin = admin_resource(bridge.metrics.registry, self.unready, self._refresh)
         self.admin_site = BridgeSite(admin, http, reactor)
 

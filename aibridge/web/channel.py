@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from aibridge.errors import BodyTooSlow
 from aibridge.web.body import Body
-from aibridge.web.faults import REASON
+from aibridge.web.faults import REASON, REQUEST_ID
 from aibridge.web.link import Link
 from aibridge.web.request import Request
 from aibridge.wire.request import Head, Refusal
@@ -189,9 +189,9 @@ class Channel(Link):
         self._log.debug("Refused {client}: {status} {message}", client=self.client_host, status=status, message=message)
         body = json.dumps({"message": message}).encode()
         self.write(
-            b"%bContent-Type: application/json\r\nCache-Control: no-store\r\n%b: request\r\n"
+            b"%bContent-Type: application/json\r\nCache-Control: no-store\r\n%b: request\r\n%b: %b\r\n"
             b"Content-Length: %d\r\nConnection: close\r\n\r\n%b"
-            % (self.site.status_lines(status), REASON, len(body), body)
+            % (self.site.status_lines(status), REASON, REQUEST_ID, self.site.new_id().encode(), len(body), body)
         )
         self.linger()
 

@@ -144,6 +144,13 @@ class Request(StockRequest):
             raise RuntimeError("The answer has begun already.")
         if self.departed:
             return
+        fields = b""
+        if pairs:
+            fields = b"\r\n".join(map(_field, pairs))
+            breaks = len(pairs) - 1
+            if fields.count(b"\n") != breaks or fields.count(b"\r") != breaks or b"\0" in fields:
+                raise ValueError("A header field has a line break or a NUL in it.")
+            fields += b"\r\n"
         self._keeps = self._can_keep()
         framing = b"" if length is None else b"Content-Length: %d\r\n" % length
         if self.method == b"HEAD" or status == 204 or status == 304:
@@ -158,15 +165,9 @@ class Request(StockRequest):
         else:
             self._keeps = False
         if not self._keeps:
-            framing += b"Connection: close\r\n"
-        if pairs:
-            block = b"\r\n".join(map(_field, pairs))
-            breaks = len(pairs) - 1
-            if block.count(b"\n") != breaks or block.count(b"\r") != breaks or b"\0" in block:
-                raise ValueError("A header field has a line break or a NUL in it.")
-            self._head = b"%b%b\r\n%b\r\n" % (self.site.status_lines(status), block, framing)
-        else:
-            self._head = b"%b%b\r\n" % (self.site.status_lines(status), framing)
+            # What Upgrade says is for this connection, and has to be named (RFC 9110, 7.8).
+            framing += b"Connection: close, upgrade\r\n" if status == 426 else b"Connection: close\r\n"
+        self._head = b"%b%b%b\r\n" % (self.site.status_lines(status), fields, framing)
         self.startedWriting = 1
         self.site.held.start(self.channel)
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import formatdate
 from typing import Any, Final
+from uuid import uuid4
 
 from twisted.internet.interfaces import IAddress
 from twisted.web import server
@@ -39,6 +40,10 @@ def most_connections(configured: int, descriptors: int) -> int:
     return configured or max(1, (descriptors - _KEPT_DESCRIPTORS) // 2)
 
 
+def _new_id() -> str:
+    return uuid4().hex[:24]
+
+
 def _utc() -> float:
     return datetime.now(UTC).timestamp()
 
@@ -55,6 +60,7 @@ class BridgeSite(server.Site):
     :param reactor: the time; also what watches for departures, if it can.
     :param methods: those that are served; all others are answered 501.
     :param wall_clock: Unix seconds, for ``Date``.
+    :param new_id: makes ids for requests that are refused before anybody could give them one.
     :ivar connections: all that are open.
     :ivar draining: every answer from now on closes its connection.
     :ivar crowded: there are too many connections, and all of them are busy.
@@ -72,9 +78,11 @@ class BridgeSite(server.Site):
         *,
         methods: frozenset[bytes] = METHODS,
         wall_clock: Callable[[], float] = _utc,
+        new_id: Callable[[], str] = _new_id,
     ) -> None:
         super().__init__(resource, Request, reactor=reactor, parsePOSTFormSubmission=False)
         self.clock = reactor
+        self.new_id = new_id
         self.settings = settings
         self.max_body = settings.max_body
         self.heads = HeadReader(settings.max_request_line, settings.max_head, settings.max_headers, methods)

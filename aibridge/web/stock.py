@@ -25,7 +25,7 @@ from twisted.web.http_headers import Headers
 from twisted.web.resource import IResource, _IEncodingResource
 
 from aibridge.errors import BridgeError, ClientLeft
-from aibridge.web.faults import REASON, status_of
+from aibridge.web.faults import REASON, REQUEST_ID, status_of
 from aibridge.wire.request import Pair
 
 PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
@@ -200,7 +200,12 @@ class StockRequest(server.Request):
 
     def _say(self, status: int, reason: str, message: str) -> None:
         body = json.dumps({"message": message}).encode()
-        self.respond(status, [(b"Content-Type", b"application/json"), (REASON, reason.encode())], len(body))
+        pairs = [
+            (b"Content-Type", b"application/json"),
+            (REASON, reason.encode()),
+            (REQUEST_ID, self.site.new_id().encode()),
+        ]
+        self.respond(status, pairs, len(body))
         self.write(body)
         self.finish()
 

@@ -187,7 +187,7 @@ class RespondTests(SynchronousTestCase):
         ):
             talk = Talk()
             talk.send(get())
-            self.assertRaises(ValueError, talk.request.respond, 200, [(b"X-0", b"0"), (name, value)], 0)
+            self.assertRaises(ValueError, talk.request.respond, 200, [(b"X-0", b"0"), (name, value)], None)
             self.assertEqual(talk.received, b"")
             talk.request.respond(500, [], 0)
             talk.request.finish()
