@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import tempfile
 import warnings
 from typing import Any
 
@@ -241,7 +242,9 @@ class RenderTests(SynchronousTestCase):
         """
         Whole, and in ranges.
         """
-        path = FilePath(self.mktemp())
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        path = FilePath(directory.name).child("file")
         content = bytes(range(256)) * 1000
         path.setContent(content)
         talk = Talk(File(path.path))
