@@ -325,6 +325,12 @@ class Asked:
         """
         return [value for each, value in self.pairs if each.lower() == name]
 
+    def forget_fields(self) -> None:
+        """
+        Nobody asks for them any more.
+        """
+        self.pairs = []
+
     def read_body(self, limit: int, done: Callable[[bytes], None], failed: Callable[[Any], None]) -> None:
         """
         Hand the body over, now or when the test says so.

@@ -54,6 +54,7 @@ class Exchange:
     _log = Logger()
 
     __slots__ = (
+        "_agent",
         "_answering",
         "_asked",
         "_began",
@@ -96,6 +97,7 @@ class Exchange:
         self._call: Deferred[IResponse] | None = None
         self._pump: Pump | None = None
         self._began: tuple[str, str, str] | None = None
+        self._agent = ""
         self._asked = False
         self._answering = False
         self._ended = False
@@ -246,6 +248,9 @@ class Exchange:
         if request.method == b"HEAD":
             length = _declared(received)
         self._answering = True
+        # A stream may last for an hour; what was said in its request's head is not needed that long.
+        self._agent = client_of(request.header(b"user-agent"))
+        request.forget_fields()
         request.respond(response.code, pairs, length)
         self._pump = Pump(request, Boundary() if _is_stream(received) else None, self._pumped)
         response.deliverBody(self._pump)
@@ -359,7 +364,7 @@ class Exchange:
         if self._began is not None:
             bridge.metrics.ended(self._began)
         if self._route is not None and self._asked:
-            agent = client_of(self._request.header(b"user-agent"))
+            agent = self._agent or client_of(self._request.header(b"user-agent"))
             # Whoever is not verified could call himself anything.
             initiator = completion.principal if self._terms.identity.verifies_tokens else ANYONE
             bridge.metrics.completed(completion, bridged=self._route.bridged, agent=agent, initiator=initiator)

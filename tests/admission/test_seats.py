@@ -446,6 +446,19 @@ class ShareTests(SeatsCase):
         for each in quick:
             self.assertNoResult(each)
 
+    def test_a_long_queue_within_the_share_is_left_alone(self) -> None:
+        """
+        Though it is much longer than anybody else's; another one more, and it is not any more.
+        """
+        self.gate(max_concurrency=8, interactive_share=0.75, queue_size=6)
+        for _ in range(8):
+            self.got("d")
+        quick = [self.waits("i") for _ in range(6)]
+        self.assertEqual(self.refused("d2"), "queue")
+        self.seats.adopt(SeatTerms(max_concurrency=8, interactive_share=0.7, queue_size=6), 0.0)
+        self.waits("d2")
+        self.assertEqual(self.sent_away(quick[-1]), "displaced")
+
     def test_the_share_of_one_that_blocks_itself_is_not_kept(self) -> None:
         """
         Requests that wait for their own principal's limit are displaced like others.
