@@ -19,8 +19,8 @@ from aibridge.providers.settings import TransportSettings
 from aibridge.relay.response import Pair, Response, headers_of
 
 if TYPE_CHECKING:
+    from aibridge.relay.attempt import Attempt
     from aibridge.relay.connection import Connection
-    from aibridge.relay.pool import Attempt
 
 CLOSING_S = 5.0
 """How long a connection that is being closed may take over its farewell before it is cut."""

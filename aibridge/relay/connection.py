@@ -22,8 +22,9 @@ from aibridge.relay.upload import Outbox, Upload
 from aibridge.wire.response import ENDED, FAULTY, UNTIL_CLOSE, ResponseReader
 
 if TYPE_CHECKING:
+    from aibridge.relay.attempt import Attempt
     from aibridge.relay.call import Call
-    from aibridge.relay.pool import Attempt, Pool
+    from aibridge.relay.pool import Pool
 
 VERSIONS: Final = ((b"HTTP", 1, 0), (b"HTTP", 1, 1))
 

@@ -5,13 +5,14 @@ The gate: whatever happens in whatever order, every permit comes back once and n
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import attrs
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
@@ -39,13 +40,13 @@ class Asked:
     permit: Permit | None = None
 
 
-PRINCIPALS = {"i1": 0, "i2": 2, "d1": 0, "d2": 1, "b1": 0}
+PRINCIPALS = {"i1": 0, "i2": 2, "d1": 0, "d2": 1, "b1": 1}
 PROVIDERS = ("p", "q", "r")
 TERMS = st.builds(
     SeatTerms,
-    max_concurrency=st.integers(0, 5),
+    max_concurrency=st.sampled_from([0, 0, 1, 3, 5]),
     providers=st.fixed_dictionaries({}, optional={"p": st.integers(0, 3), "q": st.integers(1, 3)}),
-    queue_size=st.integers(0, 6),
+    queue_size=st.sampled_from([0, 2, 4, 8, 8]),
     queue_timeout_s=st.sampled_from([2.0, 10.0]),
     interactive_share=st.sampled_from([0.0, 0.3, 0.5, 1.0]),
     shadow=st.sampled_from([False, False, False, True]),
@@ -61,7 +62,7 @@ class SeatsMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
-        self.terms = SeatTerms(max_concurrency=2, queue_size=3, interactive_share=0.5)
+        self.terms = SeatTerms()
         self.seats = Seats(self.terms, lambda: self.now, lambda: 0.5)
         self.out: list[Asked] = []
         self.waiting: list[Asked] = []
@@ -259,19 +260,28 @@ class SeatsMachine(RuleBasedStateMachine):
             if all(after[name] <= bound for name, bound in self.bounds().items()):
                 self.is_settling = False
 
+    @initialize(terms=TERMS)
+    def start(self, terms: SeatTerms) -> None:
+        """
+        The first terms.
+        """
+        self.terms = terms
+        self.seats = Seats(terms, lambda: self.now, lambda: 0.5)
+
     # -- rules ---------------------------------------------------------------------------------------------------
 
     @rule(
         principal=st.sampled_from(sorted(PRINCIPALS)),
-        provider=st.sampled_from(PROVIDERS),
+        providers=st.lists(st.sampled_from(PROVIDERS), min_size=1, max_size=3),
         act=st.sampled_from(["", "", "", "go", "come", "cancel"]),
     )
-    def come(self, principal: str, provider: str, act: str) -> None:
+    def come(self, principal: str, providers: list[str], act: str) -> None:
         """
-        Somebody asks.
+        Somebody asks, once or more.
         """
-        claim = Claim(principal, CLASSES[principal[0]], provider, PRINCIPALS[principal])
-        self.step(lambda: self.comes(claim, act))
+        for provider in providers:
+            claim = Claim(principal, CLASSES[principal[0]], provider, PRINCIPALS[principal])
+            self.step(partial(self.comes, claim, act))
 
     @precondition(lambda self: self.out)
     @rule(data=st.data())

@@ -113,10 +113,15 @@ def secured(authority: Authority) -> Iterator[Callable[..., Secured]]:
         answer = serve or says(whole(b"well"))
 
         def run(provider: Provider, stream: socket.socket) -> None:
-            with context.wrap_socket(stream, server_side=True) as tls:
+            # A socket that was reset before it is wrapped would be left unclosed by the wrapping.
+            if not stream.recv(1, socket.MSG_PEEK):
+                return
+            with context.wrap_socket(stream, server_side=True, do_handshake_on_connect=False) as tls:
+                tls.do_handshake()
                 made_here.handshakes.append((bool(tls.session_reused), tls.version(), tls.selected_alpn_protocol()))
                 answer(provider, tls)
-                tls.unwrap()
+                if tls.fileno() >= 0:
+                    tls.unwrap()
 
         provider = Provider(run)
         made.append(provider)
@@ -235,7 +240,7 @@ async def test_ends(secured: Callable[..., Secured], agents: Callable[..., Relay
     def cut(provider: Provider, stream: Any) -> None:
         provider.take(stream)
         stream.sendall(b"HTTP/1.1 200 OK\r\n\r\nhello")
-        stream.detach()
+        stream.close()
 
     def end(provider: Provider, stream: Any) -> None:
         provider.take(stream)
