@@ -1,9 +1,8 @@
 """
 The gate: who may be in flight now, who waits, and who is sent away.
 
-A permit is one of the daemon's, one of its provider's and one of its principal's: all three or none. What there is of
-each, and what part is kept for whom, says `aibridge.admission.shares`; in which order those who wait are let in,
-`aibridge.admission.fair`.
+A permit is one of the daemon's, one of its provider's and one of its principal's: all three or none. `shares` says
+what there is of each and what is kept for whom, `fair` in which order those who wait are let in.
 
 Note [Work conserving]: whenever somebody waits, something stands in the way of the first request of each principal
 that has one waiting. So one who comes and finds room may pass all who wait, except its own principal's. `_hand_on`

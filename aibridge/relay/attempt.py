@@ -92,10 +92,9 @@ class Attempt:
         call, self._call = self._call, None
         self._end()
         self._pool.freed()
-        if call is not None:
-            failed = errors.TLSFailed()
-            failed.__cause__ = reason.value
-            self._tell(call, failed)
+        failed: errors.UpstreamError = errors.TLSFailed() if self._pool.secure else errors.ConnectFailed()
+        failed.__cause__ = reason.value
+        self._tell(call, failed)
 
     def _give_up(self) -> None:
         self._pool.waits.connect.cancel(self)

@@ -243,10 +243,8 @@ class Pool:
         self.withdrawn(connection)
         self.connections.discard(connection)
         if again is not None:
-            if self.open < self._most:
-                self._connect(again)
-            else:
-                self._queue(again, first=True)
+            # It takes the slot that has just become free, before those who wait see it.
+            self._connect(again)
         self.freed()
 
     def freed(self) -> None:

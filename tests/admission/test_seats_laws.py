@@ -53,6 +53,15 @@ TERMS = st.builds(
 )
 
 
+def limit_of(bound: str) -> str:
+    """
+    Whose limit one of the model's bounds is.
+    """
+    if bound.startswith("of:"):
+        return "principal"
+    return "daemon" if bound.endswith(":") else "provider"
+
+
 class SeatsMachine(RuleBasedStateMachine):
     """
     Any order of coming, going, going again, leaving, time passing and reloads; and callers who do some of it from
@@ -197,31 +206,31 @@ class SeatsMachine(RuleBasedStateMachine):
         """
         self.number += 1
         asked = Asked(self.number, claim, act)
+        # From within a callback the model does not know yet of those who will be told next.
+        knows = not self.is_nested
         in_way, is_first = self.stands_in_the_way(claim), not self.of_principal(claim.principal)
         promised = self.in_share(claim) and not self.is_settling
         try:
             found = self.seats.enter(claim, self.now)
         except AtCapacity as error:
             assert not self.terms.shadow
-            assert not promised
-            assert in_way or not is_first
-            if not self.terms.queue_size and is_first:
-                assert error.policy in {
-                    "principal" if name.startswith("of") else "provider" if name[-1] != ":" else "daemon"
-                    for name in in_way
-                }
+            if knows:
+                assert not promised
+                assert in_way or not is_first
+                assert self.terms.queue_size or error.policy in {*map(limit_of, in_way), "queue"}
+                assert not self.terms.queue_size or error.policy == "queue"
             return
         if isinstance(found, Permit):
-            assert self.terms.shadow or (is_first and not in_way)
+            assert self.terms.shadow or not knows or (is_first and not in_way)
             asked.permit = found
             self.out.append(asked)
-        else:
-            assert not self.terms.shadow
-            assert in_way or not is_first
-            asked.deferred = found
-            self.waiting.append(asked)
-            found.addCallbacks(self.told, self.failed, callbackArgs=(asked,), errbackArgs=(asked,))
-            found.addErrback(self.broken.append)
+            return
+        assert not self.terms.shadow
+        assert not knows or in_way or not is_first
+        asked.deferred = found
+        self.waiting.append(asked)
+        found.addCallbacks(self.told, self.failed, callbackArgs=(asked,), errbackArgs=(asked,))
+        found.addErrback(self.broken.append)
 
     def goes(self, asked: Asked) -> None:
         """

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectionRefusedError, DNSLookupError, NoRouteError, TimeoutError
+from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock, Cooperator
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import FileBodyProducer, ResponseDone
@@ -73,35 +73,6 @@ def test_fault(fault: Fault, size: int) -> None:
     lab.transport.receive(ANSWER)
     assert following.body.data == b"{}"
     assert (lab.agent.open_connections, lab.agent.idle_connections, lab.agent.waiting) == (1, 1, 0)
-
-
-@pytest.mark.parametrize(
-    ("error", "expected"),
-    [
-        (DNSLookupError(), errors.ResolveFailed),
-        (ValueError("invalid hostname"), errors.ResolveFailed),
-        (ConnectionRefusedError(), errors.ConnectFailed),
-        (NoRouteError(), errors.ConnectFailed),
-        (OSError(24, "Too many open files"), errors.ConnectFailed),
-        (TimeoutError(), errors.ConnectTimeout),
-    ],
-    ids=lambda value: getattr(value, "__name__", type(value).__name__),
-)
-def test_no_connection(error: Exception, expected: type[errors.UpstreamError]) -> None:
-    """
-    Each way of not being connected has its error, which names neither host nor port, and leaves nothing behind.
-    """
-    lab = Lab(connects=False, max_connections=1)
-    asked = lab.ask()
-    lab.endpoint.dials[0].fail(error)
-    assert type(asked.error) is expected
-    assert str(asked.error) == ""
-    assert asked.error is not None
-    assert asked.error.__cause__ is error
-    assert lab.agent.open_connections == 0
-    following = lab.ask()
-    lab.endpoint.dials[0].succeed().receive(ANSWER)
-    assert following.body.data == b"{}"
 
 
 class WrittenTests(SynchronousTestCase):

@@ -22,7 +22,8 @@ from twisted.web.iweb import UNKNOWN_LENGTH
 from zope.interface.verify import verifyObject
 
 from aibridge import errors
-from upstreams import ANSWER, Asked, Body, FakeEndpoint, FakeTransport, Lab, SlowBody
+from aibridge.relay.agent import RelayAgent
+from upstreams import ANSWER, URL, Asked, Body, FakeEndpoint, FakeTransport, Lab, SlowBody
 
 OK = b"HTTP/1.1 200 OK\r\n"
 STREAM = OK + b"Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -602,29 +603,6 @@ class DeadlineTests(SynchronousTestCase):
     Every wait has an end of its own.
     """
 
-    def test_resolving(self) -> None:
-        """
-        A name that is not found in time is not resolved.
-        """
-        lab = Lab(connects=False, connect_timeout=3.0)
-        lab.endpoint.given_up_with = "resolving"
-        asked = lab.ask()
-        lab.wait(2.9)
-        self.assertIsNone(asked.error)
-        lab.wait(0.2)
-        self.assertIsInstance(asked.error, errors.ResolveFailed)
-        self.assertEqual((lab.endpoint.dials, lab.agent.open_connections), ([], 0))
-
-    def test_connecting(self) -> None:
-        """
-        A provider that does not accept in time is a matter of connecting.
-        """
-        lab = Lab(connects=False, connect_timeout=3.0)
-        asked = lab.ask()
-        lab.wait(3.1)
-        self.assertIsInstance(asked.error, errors.ConnectTimeout)
-        self.assertEqual((lab.endpoint.dials, lab.agent.open_connections), ([], 0))
-
     def test_pool(self) -> None:
         """
         Waiting for a connection ends, and with it the call alone.
@@ -757,10 +735,13 @@ class _SocketEndpoint(FakeEndpoint):
 
     def __init__(self, reactor: _Reactor) -> None:
         super().__init__(reactor)
+        self.buffer = 0
         self.peers: list[socket.socket] = []
 
     def make_transport(self) -> Any:
         ours, theirs = socket.socketpair()
+        if self.buffer:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self.buffer)
         theirs.settimeout(5)
         self.peers.append(theirs)
         return _Client(ours, self.clock)
@@ -807,6 +788,7 @@ class SocketTests(SynchronousTestCase):
         What the socket does not take follows as it drains, in its order.
         """
         data = bytes(range(256)) * 20000
+        self.endpoint.buffer = 8192
         asked = self.lab.ask(body=data)
         peer = self.endpoint.peers[-1]
         peer.settimeout(0.0)
@@ -824,6 +806,25 @@ class SocketTests(SynchronousTestCase):
         peer.sendall(ANSWER)
         self.lab.transport.doRead()  # type: ignore[attr-defined]
         self.assertEqual((asked.body.data, self.lab.agent.idle_connections), (b"{}", 1))
+
+    def test_produced_bytes_in_part(self) -> None:
+        """
+        A piece of which the socket takes a part is sent to its end.
+        """
+        data = bytes(range(256)) * 400
+        self.endpoint.buffer = 8192
+        body = SlowBody(len(data))
+        self.lab.ask(body=body)
+        body.write(data)
+        body.finish()
+        peer = self.endpoint.peers[-1]
+        peer.settimeout(0.0)
+        received = bytearray()
+        while not received.endswith(data):
+            with contextlib.suppress(BlockingIOError):
+                received += peer.recv(65536)
+            self.lab.transport.doWrite()  # type: ignore[attr-defined]
+        self.assertTrue(received.endswith(b"\r\n\r\n" + data))
 
     def test_produced_bytes_keep_their_order(self) -> None:
         """
@@ -879,6 +880,26 @@ class SocketTests(SynchronousTestCase):
         following = self.lab.ask()
         self.assertEqual((self.endpoint.asked, following.error), (2, None))
         self.assertTrue(self.endpoint.peers[-1].recv(65536).startswith(b"POST "))
+
+    def test_nothing_left_of_one_that_waited(self) -> None:
+        """
+        A call that waited for such a connection waits for the next one, in front of the others.
+        """
+        self.lab = Lab(max_connections=1)
+        self.lab.clock = reactor = _Reactor()
+        self.endpoint = self.lab.endpoint = _SocketEndpoint(reactor)
+        self.lab.agent = RelayAgent(reactor, self.lab.settings, endpoints=lambda *_: self.endpoint)
+        self.lab.ask()
+        for number in range(2):
+            self.lab.ask(url=URL + b"?%d" % number)
+        self.endpoint.peers[0].recv(65536)
+        self.endpoint.peers[0].sendall(ANSWER)
+        self.lab.transport.socket.shutdown(socket.SHUT_WR)  # type: ignore[attr-defined]
+        self.lab.transport.doRead()  # type: ignore[attr-defined]
+        self.assertEqual(self.lab.agent.waiting, 2)
+        self.lab.turn()
+        self.assertIn(b"?0 ", self.endpoint.peers[1].recv(65536))
+        self.assertEqual((self.endpoint.asked, self.lab.agent.waiting), (2, 1))
 
     def test_nothing_left_on_a_new_connection(self) -> None:
         """
