@@ -7,8 +7,8 @@ so late that an SDK gives up or sleeps for good, and not the same moment for eve
 
 Note [The crowd outside]: those who were sent away come back, and a forecast that forgets them sends them all to the
 same second, in which all but a few are refused again; an SDK gives up at the third time. So each one that is sent
-away is told to come after those before it, at half the pace at which permits come back; the other half is for those
-who come new.
+away is told to come after those before it, at a third of the pace at which permits come back; two thirds are left to
+those who come new.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ UNKNOWN_S: Final = 1.0
 _WEIGHT: Final = 1 / 32
 """What one more exchange counts in the mean: some thirty of them make it up."""
 
-_PACE: Final = 0.5
+_PACE: Final = 1 / 3
 """See Note [The crowd outside]."""
 
 _CROWD_S: Final = 20.0

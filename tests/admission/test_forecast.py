@@ -62,16 +62,16 @@ def test_a_forecast_lies_within_what_was_seen(services: list[float], ahead: int,
 
 def test_those_sent_away_are_sent_one_after_the_other() -> None:
     """
-    Half as quickly as permits come back; the crowd dissolves as time passes, and never counts for more than twenty
+    A third as quickly as permits come back; the crowd dissolves as time passes, and never counts for more than twenty
     seconds.
     """
     forecast = Forecast()
     forecast.ended(1.0)
-    assert [forecast.sent_away_s(4, 10.0) for _ in range(3)] == [0.5, 1.0, 1.5]
-    assert forecast.sent_away_s(4, 11.0) == 1.0
-    assert forecast.sent_away_s(4, 99.0) == 0.5
+    assert [forecast.sent_away_s(4, 10.0) for _ in range(3)] == [0.75, 1.5, 2.25]
+    assert forecast.sent_away_s(4, 11.0) == 2.0
+    assert forecast.sent_away_s(4, 99.0) == 0.75
     assert max(forecast.sent_away_s(4, 99.0) for _ in range(1000)) == 20
-    assert forecast.sent_away_s(4, 118.5) == 1.0
+    assert forecast.sent_away_s(4, 118.5) == 1.25
 
 
 @pytest.mark.parametrize(

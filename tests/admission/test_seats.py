@@ -155,14 +155,14 @@ class LimitTests(SeatsCase):
         for permit in permits:
             self.give_back(permit)
         self.got("d", "q", most=1)
-        # one exchange, and twice as long until its turn among those sent away
-        self.assertEqual(self.told_to_wait("d2", "q"), 3 + 6)
+        # one exchange, and three times as long until its turn among those sent away
+        self.assertEqual(self.told_to_wait("d2", "q"), 3 + 9)
         self.got("d")
-        self.assertEqual(self.told_to_wait("d2"), 5)
-        self.assertEqual(self.told_to_wait("d2"), 8)
-        self.assertEqual(self.told_to_wait("d2", "q"), 3 + 12)
+        self.assertEqual(self.told_to_wait("d2"), 6)
+        self.assertEqual(self.told_to_wait("d2"), 11)
+        self.assertEqual(self.told_to_wait("d2", "q"), 3 + 18)
         self.now = 99.0
-        self.assertEqual(self.told_to_wait("d2"), 5)
+        self.assertEqual(self.told_to_wait("d2"), 6)
         self.seats.adopt(SeatTerms(max_retry_after_s=2.0), self.now)
         self.assertEqual(self.told_to_wait("d", "q", most=1), 1.6)
 

@@ -169,10 +169,10 @@ def test_when_one_that_is_sent_away_may_come_back() -> None:
     terms = SeatTerms(interactive_share=0.5)
     made = pool(10, terms=terms, waiting=4)
     made.forecast.ended(2.0)
-    assert made.retry_s(True, 100.0) == pytest.approx(1 + 0.4)
-    assert made.retry_s(True, 100.0) == pytest.approx(1 + 0.8)
-    assert made.retry_s(False, 101.0) == pytest.approx(2 + 0.8)
-    assert pool(10, terms=SeatTerms(interactive_share=1.0)).retry_s(False, 0.0) == 3
+    assert made.retry_s(True, 100.0) == pytest.approx(1 + 0.6)
+    assert made.retry_s(True, 100.0) == pytest.approx(1 + 1.2)
+    assert made.retry_s(False, 101.0) == pytest.approx(2 + 1.4)
+    assert pool(10, terms=SeatTerms(interactive_share=1.0)).retry_s(False, 0.0) == 4
 
 
 def test_idle() -> None:
