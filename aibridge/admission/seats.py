@@ -263,8 +263,8 @@ class Seats:
 
     def next_expiry(self) -> float | None:
         """
-        When `expire` has something to do next, or None while nobody waits. It only grows, unless `adopt` shortens the
-        time or somebody begins to wait.
+        When `expire` has something to do next, or None while nobody waits. Never earlier than it was before, except
+        that `adopt` may shorten the time.
         """
         for waiter in self._waiters:
             return waiter.since + self._terms.queue_timeout_s
