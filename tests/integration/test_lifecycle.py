@@ -172,7 +172,10 @@ class TestReload:
         threads = [threading.Thread(target=target) for target in (blocking,) * 4 + (streaming,) * 4]
         for thread in threads:
             thread.start()
-        for turn in range(50):
+        turn = 0
+        while turn < 50 or counts["streams"] < 8 or counts["answers"] < 50:
+            assert not bad and turn < 5000
+            turn += 1
             deployment.configure(DEMO + f"[admission]\nmax_principals = {1000 + turn}\n")
             daemon.signal(signal.SIGHUP)
             daemon.wait_for("was reloaded")
@@ -180,7 +183,6 @@ class TestReload:
         for thread in threads:
             thread.join(60)
         assert bad == []
-        assert counts["answers"] > 50 and counts["streams"] > 4
         assert daemon.metric("aibridge_permits_in_use") == 0
 
 
