@@ -58,8 +58,8 @@ class AdmissionSettings:
     )
     max_principals: int = option(
         100000,
-        why="Principals whose rate is remembered, about 200 bytes each; beyond it the one unused for longest starts "
-        "afresh.",
+        why="Principals with a bucket of their own, about 200 bytes each; only empty buckets are forgotten, and while "
+        "all are in use, newcomers share what room there is.",
         least=1,
         most=10000000,
         restart=True,

@@ -72,7 +72,8 @@ class AuthSettings:
     )
     failure_addresses: int = option(
         65536,
-        why="Addresses whose failures are remembered; beyond it the one unused for longest starts afresh.",
+        why="Addresses whose failures are counted apart; beyond it, while all of them have failures to count, "
+        "newcomers are counted together.",
         least=1,
         most=10000000,
     )
