@@ -10,7 +10,7 @@ SOURCES := $(shell find aibridge twisted -name '*.py') setup.cfg pyproject.toml
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check format docs bench bench-check bench-tools debian clean
+.PHONY: help run test test-all check format docs bench bench-check debian clean
 
 help:
 	@echo "make run         start the bridge in the foreground on its embedded default"
