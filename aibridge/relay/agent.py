@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from aibridge.interfaces import IPairsAgent
 from aibridge.providers.settings import TransportSettings
@@ -59,7 +59,6 @@ class Origin:
     authority: bytes
 
 
-@implementer(IAgent, IPairsAgent)
 class RelayAgent:
     """
     Makes requests to one provider, over connections of its own.
@@ -256,6 +255,9 @@ class RelayAgent:
         Calls that wait for a connection, because there may be no more of them.
         """
         return sum(len(pool.waiting) for pool in self._pools.values())
+
+
+classImplements(RelayAgent, IAgent, IPairsAgent)
 
 
 def write_line(method: bytes, target: bytes, authority: bytes) -> bytes:

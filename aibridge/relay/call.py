@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IClientRequest
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from aibridge import errors
 from aibridge.deadlines import Deadlines
@@ -37,7 +37,6 @@ class Place(Protocol):
         """
 
 
-@implementer(IClientRequest)
 class Call:
     """
     One request and what becomes of it. It ends once: with a response that was read to its end, or by `fail`.
@@ -148,6 +147,9 @@ class Call:
         if place is not None:
             place.leave(self)
         self.first, self.rest, self.producer = b"", None, None
+
+
+classImplements(Call, IClientRequest)
 
 
 class Waits:

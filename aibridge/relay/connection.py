@@ -14,7 +14,7 @@ from twisted.internet import tcp
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener, IProtocol
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from aibridge import errors
 from aibridge.relay.response import PERHAPS_WHOLE, WHOLE, Response
@@ -33,7 +33,6 @@ VERSIONS: Final = ((b"HTTP", 1, 0), (b"HTTP", 1, 1))
 _KEEP_ALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 
 
-@implementer(IProtocol, IHandshakeListener)
 class Connection:
     """
     A connection to a provider. It serves one call at a time.
@@ -358,9 +357,11 @@ class Connection:
         """
         Read again.
         """
-        if self._call is not None:
+        call = self._call
+        if call is not None:
+            self._waits.silence.start(call)
+            # What is read at once may end the call.
             self.transport.resumeProducing()
-            self._waits.silence.start(self._call)
 
     def abort_body(self) -> None:
         """
@@ -372,6 +373,9 @@ class Connection:
             call.ended()
         self._response = response
         self.abort()
+
+
+classImplements(Connection, IProtocol, IHandshakeListener)
 
 
 def _caused(error: errors.UpstreamError, reason: Failure) -> errors.UpstreamError:

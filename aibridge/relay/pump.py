@@ -7,11 +7,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from twisted.internet.interfaces import IPushProducer
-from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.interfaces import IProtocol, IPushProducer
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
+from zope.interface import classImplements
 
 from aibridge.dialects.sse import Boundary
 from aibridge.errors import UpstreamError, UpstreamTruncated
@@ -29,7 +29,7 @@ class Sink(Protocol):
     def unregisterProducer(self) -> Any: ...
 
 
-class Pump(TwistedProtocol):
+class Pump:
     """
     Takes a response body from a provider and gives it to a client, unchanged, each piece in the turn in which it came.
 
@@ -41,6 +41,7 @@ class Pump(TwistedProtocol):
 
     def __init__(self, sink: Sink, boundary: Boundary | None, ended: Callable[[UpstreamError | None], None]) -> None:
         self.bytes = 0
+        self.transport: Any = None
         self._sink = sink
         self._boundary = boundary
         self._ended: Callable[[UpstreamError | None], None] | None = ended
@@ -53,11 +54,19 @@ class Pump(TwistedProtocol):
         """
         return self._boundary is not None and bool(self._boundary)
 
+    def makeConnection(self, transport: Any) -> None:
+        """
+        There is a body.
+
+        :param transport: that it comes from; one that can be paused is.
+        """
+        self.transport = transport
+        self.connectionMade()
+
     def connectionMade(self) -> None:
         """
         The body begins.
         """
-        assert self.transport is not None
         if IPushProducer.providedBy(self.transport):
             self._sink.registerProducer(self.transport, True)
 
@@ -95,7 +104,7 @@ class Pump(TwistedProtocol):
             return
         self._ended = None
         self._write = _nowhere  # not every transport stops at once
-        transport: Any = self.transport
+        transport = self.transport
         if transport is None:
             return
         abort = getattr(transport, "abortConnection", None) or getattr(transport, "loseConnection", None)
@@ -107,3 +116,6 @@ class Pump(TwistedProtocol):
 
 def _nowhere(data: bytes) -> None:
     pass
+
+
+classImplements(Pump, IProtocol)

@@ -11,7 +11,7 @@ from twisted.internet import tcp
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IConsumer, IPullProducer
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 PIECE: Final = 65536
 """Bytes handed to the transport at a time once it is behind, and held before a producer is paused."""
@@ -36,7 +36,6 @@ class Sender(Protocol):
         """
 
 
-@implementer(IPullProducer)
 class Outbox:
     """
     What a connection has yet to send.
@@ -190,6 +189,9 @@ class Outbox:
         return piece
 
 
+classImplements(Outbox, IPullProducer)
+
+
 class Uploader(Protocol):
     """
     Who wants to know how an upload ends.
@@ -200,7 +202,7 @@ class Uploader(Protocol):
     def upload_failed(self, failure: Failure) -> None: ...
 
 
-@implementer(IConsumer)
+
 class Upload:
     """
     A body that is produced while it is sent. What an `IBodyProducer` writes to, and nothing after `stop`.
@@ -280,3 +282,6 @@ class Upload:
         self._over = True
         self._outbox.detach()
         self._owner.upload_failed(failure)
+
+
+classImplements(Upload, IConsumer)

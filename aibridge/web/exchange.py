@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from aibridge.web.request import Request
     from aibridge.web.terms import Bridge
 
+_log = Logger()
+
 CAPACITY_RETRY_S = 1.0
 DRAIN_RETRY_S = 5.0
 ANYONE = "anyone"
@@ -50,8 +52,6 @@ class Exchange:
     :param bridge: what all exchanges share.
     :param request: its head is complete, its body unread.
     """
-
-    _log = Logger()
 
     __slots__ = (
         "_agent",
@@ -285,7 +285,7 @@ class Exchange:
         self._fail(error)
 
     def _broken(self, failure: Failure) -> None:
-        self._log.failure("Exchange {id} failed in the bridge itself.", failure, id=self._completion.request_id)
+        _log.failure("Exchange {id} failed in the bridge itself.", failure, id=self._completion.request_id)
         self._fail(errors.InternalError())
 
     def _client_left(self) -> None:

@@ -20,7 +20,8 @@ from aibridge.web.channel import Channel
 from aibridge.web.hangup import HangUps
 from aibridge.web.request import HOLD_S, Request
 from aibridge.web.settings import HttpSettings
-from aibridge.web.stock import PHRASES
+from aibridge.web.status import PHRASES
+from aibridge.web.stock import StockRequest
 from aibridge.wire.request import METHODS, HeadReader
 
 LINGER_S: Final = 5.0
@@ -52,8 +53,8 @@ class BridgeSite(server.Site):
     """
     Serves a resource tree over `Channel`.
 
-    A resource with a true attribute ``renders_on_head`` renders as soon as the head of its request is complete; all
-    others when the body is, up to `max_body`.
+    A root with a true attribute ``renders_on_head`` renders every request, an `aibridge.web.request.Request`, as soon
+    as its head is complete. All other resources are stock ones, and render when the body is there, up to `max_body`.
 
     :param resource: the root.
     :param settings: limits and deadlines.
@@ -101,6 +102,7 @@ class BridgeSite(server.Site):
         self._wall_clock = wall_clock
         self._second = -1
         self._lines: dict[int, bytes] = {}
+        self._decides: Any = resource if getattr(resource, "renders_on_head", False) else None
 
     # -- as a factory --------------------------------------------------------------------------------------------
 
@@ -125,6 +127,15 @@ class BridgeSite(server.Site):
         For ALPN.
         """
         return [b"http/1.1"]
+
+    def serve(self, request: Request) -> None:
+        """
+        Let a request be rendered, whose head is complete.
+        """
+        if self._decides is None:
+            StockRequest(request).process()
+        else:
+            self._decides.render(request)
 
     def getResourceFor(self, request: Any) -> Any:
         """

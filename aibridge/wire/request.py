@@ -103,8 +103,8 @@ class Head:
         """
         The first value of a field, whose name is given in lower case; without the white space around it.
         """
-        value = self.fields.get(name)
-        return value if value is None else value.strip()
+        value: bytes | None = self.fields.get(name)
+        return None if value is None else value.strip()
 
     def values(self, name: bytes) -> list[bytes]:
         """

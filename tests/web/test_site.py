@@ -98,6 +98,7 @@ class FactoryTests(SynchronousTestCase):
         root.putChild(b"a", below)
         talk = Talk(root)
         talk.send(get(b"/a/b"))
+        request: Any
         (request,) = below.requests
         self.assertEqual((request.prepath, request.postpath), ([b"a"], [b"b"]))
 
