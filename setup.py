@@ -1,64 +1,83 @@
 """
-Compiles the modules on the path of every request and every event, where there is a C compiler; see docs/performance.md.
+Compiles what is on the path of every request and every event; everything else about the package stands in setup.cfg.
 
-Everything else about the package stands in setup.cfg. Without a compiler, without mypyc, or with AIBRIDGE_PURE set in
-the environment, the same modules are installed as they are, and only slower.
+mypyc translates the modules below, as they are, to C: the same sources, the same types, two thirds of the time. Where
+that cannot be done (no C compiler, no headers of Python's, AIBRIDGE_PURE in the environment) they are installed as
+Python, and everything works but takes longer. See docs/decisions/0004-compiled.md.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
 
 from setuptools import setup
+from setuptools.command.build_ext import build_ext
 
 COMPILED = (
-    "admission/bucket",
-    "admission/gate",
-    "auth/credentials",
-    "auth/tokens",
-    "deadlines",
-    "dialects/clients",
-    "dialects/facts",
-    "dialects/sse",
-    "log",
-    "relay/agent",
-    "relay/call",
-    "relay/client",
-    "relay/connection",
-    "relay/headers",
-    "relay/pool",
-    "relay/pump",
-    "relay/response",
-    "relay/upload",
-    "tally",
-    "metrics",
-    "web/body",
-    "web/channel",
-    "web/eager",
-    "web/exchange",
-    "web/faults",
-    "web/link",
-    "web/request",
-    "wire/chunked",
-    "wire/request",
-    "wire/response",
+    "aibridge/admission/bucket.py",
+    "aibridge/admission/gate.py",
+    "aibridge/auth/credentials.py",
+    "aibridge/auth/tokens.py",
+    "aibridge/deadlines.py",
+    "aibridge/dialects/clients.py",
+    "aibridge/dialects/facts.py",
+    "aibridge/dialects/sse.py",
+    "aibridge/log.py",
+    "aibridge/metrics.py",
+    "aibridge/relay/agent.py",
+    "aibridge/relay/call.py",
+    "aibridge/relay/client.py",
+    "aibridge/relay/connection.py",
+    "aibridge/relay/headers.py",
+    "aibridge/relay/pool.py",
+    "aibridge/relay/pump.py",
+    "aibridge/relay/response.py",
+    "aibridge/relay/upload.py",
+    "aibridge/tally.py",
+    "aibridge/web/body.py",
+    "aibridge/web/channel.py",
+    "aibridge/web/eager.py",
+    "aibridge/web/exchange.py",
+    "aibridge/web/faults.py",
+    "aibridge/web/link.py",
+    "aibridge/web/request.py",
+    "aibridge/wire/chunked.py",
+    "aibridge/wire/request.py",
+    "aibridge/wire/response.py",
 )
 
 
-def extensions() -> list[object]:
+class Compile(build_ext):
+    """
+    Compiles all or nothing: half of it would not be importable.
+    """
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except Exception as error:
+            print(f"aibridge: not compiled, and slower for it: {error}", file=sys.stderr)
+            for extension in self.extensions:
+                Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
+            self.extensions = []
+
+
+def extensions() -> list[Any]:
     """
     The compiled modules, or none.
     """
-    if os.environ.get("AIBRIDGE_PURE"):
+    if os.environ.get("AIBRIDGE_PURE") or not any(map(shutil.which, ("cc", "gcc", "clang"))):
         return []
     try:
         from mypyc.build import mypycify
     except ImportError:
         return []
-    made = mypycify(["--config-file", "setup.cfg", *(f"aibridge/{name}.py" for name in COMPILED)], opt_level="3")
-    for extension in made:
-        extension.optional = True
+    made: list[Any] = mypycify(["--config-file=setup.cfg", *COMPILED], opt_level="3", group_name="aibridge")
     return made
 
 
-setup(ext_modules=extensions())
+setup(ext_modules=extensions(), cmdclass={"build_ext": Compile})

@@ -29,7 +29,10 @@ from aibridge.providers.routes import Routes
 from aibridge.providers.settings import ProviderSettings
 from aibridge.secret import Secret
 from aibridge.web.completions import Completions
+from aibridge.web.exchange import Exchange
+from aibridge.web.request import Request
 from aibridge.web.terms import Bridge, Terms
+from channels import Talk
 
 TOKEN = b"aib_test_token-of-some-length"
 KEY = "sk-configured-0123456789abcdef"
@@ -282,8 +285,12 @@ def raises(error: type[Exception]) -> Callable[..., Any]:
 
 class Asked:
     """
-    A request as its channel would hand it over, with the client under the test's control.
+    A request that a client sends over a connection of its own, and what it is told.
+
+    :ivar request: as the exchange has it, once it was asked.
     """
+
+    request: Request
 
     def __init__(
         self,
@@ -293,105 +300,110 @@ class Asked:
         body: bytes = b'{"model":"m"}',
         *,
         wants_upgrade: bool = False,
+        body_comes_at_once: bool = True,
     ) -> None:
-        self.method = method
-        self.uri = uri
-        self.path = uri.partition(b"?")[0]
-        self.pairs = [(b"Host", b"bridge"), (b"Authorization", b"Bearer " + TOKEN)] if pairs is None else pairs
-        self.client_host = "192.0.2.1"
-        self.wants_upgrade = wants_upgrade
-        self.declared_length: int | None = len(body)
-        self.on_departure: Callable[[], None] | None = None
-        self.status = 0
-        self.answer_pairs: list[tuple[bytes, bytes]] = []
-        self.length: int | None = None
-        self.written = b""
-        self.finished = 0
-        self.aborted = 0
-        self.producer: Any = None
-        self.body = body
-        self.body_comes_at_once = True
-        self.body_wanted: tuple[Callable[[bytes], None], Callable[[Exception], None]] | None = None
+        pairs = [(b"Authorization", b"Bearer " + TOKEN)] if pairs is None else pairs
+        if wants_upgrade:
+            pairs = [*pairs, (b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
+        if body:
+            pairs = [*pairs, (b"Content-Length", b"%d" % len(body))]
+        fields = b"".join(b"%b: %b\r\n" % pair for pair in pairs)
+        self._head = b"%b %b HTTP/1.1\r\nHost: bridge\r\n%b\r\n" % (method, uri, fields)
+        self._method = method
+        self._body = body
+        self._at_once = body_comes_at_once
+        self._talk: Talk
 
-    def header(self, name: bytes) -> bytes | None:
+    def ask(self, bridge: Bridge) -> Asked:
         """
-        The first value.
+        Send it to a bridge.
         """
-        return next(iter(self.headers_named(name)), None)
 
-    def headers_named(self, name: bytes) -> list[bytes]:
-        """
-        All values.
-        """
-        return [value for each, value in self.pairs if each.lower() == name]
+        def begin(request: Request) -> None:
+            self.request = request
+            Exchange(bridge, request).begin()
 
-    def forget_fields(self) -> None:
-        """
-        Nobody asks for them any more.
-        """
-        self.pairs = []
+        self._talk = Talk(begin, max_body=1 << 20)
+        self._talk.send(self._head + self._body if self._at_once else self._head)
+        return self
 
-    def read_body(self, limit: int, done: Callable[[bytes], None], failed: Callable[[Any], None]) -> None:
+    def send(self, data: bytes) -> None:
         """
-        Hand the body over, now or when the test says so.
+        Send what is left.
         """
-        self.body_wanted = (done, failed)
-        if self.body_comes_at_once:
-            done(self.body)
-
-    def body_producer(self, limit: int) -> Any:
-        """
-        Something that stands for the body.
-        """
-        return ("producer", limit)
-
-    def respond(self, status: int, pairs: list[tuple[bytes, bytes]], length: int | None) -> None:
-        """
-        The head of the answer.
-        """
-        assert not self.status, "a second status"
-        self.status, self.answer_pairs, self.length = status, list(pairs), length
-
-    def write(self, data: bytes) -> None:
-        """
-        A piece of the answer.
-        """
-        assert not self.finished, "written after the end"
-        self.written += data
-
-    def finish(self) -> None:
-        """
-        The end of the answer.
-        """
-        self.finished += 1
-
-    def abort(self) -> None:
-        """
-        A visible break.
-        """
-        self.aborted += 1
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """
-        Whom to pause.
-        """
-        self.producer = producer
-
-    def unregisterProducer(self) -> None:
-        """
-        Nobody any more.
-        """
-        self.producer = None
+        self._talk.send(data)
 
     def leave(self) -> None:
         """
         The client goes away.
         """
-        assert self.on_departure is not None, "nobody wants to know"
-        self.on_departure()
+        self._talk.transport.leave()
+
+    def wait(self, seconds: float) -> None:
+        """
+        Time passes on the connection.
+        """
+        self._talk.wait(seconds)
+
+    @property
+    def received(self) -> bytes:
+        """
+        All that the client was sent.
+        """
+        return self._talk.received
+
+    @property
+    def status(self) -> int:
+        """
+        What it was told, or 0.
+        """
+        received = self.received
+        return int(received[9:12]) if received else 0
+
+    @property
+    def answer_pairs(self) -> list[tuple[bytes, bytes]]:
+        """
+        The header fields of the answer, those of its wire left out.
+        """
+        head = self.received.partition(b"\r\n\r\n")[0]
+        pairs = [line.partition(b": ")[::2] for line in head.split(b"\r\n")[1:]]
+        return [
+            pair for pair in pairs if pair[0] not in (b"Date", b"Content-Length", b"Transfer-Encoding", b"Connection")
+        ]
 
     def told(self, name: bytes) -> bytes | None:
         """
-        A header of the answer.
+        A header field of the answer, by its name in lower case.
         """
-        return next((value for each, value in self.answer_pairs if each.lower() == name), None)
+        head = self.received.partition(b"\r\n\r\n")[0]
+        pairs = [line.partition(b": ")[::2] for line in head.split(b"\r\n")[1:]]
+        return next((value for each, value in pairs if each.lower() == name), None)
+
+    @property
+    def written(self) -> bytes:
+        """
+        The body of the answer, as far as it has come.
+        """
+        body = self.received.partition(b"\r\n\r\n")[2]
+        if self.told(b"transfer-encoding") is None:
+            return body
+        whole = b""
+        while body:
+            size, _, body = body.partition(b"\r\n")
+            whole += body[: int(size, 16)]
+            body = body[int(size, 16) + 2 :]
+        return whole
+
+    @property
+    def finished(self) -> bool:
+        """
+        The answer is whole.
+        """
+        return self.request.finished
+
+    @property
+    def aborted(self) -> bool:
+        """
+        The answer was visibly broken off.
+        """
+        return self.request.departed and self._talk.transport.ended != ""

@@ -152,7 +152,7 @@ def test_every_metric_is_explained() -> None:
     registry = CollectorRegistry()
     metrics = Metrics(registry)
     labels = {}
-    for counted in vars(metrics).values():
+    for counted in (getattr(metrics, name) for name in dir(metrics)):
         if isinstance(counted, Tally | Spread):
             labels[counted.collect().name] = counted.names
         elif hasattr(counted, "_labelnames"):

@@ -202,7 +202,6 @@ class Uploader(Protocol):
     def upload_failed(self, failure: Failure) -> None: ...
 
 
-
 class Upload:
     """
     A body that is produced while it is sent. What an `IBodyProducer` writes to, and nothing after `stop`.

@@ -120,9 +120,8 @@ class StockRequest(server.Request):
         """
         Cookies by their names.
         """
-        pairs = [
-            cookie.strip().partition(b"=") for value in self._wire.headers_named(b"cookie") for cookie in value.split(b";")
-        ]
+        values = self._wire.headers_named(b"cookie")
+        pairs = [cookie.strip().partition(b"=") for value in values for cookie in value.split(b";")]
         return {name: value for name, equals, value in pairs if equals}
 
     @cached_property
@@ -274,7 +273,7 @@ class StockRequest(server.Request):
         """
         Let `producer` write the body as fast as the client takes it.
         """
-        self._wire.registerProducer(producer, streaming)
+        self._wire.registerProducer(producer, bool(streaming))
 
     def unregisterProducer(self) -> None:
         """

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import CancelledError
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,6 +17,7 @@ from zope.interface.verify import verifyObject
 from aibridge import errors
 from aibridge.providers.settings import TransportSettings
 from aibridge.relay.call import CLOSING_S, Call, Waits
+from aibridge.relay.response import Response
 
 
 class _Place:
@@ -30,16 +32,31 @@ class _Place:
         self.left.append(call)
 
 
-class _Response:
+class _Body(Protocol):
     """
-    As much of a response as a call knows of.
+    Who reads the response.
     """
 
     def __init__(self) -> None:
         self.ends: list[Failure] = []
 
-    def ended(self, reason: Failure) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.ends.append(reason)
+
+
+class _Source:
+    """
+    Where the response would come from.
+    """
+
+    def pause_body(self) -> None:
+        pass
+
+    def resume_body(self) -> None:
+        pass
+
+    def abort_body(self) -> None:
+        pass
 
 
 class CallTests(SynchronousTestCase):
@@ -55,12 +72,14 @@ class CallTests(SynchronousTestCase):
         self.call.place = self.place
         self.deferred = self.call.deferred
 
-    def answered(self) -> _Response:
-        response: Any = _Response()
+    def answered(self) -> _Body:
+        request: Any = self.call
+        response = Response(_Source(), request, (b"HTTP", 1, 1), 200, b"OK", [], None)
         self.call.answered(response)
         self.assertIs(self.successResultOf(self.deferred), response)
-        made: _Response = response
-        return made
+        body = _Body()
+        response.deliverBody(body)
+        return body
 
     def test_request(self) -> None:
         """
@@ -94,20 +113,20 @@ class CallTests(SynchronousTestCase):
         """
         It is the response's consumer who is told then.
         """
-        response = self.answered()
+        body = self.answered()
         self.call.fail(errors.SilenceTimeout())
         self.call.fail(errors.TotalTimeout())
-        self.assertEqual([type(end.value) for end in response.ends], [errors.SilenceTimeout])
+        self.assertEqual([type(end.value) for end in body.ends], [errors.SilenceTimeout])
 
     def test_ended(self) -> None:
         """
         A call that has ended well cannot fail.
         """
-        response = self.answered()
+        body = self.answered()
         self.call.ended()
         self.clock.advance(20)
         self.call.fail(errors.UpstreamReset())
-        self.assertEqual((response.ends, self.place.left), ([], []))
+        self.assertEqual((body.ends, self.place.left), ([], []))
 
     def test_cancel(self) -> None:
         """
