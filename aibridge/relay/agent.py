@@ -286,6 +286,6 @@ def write_head(line: bytes, pairs: Iterable[Pair], framing: bytes) -> bytes:
         return b"%b%b\r\n" % (line, framing)
     fields = b"\r\n".join(lines)
     breaks = len(lines) - 1
-    if fields.count(b"\n") != breaks or fields.count(b"\r") != breaks or b"\0" in fields:
+    if fields.count(b"\n") != breaks or fields.count(b"\r") != breaks or fields.find(0) >= 0:
         raise ValueError("A request field has a byte in it that none may have.")
     return b"%b%b\r\n%b\r\n" % (line, fields, framing)

@@ -15,6 +15,7 @@ from zope.interface import classImplements
 
 from aibridge.dialects.sse import Boundary
 from aibridge.errors import UpstreamError, UpstreamTruncated
+from aibridge.relay.response import WHOLE
 
 
 class Sink(Protocol):
@@ -88,7 +89,7 @@ class Pump:
             return
         self._sink.unregisterProducer()
         assert reason is not None
-        if reason.check(ResponseDone, PotentialDataLoss):
+        if reason is WHOLE or reason.check(ResponseDone, PotentialDataLoss):
             # A body that ends with its connection (RFC 9112, 6.3) has no other end that could be waited for.
             ended(None)
         elif isinstance(reason.value, UpstreamError):

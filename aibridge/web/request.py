@@ -153,7 +153,7 @@ class Request:
         if pairs:
             fields = b"\r\n".join(map(_field, pairs))
             breaks = len(pairs) - 1
-            if fields.count(b"\n") != breaks or fields.count(b"\r") != breaks or b"\0" in fields:
+            if fields.count(b"\n") != breaks or fields.count(b"\r") != breaks or fields.find(0) >= 0:
                 raise ValueError("A header field has a line break or a NUL in it.")
             fields += b"\r\n"
         self._keeps = self._can_keep()

@@ -165,7 +165,7 @@ class HeadReader:
             method, target, minor = line.groups()
         else:
             method, target, minor = self._unusual_line(buffer, start)
-        if b"%" in target:
+        if target.find(37) >= 0:  # a percent sign; `in` raises and catches an exception where it is given bytes
             _check_escapes(target)
         text = buffer[start:end]
         # A dictionary's own method takes the fields without a call of Python's; names that repeat show in the count.
