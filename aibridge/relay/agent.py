@@ -17,7 +17,7 @@ from zope.interface import classImplements
 
 from aibridge.interfaces import IPairsAgent
 from aibridge.providers.settings import TransportSettings
-from aibridge.relay.call import Call, Waits
+from aibridge.relay.call import Call, Later, Receiver, Waits
 from aibridge.relay.endpoint import OriginEndpoint
 from aibridge.relay.pool import Pool
 from aibridge.relay.response import Pair
@@ -112,23 +112,32 @@ class RelayAgent:
                     pairs += [(name, value) for value in values]
         return self.send(method, uri, pairs, bodyProducer)
 
-    def send(self, method: bytes, uri: bytes, pairs: Any, body: Any = None) -> Deferred[IResponse]:
+    def send(self, method: bytes, uri: bytes, pairs: list[Pair], body: Any = None) -> Deferred[IResponse]:
+        """
+        As `ask`, for those who wait for a Deferred; a request that cannot be written is a failure like any other.
+        """
+        later = Later()
+        try:
+            later.call = self.ask(later, method, uri, pairs, body)
+        except ValueError as error:
+            return fail(error)
+        return later.deferred
+
+    def ask(self, receiver: Any, method: bytes, uri: bytes, pairs: Any, body: Any) -> Call:
         """
         Make a request as `IPairsAgent` has it.
 
-        :param pairs: list of (name, value); Host, framing and the fields of one hop are the agent's.
+        :param receiver: a `Receiver`.
+        :param pairs: list of (name, value); Host, framing and the fields of one hop are the agent's, and not among them.
         :param body: None, bytes, or an `IBodyProducer`.
+        :raises ValueError: the request cannot be written.
         """
-        try:
-            pool, line = self._lines.get((method, uri)) or self._begin(method, uri)
-            call = self._call(method, uri, line, pairs, body)
-        except ValueError as error:
-            return fail(error)
-        deferred: Deferred[Any] = call.deferred
+        pool, line = self._lines.get((method, uri)) or self._begin(method, uri)
+        call = self._call(receiver, method, uri, line, pairs, body)
         pool.submit(call)
-        return deferred
+        return call
 
-    def _call(self, method: bytes, uri: bytes, line: bytes, pairs: list[Pair], body: Any) -> Call:
+    def _call(self, receiver: Receiver, method: bytes, uri: bytes, line: bytes, pairs: list[Pair], body: Any) -> Call:
         rest: memoryview | None = None
         producer: Any = None
         length: int | None = None
@@ -147,7 +156,7 @@ class RelayAgent:
         if len(content) > PIECE:
             rest = memoryview(content)[PIECE:]
             content = content[:PIECE]
-        call = Call(self._waits, method, uri, pairs, head + content if content else head, rest)
+        call = Call(self._waits, receiver, method, uri, pairs, head + content if content else head, rest)
         if producer is not None:
             call.producer, call.length = producer, length
         elif not content and method in _SAFE:

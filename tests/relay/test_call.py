@@ -16,7 +16,7 @@ from zope.interface.verify import verifyObject
 
 from aibridge import errors
 from aibridge.providers.settings import TransportSettings
-from aibridge.relay.call import CLOSING_S, Call, Waits
+from aibridge.relay.call import CLOSING_S, Call, Later, Waits
 from aibridge.relay.response import Response
 
 
@@ -68,9 +68,12 @@ class CallTests(SynchronousTestCase):
         self.clock = Clock()
         self.waits = Waits(self.clock, TransportSettings(total_timeout=10.0))
         self.place = _Place()
-        self.call = Call(self.waits, b"POST", b"http://a/", [(b"a", b"b")], b"POST / HTTP/1.1", memoryview(b"x"))
+        self.later = Later()
+        self.call = self.later.call = Call(
+            self.waits, self.later, b"POST", b"http://a/", [(b"a", b"b")], b"POST / HTTP/1.1", memoryview(b"x")
+        )
         self.call.place = self.place
-        self.deferred = self.call.deferred
+        self.deferred = self.later.deferred
 
     def answered(self) -> _Body:
         request: Any = self.call
@@ -151,12 +154,12 @@ class CallTests(SynchronousTestCase):
             (waits.silence, errors.SilenceTimeout),
             (waits.total, errors.TotalTimeout),
         ):
-            call = Call(waits, b"GET", b"http://a/", [], b"")
+            later = Later()
+            call = Call(waits, later, b"GET", b"http://a/", [], b"")
             waits.total.cancel(call)
-            deferred = call.deferred
             wait.start(call)
             self.clock.advance(1)
-            self.failureResultOf(deferred, error)
+            self.failureResultOf(later.deferred, error)
 
     def test_stop(self) -> None:
         """
