@@ -33,6 +33,14 @@ class IIdentity(Interface):
         :raises aibridge.errors.IdentityUnavailable: it could not be found out.
         """
 
+    def principal_named(name: str) -> Principal | None:
+        """
+        Find a principal for those who run the daemon.
+
+        :param name: its name, or its id.
+        :return: None if there is none that is known without asking anybody.
+        """
+
     def start() -> object:
         """
         Begin to follow changes (a file, a clock); returns None or a Deferred.

@@ -21,8 +21,19 @@ class Completion:
     :ivar status: what the client was told; 499 if it had left before it could be told anything.
     :ivar cause: how it ended: ``completed``, or an error's `kind`.
     :ivar reason: who refused, if somebody did.
+    :ivar policy: by which of its limits.
+    :ivar shadowed: who would have refused if they were not in shadow, separated by commas: a reason, and behind a colon
+        the policy if there are several, as in ``rate:per-principal,breaker``.
+    :ivar retry_after_s: when it is worth asking again, as the client was told; 0 if it was told nothing.
     :ivar credential: whose key the provider was shown.
     :ivar hint: that key, masked.
+    :ivar key: which of the configured keys that was, from 1; 0 if it was none of them.
+    :ivar attempts: how often it was sent to the provider.
+    :ivar tokens_in: tokens of input, those from a cache included; see `usage`.
+    :ivar tokens_out: tokens of output.
+    :ivar usage: how these are known: ``provider``, which reported them; ``partial``, by what was seen of an answer that
+        broke off; ``estimated``, by the request alone; empty where they are not.
+    :ivar queued_s: how long it waited for its permit.
     :ivar first_byte_s: from the request's head to the response's.
     :ivar added_s: the bridge's own share of that.
     """
@@ -35,15 +46,24 @@ class Completion:
     status: int
     cause: str
     reason: str = ""
+    policy: str = ""
+    shadowed: str = ""
+    retry_after_s: float = 0.0
     principal: str = ""
     provider: str = ""
     model: str = ""
     stream: bool = False
     credential: str = ""
     hint: str = ""
+    key: int = 0
+    attempts: int = 0
     upstream_status: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    usage: str = ""
+    queued_s: float = 0.0
     first_byte_s: float = 0.0
     added_s: float = 0.0
     duration_s: float = 0.0
@@ -88,11 +108,13 @@ def as_json(c: Completion) -> str:
     return (
         f'{{"time":"{timestamp(c.at)}","event":"completion","request_id":"{c.request_id}","client":{_quoted(c.client)},'
         f'"method":{_quoted(c.method)},"route":{_quoted(c.route)},"status":{c.status},"cause":"{c.cause}",'
-        f'"reason":"{c.reason}","principal":{_quoted(c.principal)},"provider":"{c.provider}",'
+        f'"reason":"{c.reason}","policy":"{c.policy}","shadowed":"{c.shadowed}",'
+        f'"retry_after_s":{c.retry_after_s:.6f},"principal":{_quoted(c.principal)},"provider":"{c.provider}",'
         f'"model":{_quoted(c.model)},"stream":{"true" if c.stream else "false"},"credential":"{c.credential}",'
-        f'"hint":{_quoted(c.hint)},"upstream_status":{c.upstream_status},"bytes_in":{c.bytes_in},'
-        f'"bytes_out":{c.bytes_out},"first_byte_s":{c.first_byte_s:.6f},"added_s":{c.added_s:.6f},'
-        f'"duration_s":{c.duration_s:.6f}}}'
+        f'"hint":{_quoted(c.hint)},"key":{c.key},"attempts":{c.attempts},"upstream_status":{c.upstream_status},'
+        f'"bytes_in":{c.bytes_in},"bytes_out":{c.bytes_out},"tokens_in":{c.tokens_in},"tokens_out":{c.tokens_out},'
+        f'"usage":"{c.usage}","queued_s":{c.queued_s:.6f},"first_byte_s":{c.first_byte_s:.6f},'
+        f'"added_s":{c.added_s:.6f},"duration_s":{c.duration_s:.6f}}}'
     )
 
 
@@ -103,8 +125,11 @@ def as_text(c: Completion) -> str:
     return (
         f"{timestamp(c.at)} completion request_id={c.request_id} client={_plain(c.client)} method={_plain(c.method)} "
         f"route={_plain(c.route)} status={c.status} cause={c.cause} reason={c.reason or '-'} "
+        f"policy={c.policy or '-'} shadowed={c.shadowed or '-'} retry_after_s={c.retry_after_s:.6f} "
         f"principal={_plain(c.principal)} provider={c.provider or '-'} model={_plain(c.model)} "
         f"stream={'true' if c.stream else 'false'} credential={c.credential or '-'} hint={_plain(c.hint)} "
-        f"upstream_status={c.upstream_status} bytes_in={c.bytes_in} bytes_out={c.bytes_out} "
-        f"first_byte_s={c.first_byte_s:.6f} added_s={c.added_s:.6f} duration_s={c.duration_s:.6f}"
+        f"key={c.key} attempts={c.attempts} upstream_status={c.upstream_status} "
+        f"bytes_in={c.bytes_in} bytes_out={c.bytes_out} tokens_in={c.tokens_in} tokens_out={c.tokens_out} "
+        f"usage={c.usage or '-'} queued_s={c.queued_s:.6f} first_byte_s={c.first_byte_s:.6f} "
+        f"added_s={c.added_s:.6f} duration_s={c.duration_s:.6f}"
     )

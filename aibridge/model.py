@@ -43,6 +43,7 @@ class Principal:
     :ivar name: for people: logs, metrics.
     :ivar rate_limit: requests per second for this principal, or None for the configured one.
     :ivar rate_burst: size of its bucket, or None for the configured one.
+    :ivar max_in_flight: most exchanges it may have in flight, 0 for no limit, or None for the configured one.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Principal:
     class_: Class = Class.DEFAULT
     rate_limit: float | None = None
     rate_burst: float | None = None
+    max_in_flight: int | None = None
 
 
 class CredentialKind(enum.Enum):

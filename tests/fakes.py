@@ -59,6 +59,12 @@ class KnowsOne:
             raise Unauthenticated
         return self.principal
 
+    def principal_named(self, name: str) -> Principal | None:
+        """
+        The one principal.
+        """
+        return self.principal if name == self.principal.name else None
+
     def start(self) -> None:
         """
         Nothing.

@@ -237,7 +237,7 @@ class Policies:
         now: float = 0.0,
     ) -> None:
         spread = [one for policy in policies for one in policy.for_each_class()]
-        first = next((policy for policy in spread if _may_take_own(policy)), None)
+        first = next((policy for policy in spread if policy.is_per_principal), None)
         meters = [_Meter(policy, policy is first) for policy in spread]
         if first is None:
             meters.append(_Meter(None, True))
@@ -338,12 +338,6 @@ class Policies:
         Bytes that the buckets take.
         """
         return sum(meter.buckets.bytes_used for meter in self._meters)
-
-
-def _may_take_own(policy: Policy) -> bool:
-    if policy.scope is not Scope.PRINCIPAL or policy.counts_tokens:
-        return False
-    return policy.class_ is None and not policy.provider
 
 
 def _lasting(meter: _Meter) -> tuple[str, Scope, bool]:

@@ -21,7 +21,15 @@ from typing import Any, Final, NoReturn, TextIO
 import attrs
 
 from aibridge.auth.settings import AuthSettings
-from aibridge.auth.tokenfile import MOST_RATE, NAME_FORM, TokenAbsent, TokenFile, TokensUnusable, name_is_allowed
+from aibridge.auth.tokenfile import (
+    MOST_IN_FLIGHT,
+    MOST_RATE,
+    NAME_FORM,
+    TokenAbsent,
+    TokenFile,
+    TokensUnusable,
+    name_is_allowed,
+)
 from aibridge.auth.tokens import RANDOM_BYTES, Entry, Token
 from aibridge.daemon.config import DEFAULT_PATH, PATH_VARIABLE
 from aibridge.identity.editing import edit
@@ -131,6 +139,7 @@ def _create(context: _Context, options: argparse.Namespace) -> None:
         class_=Class(options.class_),
         rate_limit=options.rate_limit,
         rate_burst=options.rate_burst,
+        max_in_flight=options.max_in_flight,
         expires=options.expires,
     )
     context.edit(lambda file: file.adding(entry))
@@ -140,7 +149,7 @@ def _create(context: _Context, options: argparse.Namespace) -> None:
 
 
 def _list(context: _Context, options: argparse.Namespace) -> None:
-    rows: list[tuple[str, ...]] = [("ID", "NAME", "CLASS", "RATE", "BURST", "CREATED", "EXPIRES", "STATE")]
+    rows: list[tuple[str, ...]] = [("ID", "NAME", "CLASS", "RATE", "BURST", "IN-FLIGHT", "CREATED", "EXPIRES", "STATE")]
     rows.extend(_row(entry, context.now) for entry in read_file(context.path))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -163,6 +172,7 @@ def _row(entry: Entry, now: datetime) -> tuple[str, ...]:
         entry.class_.value,
         "-" if entry.rate_limit is None else f"{entry.rate_limit:g}",
         "-" if entry.rate_burst is None else f"{entry.rate_burst:g}",
+        "-" if entry.max_in_flight is None else str(entry.max_in_flight),
         _when(entry.created),
         "-" if entry.expires is None else _when(entry.expires),
         state,
@@ -247,6 +257,7 @@ def _parser(now: Clock) -> argparse.ArgumentParser:
     )
     create.add_argument("--rate-limit", type=_number(0), metavar="R", help="requests per second; 0 is no limit")
     create.add_argument("--rate-burst", type=_number(1), metavar="B", help="requests at once")
+    create.add_argument("--max-in-flight", type=_count, metavar="N", help="exchanges in flight; 0 is no limit")
     create.add_argument(
         "--expires",
         type=lambda text: _expiry(text, now()),
@@ -288,6 +299,12 @@ def _number(least: float) -> Callable[[str], float]:
         return int(number) if number == int(number) else number
 
     return parse
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > MOST_IN_FLIGHT:
+        raise argparse.ArgumentTypeError(f"a whole number from 0 to {MOST_IN_FLIGHT} is needed")
+    return int(text)
 
 
 def _duration(text: str) -> timedelta:

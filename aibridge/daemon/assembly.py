@@ -4,7 +4,7 @@ From a configuration to the terms that exchanges begin with: which objects there
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -93,7 +93,7 @@ def transport_of(provider: TransportSettings) -> TransportSettings:
 
 def make_terms(
     settings: Settings,
-    secrets: Mapping[str, Secret],
+    secrets: Mapping[str, Sequence[Secret]],
     identity: IIdentity,
     clients: Mapping[str, RelayClient],
     demo_url: Callable[[], str],
@@ -101,12 +101,16 @@ def make_terms(
     """
     The terms that `settings` describe.
 
-    :param secrets: provider name → its key.
+    :param secrets: provider name → its keys, of which the first is shown.
     :param demo_url: where the simulated provider listens.
     """
     admission = settings.admission
     providers = [
-        Provider.from_settings(provider, secrets.get(provider.name), demo_url() if provider.type == "demo" else "")
+        Provider.from_settings(
+            provider,
+            next(iter(secrets.get(provider.name, ())), None),
+            demo_url() if provider.type == "demo" else "",
+        )
         for provider in settings.provider
     ]
     return Terms(

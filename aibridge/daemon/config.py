@@ -32,7 +32,7 @@ from aibridge.daemon.problems import (
     is_like_a_key,
 )
 from aibridge.daemon.secrets import resolve, why
-from aibridge.daemon.settings import PROVIDER, SECTIONS, Leaf, Settings, leaves
+from aibridge.daemon.settings import PROVIDER, REPEATED, SECTIONS, Leaf, Settings, leaves
 from aibridge.daemon.values import REFERENCE, accept, parse
 from aibridge.providers.settings import ProviderSettings
 from aibridge.secret import Secret
@@ -52,14 +52,14 @@ class Loaded:
     """
     One configuration, checked whole.
 
-    :ivar secrets: the key of each provider that has one, by the provider's name.
+    :ivar secrets: the keys of each provider that has any, by the provider's name, in the order of their use.
     :ivar origins: where each value comes from, by its dotted name.
     :ivar path: the file, or empty if there is none.
     :ivar embedded: neither a file nor the environment says who may come in, so the daemon makes a token for itself.
     """
 
     settings: Settings
-    secrets: Mapping[str, Secret]
+    secrets: Mapping[str, tuple[Secret, ...]]
     origins: Mapping[str, Origin]
     warnings: tuple[Problem, ...] = ()
     path: str = ""
@@ -139,9 +139,10 @@ class _Reading:
         file = Origin(Kind.FILE, self._path)
         for section, cls in SECTIONS.items():
             self._remember_table((section,), cls, document.get(section), file)
-        tables = document.get(PROVIDER)
-        for index, table in enumerate(tables if isinstance(tables, list) else ()):
-            self._remember_table((PROVIDER, index), ProviderSettings, table, file)
+        for name, cls in REPEATED.items():
+            tables = document.get(name)
+            for index, table in enumerate(tables if isinstance(tables, list) else ()):
+                self._remember_table((name, index), cls, table, file)
 
     def _remember_table(self, path: KeyPath, cls: type[attrs.AttrsInstance], table: object, file: Origin) -> None:
         given = table if isinstance(table, dict) else {}
@@ -157,7 +158,7 @@ class _Reading:
                 for origin, given in self._given(leaf):
                     read: Callable[..., Any] = parse if isinstance(given, str) else accept
                     try:
-                        changes[leaf.name] = read(given, leaf.type, leaf.declared)
+                        changes[leaf.attribute] = read(given, leaf.type, leaf.declared)
                     except Unacceptable as refusal:
                         self._refuse(path, refusal, origin)
                     else:
@@ -180,10 +181,11 @@ class _Reading:
 
     # -- all of it together --------------------------------------------------------------------------------------
 
-    def _fit_together(self, document: Document) -> dict[str, Secret]:
+    def _fit_together(self, document: Document) -> dict[str, tuple[Secret, ...]]:
         if not document.get(PROVIDER):
             self._embedded_providers()
-        faults = list(check(self._settings, embedded=self._is_embedded()))
+        given = {name for name, origin in self._origins.items() if origin not in (_DEFAULT, _EMBEDDED)}
+        faults = list(check(self._settings, embedded=self._is_embedded(), given=given))
         secrets, unresolved = resolve(self._settings, self._environ)
         for fault in (*faults, *unresolved):
             # What was refused has its default now, and what follows from that is nobody's fault.
@@ -223,7 +225,7 @@ class _Reading:
         """
         known = {PATH_VARIABLE}
         known.update(name for cls in SECTIONS.values() for leaf in leaves(cls) for name in leaf.declared.env)
-        references = (REFERENCE.fullmatch(provider.key) for provider in self._settings.provider)
+        references = (REFERENCE.fullmatch(key) for provider in self._settings.provider for key in provider.references)
         known.update(reference["variable"] for reference in references if reference and reference["env"])
         for name in sorted(self._environ):
             if name.startswith("AIBRIDGE_") and name not in known:
@@ -253,7 +255,7 @@ class _Reading:
             Problem(
                 origin=origin,
                 key=key,
-                provider=self._provider_at(fault.path),
+                whose=self._table_at(fault.path),
                 found=fault.found,
                 allowed=fault.allowed,
                 hint=fault.hint,
@@ -261,10 +263,12 @@ class _Reading:
             )
         )
 
-    def _provider_at(self, path: KeyPath) -> str:
+    def _table_at(self, path: KeyPath) -> str:
         match path:
-            case ("provider", int(index), *_) if index < len(self._settings.provider):
-                return self._settings.provider[index].name
+            case (str(table), int(index), *_):
+                tables = getattr(self._settings, table)
+                name = tables[index].name if index < len(tables) else ""
+                return f"{table} {name}" if name else ""
             case _:
                 return ""
 

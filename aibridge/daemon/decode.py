@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator
+from functools import partial
+from operator import eq
 from typing import Any
 
 import attrs
@@ -17,9 +19,8 @@ from cattrs import ClassValidationError, Converter, ForbiddenExtraKeysError, Ite
 from cattrs.gen import make_dict_structure_fn, override
 
 from aibridge.daemon.problems import Fault, KeyPath, Unacceptable, dotted, shown
-from aibridge.daemon.settings import PROVIDER, SECTIONS, Leaf, Settings, leaves
-from aibridge.daemon.values import accept
-from aibridge.providers.settings import ProviderSettings
+from aibridge.daemon.settings import REPEATED, SECTIONS, Leaf, Settings, in_file, leaves
+from aibridge.daemon.values import TEXTS, accept
 
 Document = dict[str, Any]
 
@@ -29,15 +30,16 @@ REFUSED = object()
 UNKNOWN = "an unknown key"
 MISSING = "nothing"
 
-_PROVIDERS = tuple[ProviderSettings, ...]
+_NOTHING: dict[Any, Any] = {bool: False, int: 0, float: 0.0, str: "", TEXTS: ()}
+"""What stands for an option that has no default, type by type."""
 
 
 def decode(document: Document) -> tuple[Settings, list[Fault]]:
     """
     Read a document. It is changed: what was refused is taken out or becomes `REFUSED`.
 
-    :return: settings in which what was refused has its default (or empty text, where there is none), and a fault
-        for each thing that was.
+    :return: settings in which what was refused has its default (or nothing of its type, where there is none), and a
+        fault for each thing that was.
     """
     try:
         return _CONVERTER.structure(document, Settings), []
@@ -53,16 +55,16 @@ def decode(document: Document) -> tuple[Settings, list[Fault]]:
 
 
 def _of_option(leaf: Leaf) -> Any:
-    fallback = "" if leaf.default is attrs.NOTHING else leaf.default
+    fallback = _NOTHING[leaf.type] if leaf.default is attrs.NOTHING else leaf.default
 
     def structure(value: object, _: Any) -> Any:
         return fallback if value is REFUSED else accept(value, leaf.type, leaf.declared)
 
-    return override(struct_hook=structure)
+    return override(rename=leaf.name, struct_hook=structure)
 
 
 def _of_table(cls: type[attrs.AttrsInstance], converter: Converter) -> Callable[[Any, Any], Any]:
-    overrides: dict[str, Any] = {leaf.name: _of_option(leaf) for leaf in leaves(cls)}
+    overrides: dict[str, Any] = {leaf.attribute: _of_option(leaf) for leaf in leaves(cls)}
     required = [leaf.name for leaf in leaves(cls) if leaf.default is attrs.NOTHING]
     structure = make_dict_structure_fn(cls, converter, **overrides)
 
@@ -76,14 +78,14 @@ def _of_table(cls: type[attrs.AttrsInstance], converter: Converter) -> Callable[
     return checked
 
 
-def _of_providers(converter: Converter) -> Callable[[Any, Any], Any]:
-    structure = converter.get_structure_hook(_PROVIDERS)
+def _of_tables(name: str, type_: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    structure = converter.get_structure_hook(type_)
 
     def checked(value: Any, type_: Any) -> Any:
         if value is REFUSED:
             return ()
         if not isinstance(value, list):
-            raise Unacceptable(shown(value), f"tables, each headed [[{PROVIDER}]]")
+            raise Unacceptable(shown(value), f"tables, each headed [[{name}]]")
         return structure(value, type_)
 
     return checked
@@ -91,9 +93,11 @@ def _of_providers(converter: Converter) -> Callable[[Any, Any], Any]:
 
 def _converter() -> Converter:
     converter = Converter(forbid_extra_keys=True, detailed_validation=True)
-    for cls in (*SECTIONS.values(), ProviderSettings):
+    for cls in (*SECTIONS.values(), *REPEATED.values()):
         converter.register_structure_hook(cls, _of_table(cls, converter))
-    converter.register_structure_hook_func(lambda type_: type_ == _PROVIDERS, _of_providers(converter))
+    for name, cls in REPEATED.items():
+        type_: Any = tuple[cls, ...]  # type: ignore[valid-type]  # a type made of a value
+        converter.register_structure_hook_func(partial(eq, type_), _of_tables(name, type_, converter))
     return converter
 
 
@@ -108,7 +112,7 @@ def _faults(error: Exception, path: KeyPath) -> Iterator[Fault]:
         case ClassValidationError():
             named, others = error.group_exceptions()
             for inner, note in named:
-                yield from _faults(inner, (*path, note.name))
+                yield from _faults(inner, (*path, in_file(note.name)))
             for inner in others:
                 yield from _faults(inner, path)
         case IterableValidationError():
@@ -120,7 +124,7 @@ def _faults(error: Exception, path: KeyPath) -> Iterator[Fault]:
         case Unacceptable():
             yield error.at(path)
         case KeyError():
-            (leaf,) = (leaf for leaf in leaves(ProviderSettings) if leaf.name == path[-1])
+            (leaf,) = (leaf for leaf in leaves(_class_at(path)) if leaf.name == path[-1])
             yield Fault(path=path, found=MISSING, allowed=_required(leaf))
         case _:
             raise error
@@ -134,11 +138,15 @@ def _required(leaf: Leaf) -> str:
     raise AssertionError(leaf.name)
 
 
+def _class_at(path: KeyPath) -> type[attrs.AttrsInstance]:
+    table = str(path[0])
+    return REPEATED[table] if table in REPEATED else SECTIONS[table]
+
+
 def _known(path: KeyPath) -> list[str]:
     if not path:
-        return [*SECTIONS, PROVIDER]
-    cls = ProviderSettings if path[0] == PROVIDER else SECTIONS[str(path[0])]
-    return sorted(leaf.name for leaf in leaves(cls))
+        return [*SECTIONS, *REPEATED]
+    return sorted(leaf.name for leaf in leaves(_class_at(path)))
 
 
 def _unknown(key: str, path: KeyPath) -> Fault:

@@ -16,16 +16,13 @@ import attrs
 
 from aibridge.daemon.config import DEFAULT_PATH, PATH_VARIABLE
 from aibridge.daemon.embedded import VENDORS
-from aibridge.daemon.settings import PROVIDER, SECTIONS, Leaf, leaves
+from aibridge.daemon.settings import REPEATED, SECTIONS, Leaf, leaves
 from aibridge.daemon.values import allowed
-from aibridge.providers.settings import ProviderSettings
 
 TOML_PATH = "etc/aibridge/aibridge.toml"
 PAGE_PATH = "docs/configuration.md"
 
 WIDTH = 110
-
-_EXAMPLES = {"name": "openai", "type": "openai"}
 
 _TOML_HEAD = f"""\
 # Configuration of aibridge, installed as {DEFAULT_PATH}.
@@ -37,8 +34,6 @@ _TOML_HEAD = f"""\
 # Secrets are never written here, only where they are: file:/PATH, env:NAME, or credential:NAME for what systemd hands
 # out (LoadCredential=).
 """
-
-_PROVIDER_TITLE = "a vendor account that requests can go to; repeat the table for each."
 
 _PAGE_HEAD = f"""\
 # Configuration
@@ -57,8 +52,9 @@ A later source goes before an earlier one:
 4. the command line of `twistd aibridge`, for options that have an option there.
 
 In the environment and on the command line the items of a list are separated by white space, and `true`, `yes`, `on`
-and `1` are true, `false`, `no`, `off` and `0` false. In the file nothing is converted: `"5"` is no number. What a
-later source overrides is checked all the same.
+and `1` are true, `false`, `no`, `off` and `0` false; a time is a number of seconds, or has its units as Go writes them
+(`90s`, `1m30s`, `500ms`). In the file nothing is converted: `"5"` is no number, and times are seconds. What a later
+source overrides is checked all the same.
 
 Everything that is wrong is reported at once, one line each, with its source, its key, what was found and what is
 allowed. An unknown key is an error; a variable that begins with `AIBRIDGE_` and sets nothing is a warning.
@@ -121,8 +117,9 @@ def toml() -> str:
     for section, cls in SECTIONS.items():
         parts.append(f"\n{_comment(_title(cls))}[{section}]\n")
         parts.extend(_toml_option(leaf) for leaf in leaves(cls))
-    parts.append(f"\n{_comment(_PROVIDER_TITLE + ' Its options need its heading.')}# [[{PROVIDER}]]\n")
-    parts.extend(_toml_option(leaf) for leaf in leaves(ProviderSettings))
+    for table, cls in REPEATED.items():
+        parts.append(f"\n{_comment(_title(cls) + ' Its options need its heading.')}# [[{table}]]\n")
+        parts.extend(_toml_option(leaf) for leaf in leaves(cls))
     return "".join(parts)
 
 
@@ -137,7 +134,8 @@ def page() -> str:
     parts = [_PAGE_HEAD.replace("{vendors}", f"{vendors}.")]
     for section, cls in SECTIONS.items():
         parts.append(f"\n## `[{section}]`\n\n{_sentence(_title(cls))}\n\n{_table(leaves(cls))}")
-    parts.append(f"\n## `[[{PROVIDER}]]`\n\n{_sentence(_PROVIDER_TITLE)}\n\n{_table(leaves(ProviderSettings))}")
+    for table, cls in REPEATED.items():
+        parts.append(f"\n## `[[{table}]]`\n\n{_sentence(_title(cls))}\n\n{_table(leaves(cls))}")
     parts.append(f"\n{_variables()}\n{_PAGE_TAIL}")
     return "".join(parts)
 
@@ -202,7 +200,7 @@ def _toml_option(leaf: Leaf) -> str:
         notes += " Required."
     if declared.restart:
         notes += " (restart)"
-    value = _EXAMPLES[leaf.name] if leaf.default is attrs.NOTHING else leaf.default
+    value = declared.example if leaf.default is attrs.NOTHING else leaf.default
     return f"\n{_comment(declared.why)}{_comment(notes)}# {leaf.name} = {literal(value)}\n"
 
 

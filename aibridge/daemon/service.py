@@ -182,6 +182,7 @@ class BridgeService(Service):
         clients = self._upstreams.adopt(prepared)
         self.bridge.terms = make_terms(loaded.settings, loaded.secrets, identity, clients, self._demo.url)
         self.bridge.gate.limit = loaded.settings.admission.max_concurrency
+        self.bridge.buckets.memory = loaded.settings.admission.bucket_memory
         if identity is not old:
             old.stop()
         self.loaded = loaded

@@ -154,7 +154,7 @@ def _assemble(
         wall_clock=time.time,
         new_id=_ids(),
         gate=Gate(settings.admission.max_concurrency),
-        buckets=Buckets(settings.admission.max_principals),
+        buckets=Buckets(memory=settings.admission.bucket_memory),
         metrics=Metrics(CollectorRegistry()),
         completions=completions,
     )

@@ -94,7 +94,7 @@ class TermsTests(SynchronousTestCase):
         settings = Settings(provider=(ONE, demo), admission=AdmissionSettings(rate_limit=0.25, count_passthrough=True))
         identity = KnowsOne()
         key = Secret("sk-one-0123456789")
-        terms = make_terms(settings, {"one": key}, identity, {}, lambda: "http://127.0.0.1:5")
+        terms = make_terms(settings, {"one": (key, Secret("sk-two"))}, identity, {}, lambda: "http://127.0.0.1:5")
         providers = terms.routes.providers
         self.assertEqual((providers["one"].key, providers["one"].base_url), (key, b"https://api.openai.com/v1"))
         self.assertEqual((providers["demo"].key, providers["demo"].base_url), (None, b"http://127.0.0.1:5"))
