@@ -4,7 +4,7 @@ Stand-ins for what is on the other side of an exchange, each saying by its name 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -17,8 +17,14 @@ from twisted.web.client import ResponseDone
 from twisted.web.iweb import UNKNOWN_LENGTH
 from zope.interface import implementer
 
-from aibridge.admission.bucket import Buckets
-from aibridge.admission.gate import Gate
+from aibridge.admission.breaker import BreakerTerms
+from aibridge.admission.breakers import Breakers
+from aibridge.admission.keypool import KeyPool
+from aibridge.admission.policies import Policies
+from aibridge.admission.policy import Policy, Scope
+from aibridge.admission.retries import RetryBudget
+from aibridge.admission.seats import Seats
+from aibridge.admission.shares import SeatTerms
 from aibridge.errors import Unauthenticated
 from aibridge.interfaces import IIdentity
 from aibridge.log import Completion
@@ -28,10 +34,12 @@ from aibridge.providers.provider import Provider
 from aibridge.providers.routes import Routes
 from aibridge.providers.settings import ProviderSettings
 from aibridge.secret import Secret
+from aibridge.web.account import Account
 from aibridge.web.completions import Completions
 from aibridge.web.exchange import Exchange
 from aibridge.web.request import Request
 from aibridge.web.terms import Bridge, Terms
+from aibridge.web.turns import Turns
 from channels import Talk
 
 TOKEN = b"aib_test_token-of-some-length"
@@ -175,25 +183,31 @@ class Call:
     One request to a provider.
     """
 
+    receiver: Any
     method: bytes
     url: bytes
     headers: list[tuple[bytes, bytes]]
     data: Any
-    deferred: Deferred[Any]
     cancelled: bool = False
+
+    def cancel(self) -> None:
+        """
+        Nobody wants the answer.
+        """
+        self.cancelled = True
 
     def answer(self, response: Answer) -> Answer:
         """
         The provider answers.
         """
-        self.deferred.callback(response)
+        self.receiver.answered(response)
         return response
 
     def fail(self, error: Exception) -> None:
         """
         The provider, or the way to it, fails.
         """
-        self.deferred.errback(error)
+        self.receiver.failed(Failure(error))
 
 
 class Upstream:
@@ -204,17 +218,13 @@ class Upstream:
     def __init__(self) -> None:
         self.calls: list[Call] = []
 
-    def request(self, method: bytes, url: bytes, *, headers: list[tuple[bytes, bytes]], data: object) -> Deferred[Any]:
+    def ask(self, receiver: Any, method: bytes, url: bytes, pairs: list[tuple[bytes, bytes]], body: Any) -> Call:
         """
         Remember it.
         """
-
-        def cancelled(_: Deferred[Any]) -> None:
-            call.cancelled = True
-
-        call = Call(method, url, headers, data, Deferred(cancelled))
+        call = Call(receiver, method, url, pairs, body)
         self.calls.append(call)
-        return call.deferred
+        return call
 
 
 @attrs.define(eq=False)
@@ -231,26 +241,45 @@ class Fixture:
     identity: KnowsOne
     done: list[Completion]
 
+    @property
+    def in_use(self) -> int:
+        """
+        Permits that are out.
+        """
+        return self.bridge.turns.seats.in_use
+
 
 def bridge(
     *,
     limit: int = 0,
     identity: KnowsOne | None = None,
-    key: str | None = KEY,
+    keys: tuple[str, ...] = (KEY,),
     credentials: str = "client-or-central",
+    policies: Sequence[Policy] = (),
+    rate_limit: float = 0.0,
+    rate_burst: float = 0.0,
+    account: Mapping[str, Any] | None = None,
+    seats: Mapping[str, Any] | None = None,
+    breaker: BreakerTerms | None = None,
     **terms: Any,
 ) -> Fixture:
     """
     A bridge with one provider of each vendor, ``openai`` and ``anthropic``.
+
+    :param limit: of exchanges in flight.
+    :param keys: of each of them.
+    :param rate_limit: requests a second for each principal, before `policies`.
+    :param account: arguments of `Account`.
+    :param seats: arguments of `SeatTerms`.
+    :param breaker: calls go through breakers.
     """
     clock = Clock()
     clock.advance(1000.0)
     upstream = Upstream()
     identity = identity or KnowsOne()
+    first = Secret(keys[0]) if keys else None
     providers = [
-        Provider.from_settings(
-            ProviderSettings(name=name, type=name, credentials=credentials), None if key is None else Secret(key)
-        )
+        Provider.from_settings(ProviderSettings(name=name, type=name, credentials=credentials), first)
         for name in ("openai", "anthropic")
     ]
     done: list[Completion] = []
@@ -259,19 +288,29 @@ def bridge(
         def add(self, completion: Completion) -> None:
             done.append(completion)
 
+    short = [Policy(scope=Scope.PRINCIPAL, limit=rate_limit, burst=rate_burst)] if rate_limit else []
     ids = iter(range(10**6))
+    seat_terms = SeatTerms(max_concurrency=limit, **(seats or {}))
     made = Bridge(
         terms=Terms(
             routes=Routes(providers),
             identity=identity,
-            clients={provider.name: upstream for provider in providers},
+            accounts={
+                provider.name: Account(
+                    upstream, KeyPool(map(Secret, keys)) if keys else None, RetryBudget(), **(account or {})
+                )
+                for provider in providers
+            },
+            policies=Policies([*short, *policies]),
+            breaks=breaker is not None,
             **{"max_body": 10000, **terms},
         ),
         clock=clock,
         wall_clock=lambda: 1.7e9,
         new_id=lambda: f"id-{next(ids)}",
-        gate=Gate(limit),
-        buckets=Buckets(1000),
+        chance=lambda: 0.0,
+        turns=Turns(clock, Seats(seat_terms, clock.seconds, lambda: 0.0)),
+        breakers=Breakers(breaker or BreakerTerms()),
         metrics=Metrics(CollectorRegistry()),
         completions=Kept(clock, None, str),
     )

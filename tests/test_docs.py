@@ -6,19 +6,23 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import attrs
 import pytest
-from prometheus_client import CollectorRegistry
 
 from aibridge import errors
+from aibridge.daemon.assembly import Upstreams
+from aibridge.daemon.gauges import Gauges
 from aibridge.errors import BridgeError
 from aibridge.log import Completion
-from aibridge.metrics import Metrics
 from aibridge.tally import Spread, Tally
+from aibridge.web.bridge import BridgeResource
 from aibridge.web.faults import FAULTS
+from aibridge.web.settings import HttpSettings
+from aibridge.web.site import BridgeSite
+from fakes import bridge
 
 ROOT = Path(__file__).resolve().parent.parent
 OPERATIONS = ROOT / "docs" / "operations.md"
@@ -149,17 +153,20 @@ def test_every_metric_is_explained() -> None:
     """
     Each metric, by the name that is scraped, is in a row of operations with its labels, and no other is.
     """
-    registry = CollectorRegistry()
-    metrics = Metrics(registry)
-    labels = {}
+    fixture = bridge()
+    metrics, upstreams = fixture.bridge.metrics, Upstreams(fixture.clock)
+    labels: dict[str, Sequence[str]] = {}
     for counted in (getattr(metrics, name) for name in dir(metrics)):
         if isinstance(counted, Tally | Spread):
             labels[counted.collect().name] = counted.names
         elif hasattr(counted, "_labelnames"):
             labels[counted._name] = counted._labelnames
+    site = BridgeSite(BridgeResource(fixture.bridge), HttpSettings(), fixture.clock)
+    gauges = [*Gauges(fixture.bridge, site, upstreams).collect()]
+    labels.update({family.name: family._labelnames for family in gauges})  # type: ignore[attr-defined]  # no other way
     wanted = {
         family.name + ("_total" if family.type == "counter" else ""): ", ".join(labels[family.name])
-        for family in registry.collect()
+        for family in (*metrics.registry.collect(), *gauges)
     }
     told = {row[0].strip("`"): row[1] for row in rows(OPERATIONS) if row[0].startswith("`aibridge_")}
     assert told == wanted

@@ -25,9 +25,8 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "aibridge.deadlines",
         "aibridge.tally",
         "aibridge.log",
-        "aibridge.metrics",
     ),
-    2: ("aibridge.wire.*", "aibridge.dialects.*", "aibridge.relay.headers"),
+    2: ("aibridge.wire.*", "aibridge.dialects.*", "aibridge.metrics", "aibridge.relay.headers"),
     3: ("aibridge.admission.*", "aibridge.auth.*", "aibridge.providers.*"),
     4: (
         "aibridge.web.*",

@@ -90,6 +90,13 @@ class Permit:
         self.state = state
         self.waited_s = 0.0
 
+    @property
+    def in_shadow(self) -> bool:
+        """
+        Its exchange would be waiting, or have been refused, if the limits were not in shadow.
+        """
+        return self.state is State.BESIDE or self.state is State.BESIDE_WAITING
+
     def give_back(self, now: float) -> None:
         """
         Let the next one in. Giving it back twice counts once.

@@ -14,13 +14,13 @@ import enum
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 import attrs
 
 from aibridge.errors import BadRequest, CredentialMissing
 from aibridge.model import CredentialKind
 from aibridge.providers.types import KeyStyle
+from aibridge.relay.headers import carries
 from aibridge.secret import Secret
 
 Pair = tuple[bytes, bytes]
@@ -156,17 +156,7 @@ def decide(credentials: Credentials, policy: str, key: Secret | None, key_style:
         if policy == "central":
             raise CredentialMissing("No key is configured for this provider.")
         raise CredentialMissing
-    return _central(key, key_style)
-
-
-def carries(token: bytes, value: bytes) -> bool:
-    """
-    Whether a header value or a URI contains the token, as it is or with its characters percent-encoded.
-
-    This is against mistakes (a base URL with the token in its query, a client that repeats it in a header of its
-    own); somebody who wants to give a token of theirs away cannot be kept from it.
-    """
-    return token in value or (b"%" in value and token in unquote_to_bytes(value))
+    return central(key, key_style)
 
 
 def _only(name: bytes, headers_named: Callable[[bytes], Sequence[bytes]]) -> bytes | None:
@@ -219,8 +209,11 @@ def _is(token: bytes, value: bytes) -> bool:
 
 
 # As many as there are likely to be configured keys; those of an old configuration leave as others come.
-@lru_cache(64)
-def _central(key: Secret, key_style: KeyStyle) -> Credential:
+@lru_cache(256)
+def central(key: Secret, key_style: KeyStyle) -> Credential:
+    """
+    How a provider is shown a configured key.
+    """
     text = key.reveal().encode()
     pair = (b"X-Api-Key", text) if key_style is KeyStyle.API_KEY else (b"Authorization", b"Bearer " + text)
     return Credential(CredentialKind.CENTRAL, (pair,), key.hint())

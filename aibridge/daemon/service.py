@@ -16,9 +16,13 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.logger import Logger
 
-from aibridge.daemon.assembly import Upstreams, make_terms
+from aibridge.admission.configured import breaker_terms, seat_terms
+from aibridge.admission.report import report
+from aibridge.daemon.assembly import Shop, Upstreams
 from aibridge.daemon.config import ConfigErrors, Loaded
 from aibridge.daemon.demo import DemoListener
+from aibridge.daemon.gauges import Gauges
+from aibridge.daemon.limiting import limiters
 from aibridge.daemon.listeners import Listeners, StartError
 from aibridge.daemon.notify import Notifier
 from aibridge.errors import Draining
@@ -54,6 +58,7 @@ class BridgeService(Service):
         loaded: Loaded,
         bridge: Bridge,
         upstreams: Upstreams,
+        shop: Shop,
         demo: DemoListener,
         notifier: Notifier,
         *,
@@ -68,6 +73,7 @@ class BridgeService(Service):
         self.admin = Listeners(reactor)
         self._reactor = reactor
         self._upstreams = upstreams
+        self._shop = shop
         self._demo = demo
         self._notifier = notifier
         self._load = load
@@ -78,7 +84,8 @@ class BridgeService(Service):
         self._drained: Deferred[None] | None = None
         http = loaded.settings.http
         self.site: Any = BridgeSite(BridgeResource(bridge), http, reactor, new_id=bridge.new_id)
-        admin = admin_resource(bridge.metrics.registry, self.unready, self._refresh)
+        bridge.metrics.registry.register(Gauges(bridge, self.site, upstreams))
+        admin = admin_resource(bridge.metrics.registry, self.unready, report=self._report)
         self.admin_site = BridgeSite(admin, http, reactor)
 
     # -- start ---------------------------------------------------------------------------------------------------
@@ -129,16 +136,23 @@ class BridgeService(Service):
     def _status(self) -> str:
         return f"{len(self.bridge.exchanges)} exchanges running"
 
-    def _refresh(self) -> None:
-        metrics, bridge = self.bridge.metrics, self.bridge
-        metrics.permits.set(bridge.gate.in_use)
-        metrics.permit_limit.set(bridge.gate.limit)
-        metrics.connections.set(len(self.site.connections))
-        metrics.lost_completions.set(bridge.completions.lost)
-        for name, agent in self._upstreams.agents().items():
-            for state in ("open", "idle", "waiting"):
-                count = getattr(agent, "waiting" if state == "waiting" else f"{state}_connections")
-                metrics.upstream_connections.labels(name, state).set(count)
+    def _report(self, name: str | None) -> dict[str, Any]:
+        bridge = self.bridge
+        principal = None
+        if name is not None:
+            principal = bridge.terms.identity.principal_named(name)
+            if principal is None:
+                raise LookupError(name)
+        accounts = bridge.terms.accounts
+        told = limiters(
+            self.loaded,
+            bridge.turns.seats,
+            bridge.terms.policies,
+            bridge.breakers if bridge.terms.breaks else None,
+            {name: account.keys for name, account in accounts.items() if account.keys is not None},
+            {name: account.budget for name, account in accounts.items() if account.retries},
+        )
+        return report(told, principal, bridge.now())
 
     # -- reload --------------------------------------------------------------------------------------------------
 
@@ -179,10 +193,11 @@ class BridgeService(Service):
         if identity is not old:
             identity.start()
         # From here on nothing can fail: all of it comes into force, in one turn.
-        clients = self._upstreams.adopt(prepared)
-        self.bridge.terms = make_terms(loaded.settings, loaded.secrets, identity, clients, self._demo.url)
-        self.bridge.gate.limit = loaded.settings.admission.max_concurrency
-        self.bridge.buckets.memory = loaded.settings.admission.bucket_memory
+        bridge, settings = self.bridge, loaded.settings
+        now = bridge.now()
+        bridge.terms = self._shop.terms(settings, loaded.secrets, identity, prepared, now)
+        bridge.turns.adopt(seat_terms(settings.admission, settings.provider), now)
+        bridge.breakers.terms = breaker_terms(settings.breaker) or bridge.breakers.terms
         if identity is not old:
             old.stop()
         self.loaded = loaded

@@ -12,17 +12,19 @@ import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from io import FileIO
-from random import SystemRandom
+from random import SystemRandom, random
 from typing import Any, BinaryIO
 
 from prometheus_client import CollectorRegistry
 from twisted.logger import LogLevel
 from twisted.python import usage
 
-from aibridge.admission.bucket import Buckets
-from aibridge.admission.gate import Gate
+from aibridge.admission.breaker import BreakerTerms, State
+from aibridge.admission.breakers import Breakers, Name
+from aibridge.admission.configured import breaker_terms, seat_terms
+from aibridge.admission.seats import Seats
 from aibridge.auth.tokens import RANDOM_BYTES, Entry, Token, TokenTable
-from aibridge.daemon.assembly import Upstreams, make_terms
+from aibridge.daemon.assembly import Shop, Upstreams
 from aibridge.daemon.banner import banner
 from aibridge.daemon.config import ConfigErrors, Loaded, load
 from aibridge.daemon.demo import DemoListener
@@ -30,6 +32,7 @@ from aibridge.daemon.logs import LogObserver
 from aibridge.daemon.loop import quicken
 from aibridge.daemon.notify import Notifier
 from aibridge.daemon.service import BridgeService
+from aibridge.daemon.settings import Settings
 from aibridge.identity.build import build_identity
 from aibridge.identity.failures import Failures
 from aibridge.identity.file import TableIdentity
@@ -39,6 +42,7 @@ from aibridge.metrics import Metrics
 from aibridge.secret import Secret
 from aibridge.web.completions import Completions
 from aibridge.web.terms import Bridge
+from aibridge.web.turns import Turns
 
 EXIT_CONFIG = 2
 
@@ -133,7 +137,8 @@ def _assemble(
         identity = TableIdentity(table, Failures.from_settings(settings.auth), time.time)
     upstreams = Upstreams(reactor)
     demo = DemoListener(reactor, time.time, settings.http)
-    clients = upstreams.adopt(upstreams.prepare(settings))
+    metrics = Metrics(CollectorRegistry())
+    shop = Shop(upstreams, demo.url, metrics.rested)
     completions = Completions(reactor, None, as_text)
     sink = _Sink()
 
@@ -149,13 +154,14 @@ def _assemble(
         return bridge.terms.identity if unchanged else build_identity(now.settings.auth, reactor, time.time)
 
     bridge = Bridge(
-        terms=make_terms(settings, loaded.secrets, identity, clients, demo.url),
+        terms=shop.terms(settings, loaded.secrets, identity, upstreams.prepare(settings), reactor.seconds()),
         clock=reactor,
         wall_clock=time.time,
         new_id=_ids(),
-        gate=Gate(settings.admission.max_concurrency),
-        buckets=Buckets(memory=settings.admission.bucket_memory),
-        metrics=Metrics(CollectorRegistry()),
+        chance=random,
+        turns=Turns(reactor, Seats(seat_terms(settings.admission, settings.provider), reactor.seconds, random)),
+        breakers=_breakers(settings, metrics),
+        metrics=metrics,
         completions=completions,
     )
     service = BridgeService(
@@ -163,6 +169,7 @@ def _assemble(
         loaded,
         bridge,
         upstreams,
+        shop,
         demo,
         Notifier(environ),
         load=read,
@@ -174,6 +181,18 @@ def _assemble(
     _on_signal(reactor, signal.SIGHUP, service.reload)
     reactor.callWhenRunning(_stop_on_signals, reactor, service)
     return service
+
+
+def _breakers(settings: Settings, metrics: Metrics) -> Breakers:
+    def changed(name: Name, state: State) -> None:
+        if state is State.OPEN:
+            metrics.tripped(*name)
+
+    def rejected(name: Name, in_shadow: bool) -> None:
+        metrics.rejected(*name)
+
+    terms = breaker_terms(settings.breaker) or BreakerTerms()
+    return Breakers(terms, settings.breaker.max_models, changed, rejected)
 
 
 def _on_signal(reactor: Any, number: signal.Signals, step: Callable[[], object]) -> None:

@@ -128,7 +128,7 @@ class RelayAgent:
         Make a request as `IPairsAgent` has it.
 
         :param receiver: a `Receiver`.
-        :param pairs: list of (name, value); Host, framing and the fields of one hop are the agent's, and not among them.
+        :param pairs: list of (name, value); Host, framing and the fields of one hop are the agent's.
         :param body: None, bytes, or an `IBodyProducer`.
         :raises ValueError: the request cannot be written.
         """

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from twisted.internet.interfaces import IProtocol, IPushProducer
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
@@ -16,6 +17,8 @@ from zope.interface import classImplements
 from aibridge.dialects.sse import Boundary
 from aibridge.errors import UpstreamError, UpstreamTruncated
 from aibridge.relay.response import WHOLE
+
+_log = Logger()
 
 
 class Sink(Protocol):
@@ -30,6 +33,14 @@ class Sink(Protocol):
     def unregisterProducer(self) -> Any: ...
 
 
+class Reader(Protocol):
+    """
+    Who reads along.
+    """
+
+    def feed(self, data: bytes) -> None: ...
+
+
 class Pump:
     """
     Takes a response body from a provider and gives it to a client, unchanged, each piece in the turn in which it came.
@@ -37,11 +48,20 @@ class Pump:
     Back-pressure: the upstream connection is the client's producer. While the client does not read, the provider is
     not read either, so what waits in between is bounded by the two socket buffers and one segment.
 
+    :param boundary: of events, if the body is a stream of them.
     :param ended: called once: with None when the body was whole, else with what went wrong.
+    :param reader: is given a copy of each piece once it has been passed on; one that raises gets no more.
     """
 
-    def __init__(self, sink: Sink, boundary: Boundary | None, ended: Callable[[UpstreamError | None], None]) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        boundary: Boundary | None,
+        ended: Callable[[UpstreamError | None], None],
+        reader: Reader | None = None,
+    ) -> None:
         self.bytes = 0
+        self._reader = reader
         self.transport: Any = None
         self._sink = sink
         self._boundary = boundary
@@ -79,6 +99,13 @@ class Pump:
         if self._boundary is not None:
             self._boundary.passed(data)
         self._write(data)
+        reader = self._reader
+        if reader is not None:
+            try:
+                reader.feed(data)
+            except Exception:
+                self._reader = None
+                _log.failure("What an answer says of itself could not be read.")
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         """

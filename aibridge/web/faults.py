@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from functools import lru_cache
+from typing import Any
 
 import attrs
 
@@ -168,22 +169,34 @@ def status_of(error: errors.BridgeError) -> int:
     return FAULTS[type(error)].status
 
 
-def answer(error: errors.BridgeError, dialect: Dialect, request_id: str, max_retry_after_s: float = 45.0) -> Answer:
+def answer(error: errors.BridgeError, dialect: Dialect, request_id: str, retry_after_s: float | None = None) -> Answer:
     """
     Tell `error` before the first byte of an answer.
 
-    :param max_retry_after_s: the longest wait that is ever asked for; some SDKs sleep as long as they are told, and
-        others give up when told more than a minute.
+    :param retry_after_s: how long the client is to wait, or None if that is not for us to say.
     """
     told = request_id.encode()
     kind = type(error)
     words = FAULTS[kind]
-    pairs = [*_FIXED_PAIRS[kind], (REQUEST_ID, told)]
-    if isinstance(error, errors.GatewayError) and error.retry_after_s is not None:
-        wait = min(error.retry_after_s, max_retry_after_s)
-        pairs.append((b"Retry-After", b"%d" % whole_seconds(wait)))
-        pairs.append((b"retry-after-ms", b"%d" % max(1, math.ceil(wait * 1000 - 1e-6))))
+    policy = error.policy if isinstance(error, errors.GatewayError) else ""
+    fixed: Any = _fixed_pairs
+    pairs = [*fixed(kind, policy), (REQUEST_ID, told)]
+    if retry_after_s is not None:
+        pairs.append((b"Retry-After", b"%d" % whole_seconds(retry_after_s)))
+        pairs.append((b"retry-after-ms", b"%d" % max(1, math.ceil(retry_after_s * 1000 - 1e-6))))
     return Answer(words.status, pairs, told.join(_body_around_id(words, error.detail, dialect)))
+
+
+def retry_after(error: errors.BridgeError, most_s: float) -> float | None:
+    """
+    How long a client that is told `error` is to wait, in seconds; None where that is not known.
+
+    :param most_s: the longest wait that is ever asked for; some SDKs sleep as long as they are told, and others give
+        up when told more than a minute.
+    """
+    if isinstance(error, errors.GatewayError) and error.retry_after_s is not None:
+        return min(error.retry_after_s, most_s)
+    return None
 
 
 def event(error: errors.BridgeError, dialect: Dialect, request_id: str) -> bytes:
@@ -209,12 +222,14 @@ def event(error: errors.BridgeError, dialect: Dialect, request_id: str) -> bytes
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def _fixed_pairs(kind: type[errors.BridgeError]) -> tuple[tuple[bytes, bytes], ...]:
+@lru_cache(1024)
+def _fixed_pairs(kind: type[errors.BridgeError], policy: str) -> tuple[tuple[bytes, bytes], ...]:
     status = FAULTS[kind].status
+    reason = f'{kind.reason}; policy="{policy}"' if policy else kind.reason
     pairs = [
         (b"Content-Type", b"application/json"),
         (b"Cache-Control", b"no-store"),
-        (REASON, kind.reason.encode()),
+        (REASON, reason.encode()),
     ]
     if status in (401, 403):
         # Claude Code repeats a plain 401 silently for minutes.
@@ -224,9 +239,6 @@ def _fixed_pairs(kind: type[errors.BridgeError]) -> tuple[tuple[bytes, bytes], .
     if status == 426:
         pairs.append((b"Upgrade", b"HTTP/1.1"))  # RFC 9110, 15.5.22 asks for it
     return tuple(pairs)
-
-
-_FIXED_PAIRS = {kind: _fixed_pairs(kind) for kind in FAULTS}
 
 
 @lru_cache(256)

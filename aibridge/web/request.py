@@ -128,6 +128,17 @@ class Request:
         else:
             body.claim(Whole(body, limit, done, failed))
 
+    def take_body(self) -> bytes | None:
+        """
+        The body, if all of it came with the head; it is not kept. Else None, and `read_body` waits for it.
+        """
+        body = self.body
+        if not isinstance(body, bytes):
+            return None
+        self.claimed = True
+        self.body = b""
+        return body
+
     def body_producer(self, limit: int) -> IBodyProducer:
         """
         The body for somebody who passes it on while it comes; more of it than `limit` bytes is an error.

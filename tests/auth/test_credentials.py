@@ -16,7 +16,6 @@ from aibridge.auth.credentials import (
     Credential,
     Credentials,
     Source,
-    carries,
     decide,
     read,
 )
@@ -24,6 +23,7 @@ from aibridge.errors import BadRequest, CredentialMissing
 from aibridge.model import CredentialKind
 from aibridge.providers.settings import CREDENTIALS
 from aibridge.providers.types import KeyStyle
+from aibridge.relay.headers import carries
 from aibridge.secret import Secret
 
 TOKEN = b"aib_0123456789ab_" + b"x" * 43

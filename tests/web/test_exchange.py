@@ -41,7 +41,7 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual(request.told(b"x-ai-bridge-request-id"), b"id-0")
         self.assertTrue(request.finished)
         self.assertEqual(fixture.upstream.calls, [])
-        self.assertEqual(fixture.bridge.gate.in_use, 0)
+        self.assertEqual(fixture.in_use, 0)
         self.assertEqual(fixture.bridge.exchanges, set())
         (completion,) = fixture.done
         self.assertEqual((completion.status, completion.reason), (status, reason.decode()))
@@ -96,7 +96,7 @@ class AdmissionTests(SynchronousTestCase):
         request = Asked(body=b"x" * 11)
         self.refused(fixture, request, 413, b"body")
         self.assertFalse(request.request.claimed)
-        self.assertEqual(len(fixture.bridge.buckets), 0)
+        self.assertEqual(fixture.bridge.terms.policies.bytes_used, 0)
 
     def test_gate(self) -> None:
         """
@@ -105,11 +105,13 @@ class AdmissionTests(SynchronousTestCase):
         fixture = bridge(limit=1)
         begin(fixture)
         third = begin(fixture)
-        self.assertEqual((third.status, third.told(b"retry-after")), (503, b"1"))
+        self.assertEqual(third.status, 503)
+        self.assertEqual(third.told(b"x-ai-bridge-reason"), b'gate; policy="daemon"')
+        self.assertTrue(1 <= int(third.told(b"retry-after") or 0) <= 45)
         self.assertEqual(
             json.loads(third.written)["error"]["message"], "AI Bridge is currently at capacity. Please try again later."
         )
-        self.assertEqual(fixture.bridge.gate.in_use, 1)
+        self.assertEqual(fixture.in_use, 1)
 
     def test_rate(self) -> None:
         """
@@ -149,9 +151,9 @@ class AdmissionTests(SynchronousTestCase):
         """
         Without any key for the provider nothing is asked of it, and nothing counted.
         """
-        fixture = bridge(key=None, rate_limit=1.0)
+        fixture = bridge(keys=(), rate_limit=1.0)
         self.refused(fixture, Asked(), 403, b"credential")
-        self.assertEqual(len(fixture.bridge.buckets), 0)
+        self.assertEqual(fixture.bridge.terms.policies.bytes_used, 0)
 
     def test_token_in_the_url(self) -> None:
         """
@@ -224,7 +226,7 @@ class LookupTests(SynchronousTestCase):
         ):
             fixture, identity, request = self.waiting()
             identity.waiting[0].errback(error)
-            self.assertEqual((request.status, fixture.bridge.gate.in_use), (status, 0))
+            self.assertEqual((request.status, fixture.in_use), (status, 0))
 
     def test_defect(self) -> None:
         """
@@ -241,7 +243,7 @@ class LookupTests(SynchronousTestCase):
         """
         fixture, identity, request = self.waiting()
         request.leave()
-        self.assertEqual((identity.cancelled, fixture.bridge.gate.in_use), (1, 0))
+        self.assertEqual((identity.cancelled, fixture.in_use), (1, 0))
         self.assertEqual(fixture.done[0].status, 499)
         self.assertEqual(request.status, 0)
 
@@ -290,7 +292,7 @@ class RequestTests(SynchronousTestCase):
             request = begin(fixture, Asked(pairs=pairs, body=b""))
             request.send(sent)
             request.wait(seconds)
-            self.assertEqual((request.status, fixture.bridge.gate.in_use), (status, 0))
+            self.assertEqual((request.status, fixture.in_use), (status, 0))
             self.assertEqual(fixture.upstream.calls, [])
 
     def test_left_within_the_body(self) -> None:
@@ -300,9 +302,9 @@ class RequestTests(SynchronousTestCase):
         fixture = bridge(limit=1)
         request = begin(fixture, Asked(body_comes_at_once=False))
         request.send(b"{")
-        self.assertEqual(fixture.bridge.gate.in_use, 1)
+        self.assertEqual(fixture.in_use, 1)
         request.leave()
-        self.assertEqual(fixture.bridge.gate.in_use, 0)
+        self.assertEqual(fixture.in_use, 0)
         self.assertEqual((fixture.upstream.calls, len(fixture.done)), ([], 1))
 
 
@@ -338,11 +340,11 @@ class AnswerTests(SynchronousTestCase):
             ],
         )
         answer.body(b"abc")
-        self.assertEqual((request.written, fixture.bridge.gate.in_use), (b"abc", 1))
+        self.assertEqual((request.written, fixture.in_use), (b"abc", 1))
         answer.body(b"def")
         answer.end()
         self.assertEqual((request.written, request.finished, request.aborted), (b"abcdef", True, False))
-        self.assertEqual(fixture.bridge.gate.in_use, 0)
+        self.assertEqual(fixture.in_use, 0)
         (completion,) = fixture.done
         self.assertEqual((completion.cause, completion.bytes_out, completion.upstream_status), ("completed", 6, 418))
 
@@ -390,7 +392,7 @@ class AnswerTests(SynchronousTestCase):
             self.assertTrue(request.written.endswith(b"\n\n"))
             self.assertNotIn(b"[DONE]", request.written)
             self.assertEqual((request.finished, request.aborted), (False, True))
-            self.assertEqual((fixture.bridge.gate.in_use, fixture.done[0].cause), (0, "truncated"))
+            self.assertEqual((fixture.in_use, fixture.done[0].cause), (0, "truncated"))
 
     def test_breaks_within_an_event(self) -> None:
         """
@@ -439,7 +441,7 @@ class AnswerTests(SynchronousTestCase):
         answer.body(b"data: 1\n\n")
         request.leave()
         self.assertTrue(answer.transport.aborted)
-        self.assertEqual(fixture.bridge.gate.in_use, 0)
+        self.assertEqual(fixture.in_use, 0)
         (completion,) = fixture.done
         self.assertEqual((completion.status, completion.cause), (499, "client_left"))
         answer.end(errors.UpstreamReset())
@@ -453,7 +455,7 @@ class AnswerTests(SynchronousTestCase):
         request = begin(fixture)
         request.leave()
         self.assertTrue(fixture.upstream.calls[0].cancelled)
-        self.assertEqual((request.status, fixture.bridge.gate.in_use), (0, 0))
+        self.assertEqual((request.status, fixture.in_use), (0, 0))
 
     def test_cut(self) -> None:
         """
@@ -501,7 +503,7 @@ class UpstreamFailureTests(SynchronousTestCase):
             request = begin(fixture)
             fixture.upstream.calls[0].fail(error())
             self.assertEqual((request.status, request.told(b"x-ai-bridge-reason")), (status, b"upstream"))
-            self.assertEqual((fixture.done[0].cause, fixture.bridge.gate.in_use), (kind, 0))
+            self.assertEqual((fixture.done[0].cause, fixture.in_use), (kind, 0))
             registry = fixture.bridge.metrics.registry
             labels = {"provider": "openai", "kind": kind}
             self.assertEqual(registry.get_sample_value("aibridge_upstream_errors_total", labels), 1)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from aibridge import errors
 from aibridge.model import Dialect
-from aibridge.web.faults import FAULTS, Answer, answer, event, status_of
+from aibridge.web.faults import FAULTS, REASON, Answer, answer, event, retry_after, status_of
 from making import concrete_errors
 
 CHAT, RESPONSES, MESSAGES, PLAIN = Dialect.CHAT, Dialect.RESPONSES, Dialect.MESSAGES, Dialect.PLAIN
@@ -256,7 +256,8 @@ def test_retry_after(wait: float, seconds: bytes, milliseconds: bytes, dialect: 
     """
     In seconds and in milliseconds, rounded up, never 0, never more than some SDKs obey or others survive.
     """
-    made = answer(errors.RateLimited(retry_after_s=wait), dialect, ID)
+    error = errors.RateLimited(retry_after_s=wait)
+    made = answer(error, dialect, ID, retry_after(error, 45.0))
     assert (told(made, b"Retry-After"), told(made, b"retry-after-ms")) == (seconds, milliseconds)
 
 
@@ -265,7 +266,8 @@ def test_waiting_as_told_is_enough(wait: float, most: float) -> None:
     """
     Either way of saying it is at least the wait, less than one unit more, unless the cap cuts both.
     """
-    made = answer(errors.AtCapacity(retry_after_s=wait), CHAT, ID, most)
+    error = errors.AtCapacity(retry_after_s=wait)
+    made = answer(error, CHAT, ID, retry_after(error, most))
     seconds, milliseconds = told(made, b"Retry-After"), told(made, b"retry-after-ms")
     assert seconds is not None
     assert milliseconds is not None
@@ -274,11 +276,29 @@ def test_waiting_as_told_is_enough(wait: float, most: float) -> None:
     assert capped - 1e-6 <= int(milliseconds) / 1000 < max(capped, 1e-9) + 0.001
 
 
+@pytest.mark.parametrize(
+    ("error", "told_reason"),
+    [
+        (errors.RateLimited(policy="per-principal"), b'rate; policy="per-principal"'),
+        (errors.RateLimited(), b"rate"),
+        (errors.AtCapacity(policy="displaced"), b'gate; policy="displaced"'),
+        (errors.BreakerOpen(), b"breaker"),
+        (errors.ConnectFailed(), b"upstream"),
+    ],
+)
+def test_the_policy_is_named(error: errors.BridgeError, told_reason: bytes) -> None:
+    """
+    Beside who refused, where there are several; the form is that of a structured field (RFC 9651).
+    """
+    assert told(answer(error, CHAT, ID), REASON) == told_reason
+
+
 @every_error
 def test_no_wait_is_made_up(class_: type[errors.BridgeError]) -> None:
     """
     Where it is not known, it is not told.
     """
+    assert retry_after(class_(), 45.0) is None
     made = answer(class_(), CHAT, ID)
     assert told(made, b"Retry-After") is None
     assert told(made, b"retry-after-ms") is None
