@@ -146,10 +146,10 @@ class Exchange(Ending):
             self._permitted(route)
             return
         self._turn = entered
+        entered.addCallbacks(self._permitted_late, self._turned_away)
         refusal = self._would_refuse(route)
         if refusal is not None:
             raise refusal.error()
-        entered.addCallbacks(self._permitted_late, self._turned_away)
 
     def _permitted_late(self, permit: Permit) -> None:
         self._turn = None

@@ -13,6 +13,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http import PotentialDataLoss
 
 from aibridge import errors
+from aibridge.admission.breaker import BreakerTerms
+from aibridge.admission.policies import Refusal
+from aibridge.admission.policy import Policy, Scope, Unit
 from aibridge.model import Principal
 from fakes import KEY, TOKEN, Answer, Asked, AsksSomebody, Fixture, KnowsOne, bridge
 
@@ -128,6 +131,91 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual(begin(fixture).status, 0)
         self.assertEqual(len(fixture.upstream.calls), 2)
 
+    def test_rate_at_the_gate(self) -> None:
+        """
+        Whoever would have to wait at the gate to be refused at the bucket is refused at once.
+        """
+        fixture = bridge(limit=1, rate_limit=0.001, rate_burst=1.0, seats={"queue_size": 5})
+        begin(fixture)
+        second = begin(fixture)
+        self.assertEqual((second.status, second.told(b"x-ai-bridge-reason")), (429, b'rate; policy="per-principal"'))
+        self.assertEqual(fixture.bridge.turns.seats.waiting, 0)
+
+    def test_a_refusal_at_the_bucket_holds_no_permit(self) -> None:
+        """
+        Nor does one at the gate fill a bucket.
+        """
+        fixture = bridge(limit=1, rate_limit=0.001, rate_burst=2.0)
+        begin(fixture)
+        self.assertEqual(begin(fixture).status, 503)
+        (state,) = fixture.bridge.terms.policies.states(fixture.identity.principal, "openai", 1000.0)
+        self.assertEqual(state.remaining, 1)
+        fixture.upstream.calls[0].fail(errors.ConnectFailed())
+        begin(fixture)
+        fixture.upstream.calls[1].fail(errors.ConnectFailed())
+        self.assertEqual(begin(fixture).status, 429)
+        self.assertEqual(fixture.in_use, 0)
+
+    def test_all_buckets_or_none(self) -> None:
+        """
+        Policies of all scopes are met; the one that has the longest wait is named in header and body.
+        """
+        policies = [
+            Policy(scope=Scope.PRINCIPAL, limit=5),
+            Policy(scope=Scope.GLOBAL, limit=1, unit=Unit.REQUESTS_PER_MINUTE),
+        ]
+        fixture = bridge(policies=policies)
+        begin(fixture)
+        second = begin(fixture)
+        self.assertEqual((second.status, second.told(b"retry-after")), (429, b"45"))
+        self.assertEqual(second.told(b"x-ai-bridge-reason"), b'rate; policy="global"')
+        self.assertIn('by the policy "global"', json.loads(second.written)["error"]["message"])
+        states = fixture.bridge.terms.policies.states(fixture.identity.principal, "openai", 1000.0)
+        self.assertEqual([state.remaining for state in states], [4, 0])
+
+    def test_tokens_on_the_head(self) -> None:
+        """
+        A body that cannot fit is not read; one of which that is not sure is.
+        """
+        tokens = Policy(scope=Scope.PRINCIPAL, unit=Unit.TOKENS_PER_MINUTE, limit=60, burst=1000)
+        fixture = bridge(policies=[tokens], default_output=10)
+        for size, status, claimed in ((3600, 0, True), (800, 429, False), (340, 429, True), (300, 0, True)):
+            asked = begin(fixture, Asked(body=b'{"model":"m"}'.ljust(size)))
+            self.assertEqual((asked.status, asked.request.claimed), (status, claimed), size)
+
+    def test_breaker(self) -> None:
+        """
+        A model that fails is left alone, with the time that remains; others go on.
+        """
+        fixture = bridge(breaker=BreakerTerms(failure_threshold=1, timeout_s=30.0))
+        begin(fixture)
+        fixture.upstream.calls[0].fail(errors.ConnectFailed())
+        fixture.clock.advance(10)
+        asked = begin(fixture)
+        self.assertEqual((asked.status, asked.told(b"retry-after")), (503, b"20"))
+        self.assertEqual(asked.told(b"x-ai-bridge-reason"), b"breaker")
+        self.assertEqual(json.loads(asked.written)["error"]["message"], "circuit breaker is open")
+        self.assertEqual(begin(fixture, Asked(body=b'{"model":"other"}')).status, 0)
+        self.assertEqual(begin(fixture, Asked(method=b"GET", uri=b"/openai/v1/models", body=b"")).status, 0)
+
+    def test_shadows(self) -> None:
+        """
+        Refuse nothing, and are told in the log.
+        """
+        shadow = Policy(scope=Scope.PRINCIPAL, limit=0.001, shadow=True)
+        breaker = BreakerTerms(failure_threshold=1, shadow=True)
+        fixture = bridge(limit=1, policies=[shadow], seats={"shadow": True}, breaker=breaker)
+        begin(fixture)
+        fixture.upstream.calls[0].fail(errors.ConnectFailed())
+        begin(fixture)
+        begin(fixture)
+        for call in fixture.upstream.calls[1:]:
+            call.answer(Answer()).end()
+        self.assertEqual(
+            [done.shadowed for done in fixture.done],
+            ["", "rate:per-principal,breaker", "gate,rate:per-principal,breaker"],
+        )
+
     def test_passthrough_does_not_count(self) -> None:
         """
         Passthrough requests count only if they are told to.
@@ -192,6 +280,139 @@ class AdmissionTests(SynchronousTestCase):
         body = self.refused(bridge(identity=Broken()), Asked(), 500, b"internal")
         self.assertNotIn("sk-in", str(body))
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+
+class QueueTests(SynchronousTestCase):
+    """
+    A turn that has to be waited for.
+    """
+
+    def queued(self, **terms: Any) -> tuple[Fixture, Asked, Asked]:
+        """
+        One that runs, and one that waits.
+        """
+        fixture = bridge(limit=1, seats={"queue_size": 2, "queue_timeout_s": 10.0}, **terms)
+        return fixture, begin(fixture), begin(fixture)
+
+    def test_its_turn_comes(self) -> None:
+        """
+        Then it goes on; the log says how long it waited.
+        """
+        fixture, _, second = self.queued()
+        self.assertEqual((second.status, second.request.claimed, len(fixture.upstream.calls)), (0, False, 1))
+        fixture.clock.advance(3)
+        fixture.upstream.calls[0].answer(Answer()).end()
+        fixture.upstream.calls[1].answer(Answer()).end()
+        self.assertEqual((second.status, fixture.in_use), (200, 0))
+        self.assertEqual([done.queued_s for done in fixture.done], [0.0, 3.0])
+        registry = fixture.bridge.metrics.registry
+        labels = {"class": "default", "outcome": "admitted"}
+        self.assertEqual(registry.get_sample_value("aibridge_queue_wait_seconds_sum", labels), 3.0)
+
+    def test_it_waits_too_long(self) -> None:
+        """
+        And is told so, and when to come back.
+        """
+        fixture, _, second = self.queued()
+        fixture.clock.advance(10)
+        self.assertEqual((second.status, second.told(b"x-ai-bridge-reason")), (503, b'gate; policy="timeout"'))
+        self.assertIsNotNone(second.told(b"retry-after"))
+        (done,) = fixture.done
+        self.assertEqual((done.policy, done.queued_s), ("timeout", 10.0))
+
+    def test_it_leaves(self) -> None:
+        """
+        It leaves no trace.
+        """
+        fixture, _, second = self.queued()
+        second.leave()
+        self.assertEqual(fixture.bridge.turns.seats.waiting, 0)
+        fixture.upstream.calls[0].answer(Answer()).end()
+        self.assertEqual((len(fixture.upstream.calls), fixture.in_use), (1, 0))
+
+    def test_the_bucket_is_full_by_then(self) -> None:
+        """
+        It was not when it came: what was told then is told now, and the permit goes to the next.
+        """
+        fixture, _, second = self.queued(policies=[Policy(scope=Scope.GLOBAL, limit=0.001, burst=2.0)])
+        admitted = fixture.bridge.terms.policies.check(Principal(id="x", name="x"), "openai", 1000.0)
+        self.assertNotIsInstance(admitted, Refusal)
+        third = begin(fixture)
+        self.assertEqual((second.status, third.status), (0, 429))
+        fixture.upstream.calls[0].answer(Answer()).end()
+        self.assertEqual((second.status, fixture.in_use), (429, 0))
+
+    def test_fewer_for_one_principal(self) -> None:
+        """
+        Of its own, or by configuration; others pass.
+        """
+        fixture = bridge(limit=5, max_in_flight=1)
+        begin(fixture)
+        asked = begin(fixture)
+        self.assertEqual((asked.status, asked.told(b"x-ai-bridge-reason")), (503, b'gate; policy="principal"'))
+        fixture.identity.principal = Principal(id="other", name="other", max_in_flight=2)
+        self.assertEqual([begin(fixture).status for _ in range(3)], [0, 0, 503])
+
+    def test_a_full_provider(self) -> None:
+        """
+        Does not stand in the way to another.
+        """
+        fixture = bridge(seats={"providers": {"openai": 1}})
+        begin(fixture)
+        asked = begin(fixture)
+        self.assertEqual((asked.status, asked.told(b"x-ai-bridge-reason")), (503, b'gate; policy="provider"'))
+        self.assertEqual(begin(fixture, Asked(uri=b"/anthropic/v1/messages")).status, 0)
+
+
+class LimitFieldsTests(SynchronousTestCase):
+    """
+    What answers say of the buckets.
+    """
+
+    def test_on_every_answer(self) -> None:
+        """
+        Of the provider's, and of the bridge's own; in the standard's fields and in those of the dialect.
+        """
+        fixture = bridge(rate_limit=0.1, rate_burst=3.0)
+        first = begin(fixture)
+        fixture.upstream.calls[0].answer(Answer()).end()
+        self.assertEqual(first.told(b"ratelimit-policy"), b'"per-principal";q=3;w=30')
+        self.assertEqual(first.told(b"ratelimit"), b'"per-principal";r=2;t=10')
+        self.assertEqual(first.told(b"x-ratelimit-limit-requests"), b"3")
+        self.assertEqual(first.told(b"x-ratelimit-remaining-requests"), b"2")
+        anthropic = begin(fixture, Asked(uri=b"/anthropic/v1/messages"))
+        fixture.upstream.calls[1].answer(Answer()).end()
+        self.assertEqual(anthropic.told(b"anthropic-ratelimit-requests-remaining"), b"1")
+        begin(fixture)
+        refused = begin(fixture)
+        self.assertEqual((refused.status, refused.told(b"ratelimit")), (429, b'"per-principal";r=0;t=10'))
+        self.assertEqual(refused.told(b"retry-after"), b"10")
+
+    def test_the_providers_own_are_left_alone(self) -> None:
+        """
+        All of them, beside the standard's, which are lists.
+        """
+        fixture = bridge(rate_limit=1.0)
+        asked = begin(fixture)
+        pairs = [(b"Content-Type", b"application/json"), (b"X-RateLimit-Remaining-Requests", b"7")]
+        fixture.upstream.calls[0].answer(Answer(200, pairs)).end()
+        self.assertEqual(asked.told(b"x-ratelimit-remaining-requests"), b"7")
+        self.assertIsNone(asked.told(b"x-ratelimit-limit-requests"))
+        self.assertIsNotNone(asked.told(b"ratelimit"))
+
+    def test_where_nothing_is_limited(self) -> None:
+        """
+        Nothing is said: without policies, on routes that do not count, and to nobody.
+        """
+        for fixture, asked in (
+            (bridge(), Asked()),
+            (bridge(rate_limit=1.0), Asked(method=b"GET", uri=b"/openai/v1/models", body=b"")),
+            (bridge(rate_limit=1.0), Asked(pairs=[])),
+        ):
+            begin(fixture, asked)
+            for call in fixture.upstream.calls:
+                call.answer(Answer()).end()
+            self.assertIsNone(asked.told(b"ratelimit"))
 
 
 class LookupTests(SynchronousTestCase):
