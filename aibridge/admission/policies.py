@@ -44,7 +44,8 @@ class Refusal:
         The refusal as it is raised.
         """
         return RateLimited(
-            f'You\'ve been rate limited by the policy "{self.policy}". Please try again later.',
+            # Coder's words to the letter, and what they leave open.
+            f'You\'ve been rate limited. Please try again later. The policy is "{self.policy}".',
             retry_after_s=self.wait_s,
             policy=self.policy,
         )

@@ -169,7 +169,7 @@ class AdmissionTests(SynchronousTestCase):
         second = begin(fixture)
         self.assertEqual((second.status, second.told(b"retry-after")), (429, b"45"))
         self.assertEqual(second.told(b"x-ai-bridge-reason"), b'rate; policy="global"')
-        self.assertIn('by the policy "global"', json.loads(second.written)["error"]["message"])
+        self.assertIn('The policy is "global"', json.loads(second.written)["error"]["message"])
         states = fixture.bridge.terms.policies.states(fixture.identity.principal, "openai", 1000.0)
         self.assertEqual([state.remaining for state in states], [4, 0])
 
