@@ -13,12 +13,13 @@ from typing import Final
 
 from aibridge.cli.advice import ADVICE, GATE, REASONS
 from aibridge.cli.completionlog import Fields
+from aibridge.dialects.usage import Source
 
 _COMPLETED: Final = "completed"
 _USAGE: Final = {
-    "provider": "as the provider reported",
-    "partial": "by what was seen of an answer that broke off",
-    "estimated": "estimated by the request alone",
+    Source.PROVIDER.value: "as the provider told",
+    Source.PARTIAL.value: "as the provider told before the answer broke off",
+    Source.ESTIMATED.value: "estimated from what was sent and seen",
 }
 
 
@@ -168,7 +169,9 @@ def _amounts(line: _Line) -> Iterator[str]:
     if up or down:
         yield f"{up} bytes of body went to the provider, {down} to the client."
     input_, output, usage = int(line.number("tokens_in")), int(line.number("tokens_out")), line.take("usage")
-    if input_ or output or usage:
+    if usage == Source.NONE.value:
+        yield "How many tokens it used is not known."
+    elif input_ or output or usage:
         known = _USAGE.get(usage, usage or "from an unknown source")
         yield f"It used {input_} tokens of input and {output} of output, {known}."
 

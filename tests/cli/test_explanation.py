@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from aibridge.cli.advice import ADVICE, GATE
 from aibridge.cli.completionlog import read
 from aibridge.cli.explanation import explain
+from aibridge.dialects.usage import Source
 from aibridge.log import as_json
 from aibridge.web.faults import FAULTS
 from making import completion, concrete_errors
@@ -57,7 +58,7 @@ def test_whole() -> None:
         "It took 3.5 s: 0.25 s of it waiting for a permit, 0.75 s until the provider's answer began, 0.125 ms the "
         "bridge's own share of that.\n"
         "512 bytes of body went to the provider, 2048 to the client.\n"
-        "It used 120 tokens of input and 480 of output, as the provider reported."
+        "It used 120 tokens of input and 480 of output, as the provider told."
     )
 
 
@@ -120,7 +121,7 @@ def test_broken_off() -> None:
     """
     words = told(cause="silence_timeout", reason="upstream", usage="partial")
     assert "The answer began with 200 and broke off (silence_timeout), because of the provider" in words
-    assert "by what was seen of an answer that broke off" in words
+    assert "as the provider told before the answer broke off." in words
 
 
 def test_clients_that_left() -> None:
@@ -142,6 +143,16 @@ def test_attempts() -> None:
     failed = told(**{**REFUSED, "status": 502, "cause": "connect", "reason": "upstream"})
     assert "It was answered 502 (connect), because of the provider, or the way to it." in failed
     assert "not sent" not in failed
+
+
+@pytest.mark.parametrize("source", Source)
+def test_usage(source: Source) -> None:
+    """
+    How tokens are known is told with their number.
+    """
+    words = told(usage=source.value)
+    assert f", {source.value}." not in words
+    assert ("It used 120 tokens of input and 480 of output" in words) is (source is not Source.NONE)
 
 
 def test_shadows() -> None:
