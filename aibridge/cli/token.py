@@ -230,7 +230,25 @@ def _parser(now: Clock) -> argparse.ArgumentParser:
         place.add_argument("--config", metavar="FILE", help="the configuration that names it, if not the daemon's own")
         return added
 
-    create = command("create", _create, "make a token, and show it on standard output, this once")
+    _entry_options(command("create", _create, "make a token, and show it on standard output, this once"), now)
+    command("list", _list, "list the tokens; their secrets are not known")
+    for name, act, what in (
+        ("revoke", _revoke, "take a token out of the file for good"),
+        ("rotate", _rotate, "give a token a new secret, and show it on standard output, this once"),
+    ):
+        added = command(name, act, what)
+        added.add_argument("token", metavar="NAME|ID", help="which one")
+        if act is _rotate:
+            added.add_argument(
+                "--grace",
+                type=_duration,
+                metavar="1h",
+                help="how long the old secret stays good; without it, not at all",
+            )
+    return parser
+
+
+def _entry_options(create: argparse.ArgumentParser, now: Clock) -> None:
     create.add_argument("--name", required=True, type=_name, help=f"for people; unique; {NAME_FORM}")
     create.add_argument(
         "--class",
@@ -249,21 +267,6 @@ def _parser(now: Clock) -> argparse.ArgumentParser:
         help="when it ends: a date (its first moment in UTC), a date and time with zone, or a time from now (s, m, h, "
         "d, w); without it, never",
     )
-    command("list", _list, "list the tokens; their secrets are not known")
-    for name, act, what in (
-        ("revoke", _revoke, "take a token out of the file for good"),
-        ("rotate", _rotate, "give a token a new secret, and show it on standard output, this once"),
-    ):
-        added = command(name, act, what)
-        added.add_argument("token", metavar="NAME|ID", help="which one")
-        if act is _rotate:
-            added.add_argument(
-                "--grace",
-                type=_duration,
-                metavar="1h",
-                help="how long the old secret stays good; without it, not at all",
-            )
-    return parser
 
 
 def _name(text: str) -> str:
