@@ -31,8 +31,7 @@ class Completion:
     :ivar attempts: how often it was sent to the provider.
     :ivar tokens_in: tokens of input, those from a cache included; see `usage`.
     :ivar tokens_out: tokens of output.
-    :ivar usage: how these are known: ``provider``, which reported them; ``partial``, by what was seen of an answer that
-        broke off; ``estimated``, by the request alone; empty where they are not.
+    :ivar usage: how these are known, see `aibridge.dialects.usage.Source`; empty where nobody asked.
     :ivar queued_s: how long it waited for its permit.
     :ivar first_byte_s: from the request's head to the response's.
     :ivar added_s: the bridge's own share of that.

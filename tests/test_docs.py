@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,8 +14,12 @@ import attrs
 import pytest
 
 from aibridge import errors
+from aibridge.admission.settings import AdmissionSettings, BreakerSettings, LimitSettings
+from aibridge.daemon.admissionchecks import check_admission
 from aibridge.daemon.assembly import Upstreams
+from aibridge.daemon.decode import decode
 from aibridge.daemon.gauges import Gauges
+from aibridge.daemon.settings import leaves
 from aibridge.errors import BridgeError
 from aibridge.log import Completion
 from aibridge.tally import Spread, Tally
@@ -30,6 +35,7 @@ CLIENTS = ROOT / "docs" / "clients.md"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "newsfragments").glob("*.md")])
 
 _FENCE = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.MULTILINE | re.DOTALL)
+_TOML = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]\n]*(?:\n[^\]\n]*)?\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 _ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:")
@@ -119,6 +125,27 @@ def test_every_page_is_linked_from_the_index() -> None:
     linked = {(docs / target.partition("#")[0]).resolve() for target in _LINK.findall(prose(docs / "index.md"))}
     pages = {page.resolve() for page in docs.rglob("*.md")} - {(docs / "index.md").resolve()}
     assert pages - linked == set()
+
+
+@pytest.mark.parametrize("page", sorted({*PAGES} - {CLIENTS}), ids=lambda page: str(page.relative_to(ROOT)))
+def test_examples_are_configurations(page: Path) -> None:
+    """
+    Each piece of TOML is one that the daemon would take, and nothing about its limits is odd; clients have their own.
+    """
+    for text in _TOML.findall(page.read_text()):
+        settings, faults = decode(tomllib.loads(text))
+        assert faults == [], text
+        assert list(check_admission(settings, (), ())) == [], text
+
+
+def test_a_configuration_is_explained_whole() -> None:
+    """
+    Every option about limits is in the page that explains them.
+    """
+    told = (ROOT / "docs" / "limits.md").read_text()
+    for cls in (AdmissionSettings, BreakerSettings, LimitSettings):
+        for leaf in leaves(cls):
+            assert re.search(rf"\b{leaf.name}\b", told), leaf.name
 
 
 @pytest.mark.parametrize("error", kinds(), ids=lambda error: str(error.kind))

@@ -9,6 +9,7 @@ from typing import TextIO
 
 from twisted.python import usage
 
+from aibridge.cli.terminal import say
 from aibridge.daemon.config import ConfigErrors, Loaded, load
 
 FINE = 0
@@ -39,23 +40,24 @@ def run(arguments: list[str], stdout: TextIO, stderr: TextIO, environ: Mapping[s
     """
     options = Options()
     if {"--help", "-h"} & set(arguments):
-        _say(stdout, str(options))
+        for line in str(options).splitlines():
+            say(stdout, line)
         return FINE
     try:
         options.parseOptions(arguments)
     except usage.UsageError as error:
-        _say(stderr, f"aibridge check: {error}")
+        say(stderr, f"aibridge check: {error}")
         return ERRORS
     try:
         loaded = load(options["config"], environ, {})
     except ConfigErrors as errors:
         for problem in (*errors.problems, *errors.warnings):
-            _say(stderr, f"{problem.severity.value}: {problem}")
-        _say(stdout, f"The daemon would not start: {_count(len(errors.problems), 'error')}.")
+            say(stderr, f"{problem.severity.value}: {problem}")
+        say(stdout, f"The daemon would not start: {_count(len(errors.problems), 'error')}.")
         return ERRORS
     for problem in loaded.warnings:
-        _say(stderr, f"{problem.severity.value}: {problem}")
-    _say(stdout, _summary(loaded))
+        say(stderr, f"{problem.severity.value}: {problem}")
+    say(stdout, _summary(loaded))
     return WARNINGS if loaded.warnings else FINE
 
 
@@ -68,9 +70,3 @@ def _summary(loaded: Loaded) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _say(stream: TextIO, line: str) -> None:
-    # A path may hold what the terminal's encoding does not.
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")

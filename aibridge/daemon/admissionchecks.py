@@ -45,6 +45,7 @@ def check_admission(settings: Settings, given: Collection[str], tokens: Collecti
     found = list(_policies(settings))
     yield from _names(found)
     yield from _idle(found)
+    yield from _waits(found, settings.admission)
     yield from _tokens(found, settings.admission, given)
 
 
@@ -271,18 +272,33 @@ def _idle(found: list[_Found]) -> Iterator[Fault]:
             if other is each or other is taker or (place > at and _covers(each, other)):
                 continue
             if _covers(other, each):
-                path = each.path if each.path == _SHORT else (*each.path, "limit")
                 yield warning(
-                    path,
+                    _number_of(each),
                     f"a limit that refuses nothing which {other} ({other.policy.name}) does not",
                     "a lower one, or none",
                 )
                 break
 
 
+def _number_of(each: _Found) -> KeyPath:
+    return each.path if each.path == _SHORT else (*each.path, "limit")
+
+
 def _covers(one: _Found, other: _Found) -> bool:
     ones = list(one.policy.for_each_class())
     return all(any(mine.covers(its) for mine in ones) for its in other.policy.for_each_class())
+
+
+def _waits(found: list[_Found], admission: AdmissionSettings) -> Iterator[Fault]:
+    for each in found:
+        wait = 1 / each.policy.rate
+        if not each.policy.counts_tokens and wait > admission.max_retry_after:
+            yield warning(
+                _number_of(each),
+                f"room for one request after {number(round(wait, 3))} s, and clients are told to wait for "
+                f"{number(admission.max_retry_after)} s at most, so that they come back too early",
+                "more, or a longer admission.max_retry_after",
+            )
 
 
 def _tokens(found: list[_Found], admission: AdmissionSettings, given: Collection[str]) -> Iterator[Fault]:

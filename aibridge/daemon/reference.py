@@ -103,6 +103,12 @@ _PAGE_TAIL = """\
 | `aibridge check` | 0 | nothing is wrong |
 | | 1 | warnings only: the daemon would start |
 | | 2 | errors: the daemon would not start |
+| `aibridge limits` | 0 | they are in force |
+| | 1 | no daemon answers; they are those that are configured |
+| | 2 | neither is to be had |
+| `aibridge explain` | 0 | done |
+| | 1 | the log does not tell of that request |
+| | 2 | there is no log to look in |
 | `twistd aibridge` | 0 | it was told to stop, and did |
 | | 1 | it cannot start, for example since an address is in use |
 | | 2 | the configuration has errors |

@@ -181,4 +181,5 @@ def _refusal(value: object, type_: Any, declared: Declaration) -> Unacceptable:
     found = shown(value)
     if declared.secret and isinstance(value, str | int | float):
         found = NOT_SHOWN
-    return Unacceptable(found, allowed(type_, declared))
+    is_time = declared.unit == "s" and isinstance(value, str)
+    return Unacceptable(found, allowed(type_, declared), "times are numbers of seconds here" if is_time else "")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet import tcp
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener, IProtocol
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import classImplements
 
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     from aibridge.relay.attempt import Attempt
     from aibridge.relay.call import Call
     from aibridge.relay.pool import Pool
+
+_log = Logger()
+
+SHOWN: Final = 48
+"""Bytes of what is no response that the log is told."""
 
 VERSIONS: Final = ((b"HTTP", 1, 0), (b"HTTP", 1, 1))
 
@@ -281,6 +287,13 @@ class Connection:
         if response is None:
             if not reader.code:
                 if reader.phase == FAULTY:
+                    # What a head begins with tells whether it is TLS, another protocol, or somebody else's answer.
+                    _log.debug(
+                        "{uri} was answered with {start} and so on: {fault}.",
+                        uri=call.absoluteURI.partition(b"?")[0].decode("ascii"),
+                        start=data[:SHOWN],
+                        fault=reader.fault,
+                    )
                     self._violated(call)
                 return
             response = self._answer(call)

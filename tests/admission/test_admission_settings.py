@@ -9,6 +9,7 @@ import pytest
 
 from aibridge.admission.policy import Scope, Unit
 from aibridge.admission.settings import AdmissionSettings, BreakerSettings, LimitSettings
+from aibridge.dialects.usage import DEFAULT_OUTPUT
 from aibridge.model import Class
 from aibridge.options import declaration
 from making import faulty_declarations
@@ -55,6 +56,13 @@ def test_a_limit_says_what_it_limits() -> None:
     assert declaration(fields.scope).choices == tuple(scope.value for scope in Scope)
     assert declaration(fields.unit).choices == tuple(unit.value for unit in Unit)
     assert declaration(fields.class_).choices == ("", *(class_.value for class_ in Class))
+
+
+def test_the_estimate_is_the_readers() -> None:
+    """
+    An answer without a maximum is taken for the same by those who estimate, unless somebody says otherwise.
+    """
+    assert AdmissionSettings().token_default_output == DEFAULT_OUTPUT
 
 
 def test_known_names() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aibridge.admission.policies import Policies, Refusal
@@ -165,34 +165,33 @@ def test_covering(one: dict[str, Any], other: dict[str, Any], covers: bool) -> N
 _ALL = [
     Policy(scope=scope, limit=limit, burst=burst, class_=class_, provider=provider, name="other")
     for scope in (Scope.PRINCIPAL, Scope.PRINCIPAL_PROVIDER, Scope.GLOBAL)
-    for limit in (1, 2, 3)
+    for limit in (1, 2)
     for burst in (0, 4)
-    for class_ in (None, Class.BATCH, Class.DEFAULT)
-    for provider in ("", "a", "b")
+    for class_ in (None, Class.BATCH)
+    for provider in ("", "a")
 ]
-_covering = st.sampled_from([(one, other) for one, other in itertools.product(_ALL, _ALL) if one.covers(other)])
-_requests = st.lists(
-    st.tuples(
-        st.sampled_from(
-            [Principal(id=str(n), name="", class_=c) for n, c in enumerate((Class.BATCH, Class.DEFAULT) * 2)]
-        ),
-        st.sampled_from(["a", "b"]),
-        st.floats(0, 2),
-    ),
-    max_size=60,
+_COVERING = [(one, other) for one, other in itertools.product(_ALL, _ALL) if one.covers(other)]
+_PRINCIPALS = [
+    Principal(id=str(n), name="", class_=class_) for n, class_ in enumerate((Class.BATCH, Class.DEFAULT) * 2)
+]
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(_PRINCIPALS), st.sampled_from(["a", "b"]), st.sampled_from([0.0, 0.1, 0.5])),
+        min_size=30,
+        max_size=60,
+    )
 )
-
-
-@given(_covering, _requests)
-def test_who_is_covered_makes_no_difference(pair: tuple[Policy, Policy], requests: list[Any]) -> None:
+def test_who_is_covered_makes_no_difference(requests: list[Any]) -> None:
     """
     Whatever comes, a policy that another covers is never the only one that refuses.
     """
-    one, other = pair
-    policies = Policies([attrs.evolve(one, name="one"), other])
-    now = 0.0
-    for principal, provider, pause in requests:
-        now += pause
-        decision = policies.check(principal, provider, now)
-        if isinstance(decision, Refusal):
-            assert "one" in decision.violated
+    for one, other in _COVERING:
+        policies = Policies([attrs.evolve(one, name="one"), other])
+        now = 0.0
+        for principal, provider, pause in requests:
+            now += pause
+            decision = policies.check(principal, provider, now)
+            assert not isinstance(decision, Refusal) or "one" in decision.violated, (one, other)

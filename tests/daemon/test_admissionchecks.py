@@ -236,7 +236,7 @@ class TestRate:
             (0.0, 0.0, []),
             (5.0, 0.0, []),
             (0.5, 1.0, []),
-            (1e-6, 0.0, []),
+            (0.02, 0.0, warnings("admission.rate_limit")),
             (1e-7, 0.0, errors("admission.rate_limit")),
             (5.0, 0.5, errors("admission.rate_burst")),
             (0.0, 5.0, warnings("admission.rate_burst")),
@@ -397,6 +397,26 @@ class TestIdle:
         found = faults(GLOBAL, admission={"rate_limit": 10.0})
         assert told(found) == warnings("admission.rate_limit")
         assert "limit[0] (global)" in found[0].found
+
+
+class TestWaits:
+    """
+    Waits that nobody is told.
+    """
+
+    def test_too_early(self) -> None:
+        """
+        A limit for whose next request one has to wait longer than clients are told sends them back too early; of tokens
+        nobody knows how many come.
+        """
+        minute = {**LIMIT, "unit": "requests/min", "limit": 1.0}
+        (fault,) = faults(minute)
+        assert told([fault]) == warnings("limit[0].limit")
+        assert "60 s" in fault.found
+        assert "45 s" in fault.found
+        assert faults(minute, admission={"max_retry_after": 60.0}) == []
+        assert faults({**minute, "limit": 2.0}) == []
+        assert faults({**TOKENS, "limit": 2000.0}) == []
 
 
 class TestTokens:

@@ -265,8 +265,9 @@ class TestDurations:
         with pytest.raises(Unacceptable) as refusal:
             parse("5s", float, PLAIN)
         assert not refusal.value.hint
-        with pytest.raises(Unacceptable):
+        with pytest.raises(Unacceptable) as refusal:
             accept("5s", float, TIME)
+        assert refusal.value.hint == "times are numbers of seconds here"
 
     @running(deadline=None)
     @given(st.integers(0, 10**6), st.integers(0, 59), st.integers(0, 59), st.integers(0, 999))
