@@ -24,6 +24,7 @@ COMPILED = (
     "aibridge/admission/fair.py",
     "aibridge/admission/forecast.py",
     "aibridge/admission/keypool.py",
+    "aibridge/admission/limit.py",
     "aibridge/admission/meter.py",
     "aibridge/admission/pace.py",
     "aibridge/admission/permit.py",

@@ -24,7 +24,7 @@ from aibridge.admission.policies import Policies
 from aibridge.admission.policy import Policy, Scope
 from aibridge.admission.retries import RetryBudget
 from aibridge.admission.seats import Seats
-from aibridge.admission.shares import SeatTerms
+from aibridge.admission.seatterms import SeatTerms
 from aibridge.errors import Unauthenticated
 from aibridge.interfaces import IIdentity
 from aibridge.log import Completion

@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from aibridge.errors import BridgeError
-from aibridge.log import Completion
+from aibridge.log import FIELDS, Completion
 from aibridge.options import declaration
 from aibridge.providers.provider import Provider
 from aibridge.providers.settings import ProviderSettings
@@ -48,7 +48,12 @@ def completion(**changes: Any) -> Completion:
         "added_s": 0.000125,
         "duration_s": 3.5,
     }
-    return Completion(**{**told, **changes})
+    told |= changes
+    made = Completion(*(told.pop(name) for name in ("request_id", "client", "method")))
+    for name, value in told.items():
+        assert name in FIELDS
+        setattr(made, name, value)
+    return made
 
 
 def provider(type_: str, name: str = "", base_url: str = "", key: str | None = None, demo_url: str = "") -> Provider:

@@ -10,7 +10,6 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import attrs
 import pytest
 
 from aibridge import errors
@@ -21,7 +20,7 @@ from aibridge.daemon.decode import decode
 from aibridge.daemon.gauges import Gauges
 from aibridge.daemon.settings import leaves
 from aibridge.errors import BridgeError
-from aibridge.log import Completion
+from aibridge.log import FIELDS
 from aibridge.tally import Spread, Tally
 from aibridge.web.bridge import BridgeResource
 from aibridge.web.faults import FAULTS
@@ -203,6 +202,6 @@ def test_every_field_of_a_completion_is_explained() -> None:
     """
     Each field of a completion line is in operations.
     """
-    fields = {"time" if field.name == "at" else field.name for field in attrs.fields(Completion)}
+    fields = {"time" if name == "at" else name for name in FIELDS}
     told = {name for row in rows(OPERATIONS) for name in re.findall(r"`(\w+)`", row[0])}
     assert fields - told == set()

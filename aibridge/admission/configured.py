@@ -9,8 +9,8 @@ from collections.abc import Iterable
 
 from aibridge.admission.breaker import BreakerTerms
 from aibridge.admission.policy import BY_SCOPE, Policy, Scope, Unit
+from aibridge.admission.seatterms import SeatTerms
 from aibridge.admission.settings import AdmissionSettings, BreakerSettings, LimitSettings
-from aibridge.admission.shares import SeatTerms
 from aibridge.model import Class
 from aibridge.providers.settings import ProviderSettings
 

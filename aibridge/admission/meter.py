@@ -6,11 +6,10 @@ from __future__ import annotations
 
 import math
 
-import attrs
-
 from aibridge.admission.bucket import ROUNDING_S, Buckets
 from aibridge.admission.charge import Charge, Charges
-from aibridge.admission.policy import BY_SCOPE, LEAST, MOST, Limit, Policy, Scope, State
+from aibridge.admission.limit import Limit, State
+from aibridge.admission.policy import BY_SCOPE, LEAST, MOST, Policy, Scope
 from aibridge.model import Principal
 
 _MOST_OWN = 1000
@@ -148,7 +147,7 @@ class Meter:
             rate = min(max(LEAST, rate), MOST) if rate > 0 else 0.0
             limit = Limit(self.name, False, rate, max(1.0, rate), False) if rate else None
         if limit is not None and burst is not None:
-            limit = attrs.evolve(limit, burst=min(max(1.0, burst), MOST))
+            limit = Limit(limit.name, False, limit.rate, min(max(1.0, burst), MOST), limit.shadow)
         if len(self._own) >= _MOST_OWN:
             self._own.clear()
         self._own[asked] = limit

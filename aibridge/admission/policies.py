@@ -16,8 +16,9 @@ import attrs
 
 from aibridge.admission.bucket import Buckets
 from aibridge.admission.charge import Charge
+from aibridge.admission.limit import Limit, State
 from aibridge.admission.meter import Meter
-from aibridge.admission.policy import Limit, Policy, Scope, State
+from aibridge.admission.policy import Policy, Scope
 from aibridge.errors import RateLimited
 from aibridge.model import Principal
 

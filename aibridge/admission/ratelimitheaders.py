@@ -22,7 +22,7 @@ from typing import Final
 import attrs
 
 from aibridge.admission.bucket import ROUNDING_S, whole_seconds
-from aibridge.admission.policy import Limit, State
+from aibridge.admission.limit import Limit, State
 from aibridge.model import Dialect
 
 Pair = tuple[bytes, bytes]

@@ -15,11 +15,12 @@ import attrs
 from aibridge.admission.breaker import State as BreakerState
 from aibridge.admission.breakers import Breakers
 from aibridge.admission.keypool import LIMITED, Key, KeyPool
+from aibridge.admission.limit import State
 from aibridge.admission.policies import Policies
-from aibridge.admission.policy import Policy, Scope, State, Unit
+from aibridge.admission.policy import Policy, Scope, Unit
 from aibridge.admission.retries import RetryBudget
 from aibridge.admission.seats import Seats
-from aibridge.admission.shares import SeatTerms
+from aibridge.admission.seatterms import SeatTerms
 from aibridge.model import Class, Principal
 
 TOKEN: Final = "token"

@@ -23,7 +23,8 @@ from twisted.internet.defer import Deferred
 from aibridge.admission.fair import LAST, FairQueue, Flow
 from aibridge.admission.forecast import retry_after
 from aibridge.admission.permit import OVER, SEATED, WAITING, Answers, Claim, Permit, State, Waiter
-from aibridge.admission.shares import Obstacle, Pool, SeatTerms
+from aibridge.admission.seatterms import SeatTerms
+from aibridge.admission.shares import Obstacle, Pool
 from aibridge.errors import AtCapacity
 from aibridge.model import Class
 
@@ -87,17 +88,9 @@ class Seats:
         mine = held.get(principal, 0)
         most = claim.max_in_flight
         interactive = claim.class_ is _INTERACTIVE
-        # `Pool.has_room`, written out: this is the path of nearly every request.
         if (
-            everyone.in_use < everyone.limit
-            and pool.in_use < pool.limit
-            and (
-                interactive
-                or (
-                    everyone.in_use - everyone.interactive < everyone.open
-                    and pool.in_use - pool.interactive < pool.open
-                )
-            )
+            everyone.has_room(interactive)
+            and pool.has_room(interactive)
             and (not most or mine < most)
             and (not self._waiters or principal not in self._queue)
         ):

@@ -46,20 +46,28 @@ class Source(enum.Enum):
     NONE = "none"
 
 
-@attrs.frozen(kw_only=True)
 class Credentials:
     """
-    What one request showed.
+    What one request showed. It has no text, so that none of it comes into a log.
 
     :ivar token: for the bridge, or None.
     :ivar own_authorization: the ``Authorization`` that the client brought for the provider, as sent, or None.
     :ivar own_api_key: its ``X-Api-Key``, likewise.
     """
 
-    token: bytes | None = attrs.field(default=None, repr=False)
-    source: Source = Source.NONE
-    own_authorization: bytes | None = attrs.field(default=None, repr=False)
-    own_api_key: bytes | None = attrs.field(default=None, repr=False)
+    __slots__ = ("own_api_key", "own_authorization", "source", "token")
+
+    def __init__(
+        self,
+        token: bytes | None = None,
+        source: Source = Source.NONE,
+        own_authorization: bytes | None = None,
+        own_api_key: bytes | None = None,
+    ) -> None:
+        self.token = token
+        self.source = source
+        self.own_authorization = own_authorization
+        self.own_api_key = own_api_key
 
 
 NO_CREDENTIALS: Final = Credentials()

@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-import attrs
 import msgspec
 
 MOST_READ = 4194304
@@ -30,7 +29,6 @@ _Request: Any = msgspec.defstruct("_Request", [(name, Any, None) for name in _NA
 _decode: Callable[[bytes], Any] = msgspec.json.Decoder(_Request).decode
 
 
-@attrs.frozen
 class Facts:
     """
     :ivar model: as the client named it, or empty.
@@ -40,10 +38,22 @@ class Facts:
     :ivar choices: answers it asked for.
     """
 
-    model: str = ""
-    stream: bool = False
-    max_tokens: int | None = None
-    choices: int = 1
+    __slots__ = ("choices", "max_tokens", "model", "stream")
+
+    def __init__(self, model: str = "", stream: bool = False, max_tokens: int | None = None, choices: int = 1) -> None:
+        self.model = model
+        self.stream = stream
+        self.max_tokens = max_tokens
+        self.choices = choices
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Facts) and repr(self) == repr(other)
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+    def __repr__(self) -> str:
+        return f"Facts({self.model!r}, {self.stream}, {self.max_tokens}, {self.choices})"
 
 
 UNREAD = Facts()

@@ -55,15 +55,7 @@ class Ending:
         self._terms = bridge.terms
         self._request = request
         self._began_at = self._body_at = self._sent_at = bridge.now()
-        self._completion = Completion(
-            at=0.0,
-            request_id=bridge.new_id(),
-            client=request.client_host,
-            method=request.method.decode("ascii"),
-            route="",
-            status=0,
-            cause="",
-        )
+        self._completion = Completion(bridge.new_id(), request.client_host, request.method.decode("ascii"))
         self._principal = NOBODY
         self._route: Route | None = None
         self._estimated = 0

@@ -151,15 +151,17 @@ FAULTS: dict[type[errors.BridgeError], _Words] = {
 }
 
 
-@attrs.frozen
 class Answer:
     """
     A whole answer of the bridge's own.
     """
 
-    status: int
-    pairs: list[tuple[bytes, bytes]]
-    body: bytes
+    __slots__ = ("body", "pairs", "status")
+
+    def __init__(self, status: int, pairs: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self.status = status
+        self.pairs = pairs
+        self.body = body
 
 
 def status_of(error: errors.BridgeError) -> int:

@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from aibridge.admission.permit import Claim, Permit
 from aibridge.admission.seats import Seats
-from aibridge.admission.shares import SeatTerms
+from aibridge.admission.seatterms import SeatTerms
 from aibridge.model import Principal
 
 

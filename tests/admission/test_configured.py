@@ -13,8 +13,8 @@ from aibridge.admission.breaker import BreakerTerms
 from aibridge.admission.configured import breaker_terms, policies_of, policy_of, seat_terms, short_form
 from aibridge.admission.policies import Policies
 from aibridge.admission.policy import LEAST, MOST, Policy, Scope, Unit
+from aibridge.admission.seatterms import SeatTerms
 from aibridge.admission.settings import AdmissionSettings, BreakerSettings, LimitSettings
-from aibridge.admission.shares import SeatTerms
 from aibridge.model import Class
 from aibridge.providers.settings import ProviderSettings
 

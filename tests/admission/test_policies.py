@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aibridge.admission.limit import Limit
 from aibridge.admission.policies import ADMITTED, Admission, Policies, Refusal
-from aibridge.admission.policy import Limit, Policy, Scope, Unit
+from aibridge.admission.policy import Policy, Scope, Unit
 from aibridge.errors import RateLimited
 from aibridge.model import Class, Principal
 

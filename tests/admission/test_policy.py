@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aibridge.admission.policies import Policies, Refusal
-from aibridge.admission.policy import LEAST, MOST, Limit, Policy, Scope, State, Unit
+from aibridge.admission.policy import LEAST, MOST, Policy, Scope, Unit
 from aibridge.model import Class, Principal
 
 
@@ -104,13 +104,6 @@ def test_classes_without_saying_which() -> None:
     assert [one.name for one in named.for_each_class()] == ["fair-interactive", "fair-default", "fair-batch"]
     for other in (spread[0], Policy(scope=Scope.GLOBAL, limit=1)):
         assert list(other.for_each_class()) == [other]
-
-
-def test_a_state_tells_its_level() -> None:
-    """
-    In requests or tokens, debts included.
-    """
-    assert State(Limit("a", True, 2.0, 10.0, False), 0, 7.5).level == 15
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aibridge.admission.bucket import whole_seconds
+from aibridge.admission.limit import Limit, State
 from aibridge.admission.policies import Policies, Refusal
-from aibridge.admission.policy import Limit, Policy, Scope, State, Unit
+from aibridge.admission.policy import Policy, Scope, Unit
 from aibridge.admission.ratelimitheaders import duration, fields, moment, of_dialect, standard, tightest
 from aibridge.model import Dialect, Principal
 

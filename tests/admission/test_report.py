@@ -20,7 +20,7 @@ from aibridge.admission.policy import Policy, Scope, Unit
 from aibridge.admission.report import TOKEN, Limiters, report
 from aibridge.admission.retries import RetryBudget
 from aibridge.admission.seats import Seats
-from aibridge.admission.shares import SeatTerms
+from aibridge.admission.seatterms import SeatTerms
 from aibridge.dialects.limits import Allowance, Limits
 from aibridge.model import Class, Principal
 from aibridge.secret import Secret

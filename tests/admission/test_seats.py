@@ -11,7 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from aibridge.admission.permit import Claim, Permit
 from aibridge.admission.seats import Seats
-from aibridge.admission.shares import Obstacle, SeatTerms
+from aibridge.admission.seatterms import SeatTerms
+from aibridge.admission.shares import Obstacle
 from aibridge.errors import AtCapacity
 from aibridge.model import Class
 

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from aibridge.admission.permit import Claim, Permit, Waiter
 from aibridge.admission.seats import Seats
-from aibridge.admission.shares import SeatTerms
+from aibridge.admission.seatterms import SeatTerms
 from aibridge.errors import AtCapacity
 from aibridge.model import Class
 

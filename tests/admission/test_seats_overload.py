@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from aibridge.admission.permit import Claim, Permit
 from aibridge.admission.seats import Seats
-from aibridge.admission.shares import WEIGHTS, SeatTerms
+from aibridge.admission.seatterms import WEIGHTS, SeatTerms
 from aibridge.errors import AtCapacity
 from aibridge.model import Class
 

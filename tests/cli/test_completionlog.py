@@ -13,13 +13,12 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aibridge.cli.completionlog import BROKEN, find, journal, open_log, read, rotated
-from aibridge.log import Completion, as_json, as_text, timestamp
+from aibridge.log import FIELDS, Completion, as_json, as_text, timestamp
 from making import completion
 
 texts = st.text(st.characters(), max_size=30)
@@ -29,7 +28,8 @@ def told(c: Completion) -> dict[str, str]:
     """
     What a line of it says, as text.
     """
-    fields = {name: value if isinstance(value, str) else json.dumps(value) for name, value in attrs.asdict(c).items()}
+    values = {name: getattr(c, name) for name in FIELDS}
+    fields = {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
     return {**fields, "at": timestamp(c.at)}
 
 

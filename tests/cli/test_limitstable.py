@@ -15,7 +15,7 @@ from aibridge.admission.policy import Policy, Scope, Unit
 from aibridge.admission.report import Limiters, report
 from aibridge.admission.retries import RetryBudget
 from aibridge.admission.seats import Seats
-from aibridge.admission.shares import SeatTerms
+from aibridge.admission.seatterms import SeatTerms
 from aibridge.cli.limitstable import lines
 from aibridge.dialects.limits import Allowance, Limits
 from aibridge.model import Class, Principal

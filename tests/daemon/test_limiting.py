@@ -13,7 +13,7 @@ from aibridge.admission.policies import Policies
 from aibridge.admission.report import report
 from aibridge.admission.retries import RetryBudget
 from aibridge.admission.seats import Seats
-from aibridge.admission.shares import SeatTerms
+from aibridge.admission.seatterms import SeatTerms
 from aibridge.daemon.config import Loaded, load
 from aibridge.daemon.limiting import configured_limiters, limiters, sources
 from aibridge.secret import Secret

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from aibridge.admission.permit import Permit
 from aibridge.admission.seats import Seats
-from aibridge.admission.shares import SeatTerms
+from aibridge.admission.seatterms import SeatTerms
 from aibridge.errors import AtCapacity
 from aibridge.model import Principal
 from aibridge.web.turns import Turns
