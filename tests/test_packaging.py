@@ -91,6 +91,13 @@ def test_what_is_to_be_compiled_is_there() -> None:
     assert not [name for name in _compiled() if not (ROOT / name).is_file()]
 
 
+def test_what_is_compiled_says_who_logs() -> None:
+    """
+    A logger looks at the frame that makes it for its name, and compiled modules have none.
+    """
+    assert not [name for name in _compiled() if re.search(r"\bLogger\(\)", (ROOT / name).read_text())]
+
+
 def test_what_is_installed_is_compiled() -> None:
     """
     All of it, wherever it can be: a build that silently went the slow way is found out here.

@@ -19,8 +19,6 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
-import attrs
-
 from aibridge.admission.bucket import ROUNDING_S, whole_seconds
 from aibridge.admission.limit import Limit, State
 from aibridge.model import Dialect
@@ -38,20 +36,20 @@ _LAST_SECOND = 253402300799
 """The last of the year 9999, beyond which RFC 3339 has no time."""
 
 
-@attrs.frozen
 class _Names:
     """
     What a dialect calls the three numbers of one unit.
+
+    :ivar all: the three.
     """
 
-    limit: bytes
-    remaining: bytes
-    reset: bytes
-    all: frozenset[bytes] = attrs.field(init=False)
+    __slots__ = ("all", "limit", "remaining", "reset")
 
-    @all.default
-    def _all(self) -> frozenset[bytes]:
-        return frozenset((self.limit, self.remaining, self.reset))
+    def __init__(self, limit: bytes, remaining: bytes, reset: bytes) -> None:
+        self.limit = limit
+        self.remaining = remaining
+        self.reset = reset
+        self.all = frozenset((limit, remaining, reset))
 
 
 _OPENAI_REQUESTS = _Names(
@@ -70,7 +68,6 @@ _ANTHROPIC_TOKENS = _Names(
 )
 
 
-@attrs.frozen
 class _Static:
     """
     The parts of the fields that depend on the limit alone.
@@ -81,12 +78,15 @@ class _Static:
     :ivar burst: what dialects call the limit.
     """
 
-    policy: bytes
-    policy_pair: Pair
-    item: bytes
-    burst: bytes
-    openai: _Names
-    anthropic: _Names
+    __slots__ = ("anthropic", "burst", "item", "openai", "policy", "policy_pair")
+
+    def __init__(self, policy: bytes, item: bytes, burst: bytes, openai: _Names, anthropic: _Names) -> None:
+        self.policy = policy
+        self.policy_pair: Pair = (POLICY, policy)
+        self.item = item
+        self.burst = burst
+        self.openai = openai
+        self.anthropic = anthropic
 
 
 @lru_cache(maxsize=2048)
@@ -98,7 +98,6 @@ def _static(limit: Limit) -> _Static:
     policy = b"%s;q=%d;w=%d%s" % (name, quota, window, b';qu="tokens"' if limit.counts_tokens else b"")
     return _Static(
         policy=policy,
-        policy_pair=(POLICY, policy),
         item=name + b";r=%d;t=%d",
         burst=b"%d" % math.floor(limit.burst + 1e-9),
         openai=_OPENAI_TOKENS if limit.counts_tokens else _OPENAI_REQUESTS,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aibridge.relay.call import Call
     from aibridge.relay.pool import Pool
 
-_log = Logger()
+_log = Logger(namespace=__name__)
 
 SHOWN: Final = 48
 """Bytes of what is no response that the log is told."""

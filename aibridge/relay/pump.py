@@ -18,7 +18,7 @@ from aibridge.dialects.sse import Boundary
 from aibridge.errors import UpstreamError, UpstreamTruncated
 from aibridge.relay.response import WHOLE
 
-_log = Logger()
+_log = Logger(namespace=__name__)
 
 
 class Sink(Protocol):

@@ -28,7 +28,7 @@ from aibridge.wire.request import Head, Refusal
 if TYPE_CHECKING:
     from aibridge.web.site import BridgeSite
 
-_log = Logger()
+_log = Logger(namespace=__name__)
 
 MOST_AT_ONCE: Final = 64
 """Pipelined requests of one connection that may be answered in one turn of the reactor, while others wait."""

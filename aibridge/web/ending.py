@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from aibridge.web.request import Request
     from aibridge.web.terms import Bridge
 
-_log = Logger()
+_log = Logger(namespace=__name__)
 
 Pair = tuple[bytes, bytes]
 
@@ -103,10 +103,17 @@ class Ending:
     def _fail(self, error: errors.BridgeError) -> None:
         if self._ended:
             return
-        if self._answering:
-            self._break_off(error)
-        else:
-            self._refuse(error)
+        try:
+            if self._answering:
+                self._break_off(error)
+            else:
+                self._refuse(error)
+        except Exception:
+            # It cannot even be told. What it held is let go of all the same, and the client sees a broken end.
+            _log.failure("How exchange {id} ends cannot be told.", id=self._completion.request_id)
+            if not self._ended:
+                self._end(errors.InternalError.kind)
+            self._request.abort()
 
     # -- what the client is told ---------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from aibridge.web.site import BridgeSite
 
 
-_log = Logger()
+_log = Logger(namespace=__name__)
 
 
 def host_of(address: IAddress) -> str:

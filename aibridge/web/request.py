@@ -23,7 +23,7 @@ from aibridge.wire.request import Head, Pair
 if TYPE_CHECKING:
     from aibridge.web.channel import Channel
 
-_log = Logger()
+_log = Logger(namespace=__name__)
 
 HOLD_S: Final = 0.001
 

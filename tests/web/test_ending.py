@@ -6,11 +6,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from aibridge import errors
 from aibridge.admission.breaker import BreakerTerms, State
+from aibridge.admission.policies import Policies
 from aibridge.admission.policy import Policy, Scope, Unit
 from aibridge.model import Class, Principal
 from fakes import Answer, Asked, AsksSomebody, Fixture, bridge
@@ -109,6 +111,28 @@ class LeavingTests(SynchronousTestCase):
                 fixture.clock.advance(3600)
                 exchange.cut(errors.Draining())
                 self.assertEqual(len(fixture.done), 1, state)
+
+    def test_a_defect_that_cannot_even_be_told(self) -> None:
+        """
+        Ends all the same: nothing is held any more, and the client sees a connection that breaks.
+        """
+
+        class Broken(Policies):
+            def states(self, *_: Any, **__: Any) -> Any:
+                raise KeyError("odd")
+
+        for answers in (True, False):
+            fixture = bridge(limit=1)
+            fixture.bridge.terms = attrs.evolve(fixture.bridge.terms, policies=Broken())
+            asked = Asked().ask(fixture.bridge)
+            if answers:
+                fixture.upstream.calls[0].answer(Answer())
+            else:
+                fixture.upstream.calls[0].fail(errors.ConnectFailed())
+            self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1 + answers)
+            self.assertEqual((fixture.in_use, len(fixture.bridge.exchanges)), (0, 0))
+            self.assertEqual([done.cause for done in fixture.done], ["internal"])
+            self.assertTrue(asked.aborted)
 
 
 class UsageTests(SynchronousTestCase):
