@@ -90,6 +90,11 @@ class Compile(build_ext):
             for extension in self.extensions:
                 Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
             self.extensions = []
+        # What was compiled when the list was another one.
+        made = {Path(self.get_ext_fullpath(extension.name)).resolve() for extension in self.extensions}
+        for path in Path(self.build_lib).rglob("*.so"):
+            if path.resolve() not in made:
+                path.unlink()
 
 
 def extensions() -> list[Any]:

@@ -37,6 +37,14 @@ class Place(Protocol):
         """
 
 
+class Cancellable(Protocol):
+    """
+    A call that can be ended.
+    """
+
+    def cancel(self) -> None: ...
+
+
 class Receiver(Protocol):
     """
     Who asked. One of the two is called, once, unless the call is cancelled.
@@ -59,7 +67,7 @@ class Later:
     """
 
     def __init__(self) -> None:
-        self.call: Call | None = None
+        self.call: Cancellable | None = None
         self.deferred: Deferred[Any] = Deferred(self._cancelled)
 
     def answered(self, response: Any) -> None:

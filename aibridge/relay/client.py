@@ -4,7 +4,7 @@ The client that exchanges call: treq's, with what alters bytes or leaks between 
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from treq.client import HTTPClient
 from twisted.internet.defer import Deferred, succeed
@@ -14,16 +14,8 @@ from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from aibridge.interfaces import IPairsAgent
-from aibridge.relay.call import Later, Receiver
+from aibridge.relay.call import Cancellable, Later, Receiver
 from aibridge.relay.response import Pair, headers_of
-
-
-class Cancellable(Protocol):
-    """
-    A call that can be ended.
-    """
-
-    def cancel(self) -> None: ...
 
 
 class RelayClient(HTTPClient):

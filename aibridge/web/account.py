@@ -10,8 +10,7 @@ from typing import Any, Protocol
 from aibridge import errors
 from aibridge.admission.keypool import Key, KeyPool
 from aibridge.admission.retries import RetryBudget
-from aibridge.relay.call import Receiver
-from aibridge.relay.client import Cancellable
+from aibridge.relay.call import Cancellable, Receiver
 
 
 class Client(Protocol):

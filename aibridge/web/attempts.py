@@ -25,7 +25,8 @@ from aibridge.admission.retries import may_retry
 from aibridge.auth.credentials import central
 from aibridge.dialects.limits import UNKNOWN, read_limits
 from aibridge.providers.types import KeyStyle
-from aibridge.relay.client import Cancellable, response_pairs
+from aibridge.relay.call import Cancellable
+from aibridge.relay.client import response_pairs
 from aibridge.web.account import Account
 
 Pair = tuple[bytes, bytes]

@@ -6,13 +6,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import attrs
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from aibridge import errors
 from aibridge.admission.breaker import BreakerTerms, State
-from aibridge.admission.policies import Policies
 from aibridge.admission.policy import Policy, Scope, Unit
 from aibridge.model import Class, Principal
 from fakes import Answer, Asked, AsksSomebody, Fixture, bridge
@@ -117,21 +115,19 @@ class LeavingTests(SynchronousTestCase):
         Ends all the same: nothing is held any more, and the client sees a connection that breaks.
         """
 
-        class Broken(Policies):
-            def states(self, *_: Any, **__: Any) -> Any:
-                raise KeyError("odd")
+        class Unheard(errors.UpstreamError):
+            kind = "unheard"
 
         for answers in (True, False):
             fixture = bridge(limit=1)
-            fixture.bridge.terms = attrs.evolve(fixture.bridge.terms, policies=Broken())
             asked = Asked().ask(fixture.bridge)
             if answers:
-                fixture.upstream.calls[0].answer(Answer())
+                fixture.upstream.calls[0].answer(Answer(200, STREAM)).end(Unheard())
             else:
-                fixture.upstream.calls[0].fail(errors.ConnectFailed())
-            self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1 + answers)
+                fixture.upstream.calls[0].fail(Unheard())
+            self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
             self.assertEqual((fixture.in_use, len(fixture.bridge.exchanges)), (0, 0))
-            self.assertEqual([done.cause for done in fixture.done], ["internal"])
+            self.assertEqual([done.request_id for done in fixture.done], ["id-0"])
             self.assertTrue(asked.aborted)
 
 
