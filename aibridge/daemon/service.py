@@ -105,7 +105,7 @@ class BridgeService(Service):
             if listen.proxy_protocol_from:
                 factory = ProxiedFactory(self.site, listen.proxy_protocol_from, self._reactor)
             self.api.open(listen.endpoints, factory)
-            self.site.ports = self.api.ports
+            self.site.accept_from(self.api.ports)
         except (StartError, OSError, ValueError) as error:
             self.admin.close()
             self._demo.close()

@@ -28,7 +28,13 @@ LINGER_S: Final = 5.0
 """How long a client may go on sending after it was answered, before its connection is cut."""
 
 _KEPT_DESCRIPTORS = 32
-"""For listeners, logs, and what the process itself has open."""
+"""For listeners, logs, what the process itself has open, and one turn's newcomers."""
+
+MOST_ACCEPTED: Final = 16
+"""
+Connections that a port accepts in one turn of the reactor. Those that have to make room for them are gone a turn later;
+were there no such limit, a crowd could use up all descriptors before that, and Twisted drops whoever comes then.
+"""
 
 
 def most_connections(configured: int, descriptors: int) -> int:
@@ -168,6 +174,7 @@ class BridgeSite(server.Site):
         else the one that has been silent for longest. When all are busy, no more are accepted, and each answer closes
         its connection, until there is room.
         """
+        self._slow_down()
         if len(self.connections) <= self._most:
             return
         idle = self.keep_alive.first() or self.header.first()
@@ -177,6 +184,19 @@ class BridgeSite(server.Site):
             self.crowded = True
             for port in self.ports:
                 port.stopReading()
+
+    def accept_from(self, ports: list[Any]) -> None:
+        """
+        These are the ports to which clients connect; see `MOST_ACCEPTED`.
+        """
+        self.ports = ports
+        self._slow_down()
+
+    def _slow_down(self) -> None:
+        for port in self.ports:
+            # It grows by itself as long as there are more to accept. Only ports of sockets have it.
+            if getattr(port, "numberAccepts", 0) > MOST_ACCEPTED:
+                port.numberAccepts = MOST_ACCEPTED
 
     def left(self) -> None:
         """

@@ -14,7 +14,7 @@ from twisted.web.resource import Resource
 from zope.interface.verify import verifyObject
 
 from aibridge.web.settings import HttpSettings
-from aibridge.web.site import BridgeSite, most_connections
+from aibridge.web.site import MOST_ACCEPTED, BridgeSite, most_connections
 from aibridge.wire.request import METHODS
 from channels import DATE, WALL, Deciding, Echo, Talk, get
 
@@ -23,6 +23,8 @@ class Port:
     """
     A listening port.
     """
+
+    numberAccepts = 100
 
     def __init__(self) -> None:
         self.reads = True
@@ -159,7 +161,7 @@ class CrowdTests(SynchronousTestCase):
         self.first = Talk(Echo(), max_connections=3)
         self.site = self.first.site
         self.port = Port()
-        self.site.ports.append(self.port)
+        self.site.accept_from([self.port])
 
     def connect(self) -> Talk:
         """
@@ -193,6 +195,15 @@ class CrowdTests(SynchronousTestCase):
         self.assertEqual(second.transport.ended, "closed")
         self.assertTrue(self.port.reads)
 
+    def test_a_few_are_accepted_at_a_time(self) -> None:
+        """
+        However many ask: those that make room for them have to be gone first.
+        """
+        self.assertEqual(self.port.numberAccepts, MOST_ACCEPTED)
+        self.port.numberAccepts += 20
+        self.connect()
+        self.assertEqual(self.port.numberAccepts, MOST_ACCEPTED)
+
     def test_none_are_accepted_while_all_are_busy(self) -> None:
         """
         Until one of them is done, which it is with its answer.
@@ -200,7 +211,7 @@ class CrowdTests(SynchronousTestCase):
         waiting = Deciding()
         first = Talk(waiting, max_connections=2)
         site, port = first.site, Port()
-        site.ports.append(port)
+        site.accept_from([port])
         second = Talk(site=site)
         first.send(get())
         second.send(get())
