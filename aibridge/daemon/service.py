@@ -83,7 +83,10 @@ class BridgeService(Service):
         self._ready = False
         self._drained: Deferred[None] | None = None
         http = loaded.settings.http
-        self.site: Any = BridgeSite(BridgeResource(bridge), http, reactor, new_id=bridge.new_id)
+        # Connections to the simulated provider end in this process too.
+        each = 3 if any(provider.type == "demo" for provider in loaded.settings.provider) else 2
+        root = BridgeResource(bridge)
+        self.site: Any = BridgeSite(root, http, reactor, new_id=bridge.new_id, descriptors_each=each)
         bridge.metrics.registry.register(Gauges(bridge, self.site, upstreams))
         admin = admin_resource(bridge.metrics.registry, self.unready, report=self._report)
         self.admin_site = BridgeSite(admin, http, reactor)

@@ -37,14 +37,15 @@ were there no such limit, a crowd could use up all descriptors before that, and 
 """
 
 
-def most_connections(configured: int, descriptors: int) -> int:
+def most_connections(configured: int, descriptors: int, each: int = 2) -> int:
     """
     How many client connections there may be at once.
 
-    :param configured: 0 for half of what the descriptors allow, as each may need one more to a provider.
+    :param configured: 0 for as many as there are descriptors for.
     :param descriptors: the process's limit.
+    :param each: descriptors that a connection may need: its own, and one to a provider.
     """
-    return configured or max(1, (descriptors - _KEPT_DESCRIPTORS) // 2)
+    return configured or max(1, (descriptors - _KEPT_DESCRIPTORS) // each)
 
 
 def _new_id() -> str:
@@ -68,6 +69,7 @@ class BridgeSite(server.Site):
     :param methods: those that are served; all others are answered 501.
     :param wall_clock: Unix seconds, for ``Date``.
     :param new_id: makes ids for requests that are refused before anybody could give them one.
+    :param descriptors_each: as `most_connections` has it.
     :ivar connections: all that are open.
     :ivar draining: every answer from now on closes its connection.
     :ivar crowded: there are too many connections, and all of them are busy.
@@ -86,6 +88,7 @@ class BridgeSite(server.Site):
         methods: frozenset[bytes] = METHODS,
         wall_clock: Callable[[], float] = _utc,
         new_id: Callable[[], str] = _new_id,
+        descriptors_each: int = 2,
     ) -> None:
         super().__init__(resource, Request, reactor=reactor, parsePOSTFormSubmission=False)
         self.clock = reactor
@@ -104,7 +107,8 @@ class BridgeSite(server.Site):
         self.draining = False
         self.crowded = False
         self.ports: list[Any] = []
-        self._most = most_connections(settings.max_connections, system.getrlimit(system.RLIMIT_NOFILE)[0])
+        descriptors = system.getrlimit(system.RLIMIT_NOFILE)[0]
+        self._most = most_connections(settings.max_connections, descriptors, descriptors_each)
         self._wall_clock = wall_clock
         self._second = -1
         self._lines: dict[int, bytes] = {}

@@ -43,14 +43,22 @@ class Port:
 
 
 @pytest.mark.parametrize(
-    ("configured", "descriptors", "most"),
-    [(0, 256, 112), (0, 1024, 496), (0, 33, 1), (0, 8, 1), (100, 256, 100), (5000, 1024, 5000)],
+    ("configured", "descriptors", "each", "most"),
+    [
+        (0, 256, 2, 112),
+        (0, 256, 3, 74),
+        (0, 1024, 2, 496),
+        (0, 33, 2, 1),
+        (0, 8, 2, 1),
+        (100, 256, 3, 100),
+        (5000, 1024, 2, 5000),
+    ],
 )
-def test_how_many_connections_there_may_be(configured: int, descriptors: int, most: int) -> None:
+def test_how_many_connections_there_may_be(configured: int, descriptors: int, each: int, most: int) -> None:
     """
-    As configured, or half of what the descriptors allow.
+    As configured, or what there are descriptors for.
     """
-    assert most_connections(configured, descriptors) == most
+    assert most_connections(configured, descriptors, each) == most
 
 
 class FactoryTests(SynchronousTestCase):
