@@ -11,8 +11,6 @@ from __future__ import annotations
 import zlib
 from typing import Any, Final, Protocol
 
-import attrs
-
 from aibridge.dialects.chat import Chat
 from aibridge.dialects.messages import Messages
 from aibridge.dialects.reading import Reading, loaded
@@ -170,7 +168,7 @@ class _Inflated:
         if self._unread is Unread.BROKEN:
             return Report(unread=self._unread)
         report = self._reader.end()
-        return report if self._unread is None else attrs.evolve(report, unread=self._unread)
+        return report if self._unread is None else report.but_for(self._unread)
 
     def _is_wrapped(self, data: bytes) -> bool:
         # RFC 1950, 2.2: the method is 8, and both bytes together are a multiple of 31.
