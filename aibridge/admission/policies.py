@@ -12,8 +12,6 @@ import math
 from collections.abc import Iterable
 from typing import Final
 
-import attrs
-
 from aibridge.admission.bucket import Buckets
 from aibridge.admission.charge import Charge
 from aibridge.admission.limit import Limit, State
@@ -26,7 +24,6 @@ MEMORY: Final = 64 * 1024 * 1024
 """Bytes that all buckets together may take, unless told otherwise."""
 
 
-@attrs.frozen
 class Refusal:
     """
     A request that may not go now. Nothing was filled.
@@ -36,13 +33,16 @@ class Refusal:
     :ivar violated: the names of all policies that refused it, in the order of the configuration.
     """
 
-    policy: str
-    wait_s: float
-    violated: tuple[str, ...]
+    __slots__ = ("policy", "violated", "wait_s")
+
+    def __init__(self, policy: str, wait_s: float, violated: tuple[str, ...]) -> None:
+        self.policy = policy
+        self.wait_s = wait_s
+        self.violated = violated
 
     def error(self) -> RateLimited:
         """
-        The refusal as it is raised.
+        The refusal as an exchange is told it.
         """
         return RateLimited(
             # Coder's words to the letter, and what they leave open.

@@ -72,13 +72,14 @@ class Seats:
 
     # -- coming --------------------------------------------------------------------------------------------------
 
-    def enter(self, claim: Claim, now: float) -> Permit | Deferred[Permit]:
+    def enter(self, claim: Claim, now: float) -> Permit | Deferred[Permit] | AtCapacity:
         """
         Ask for a permit.
 
         :return: the permit; or, where it has to be waited for, a Deferred that fires with it, or fails with
-            `AtCapacity` when it is displaced or its time is up. A caller that cancels it leaves no trace.
-        :raises AtCapacity: there is neither a permit nor a place in the queue; its `policy` is that of an `Obstacle`.
+            `AtCapacity` when it is displaced or its time is up; or that error, where there is neither a permit nor a
+            place in the queue. A caller that cancels the Deferred leaves no trace. The error's `policy` is that of an
+            `Obstacle`; it is returned and not raised since, in an overload, that is what nearly everybody gets.
         """
         principal = claim.principal
         pool = self._pools.get(claim.provider)
@@ -103,13 +104,13 @@ class Seats:
             return Permit(self, principal, pool, interactive, now, SEATED)
         return self._wait(claim, pool, now)
 
-    def _wait(self, claim: Claim, pool: Pool[Waiter], now: float) -> Permit | Deferred[Permit]:
+    def _wait(self, claim: Claim, pool: Pool[Waiter], now: float) -> Permit | Deferred[Permit] | AtCapacity:
         terms, flow = self.terms, self._queue.flow(claim.principal)
         # A token's class may have been changed while others of it wait: they all wait as one.
         class_ = claim.class_ if flow is None else flow.class_
         refused = self._make_room(claim, class_, pool, 0 if flow is None else len(flow), now)
         if refused is not None and not terms.shadow:
-            raise self._refusal(claim.principal, claim.max_in_flight, pool, class_ is _INTERACTIVE, refused, now)
+            return self._refusal(claim.principal, claim.max_in_flight, pool, class_ is _INTERACTIVE, refused, now)
         waiter = Waiter(self, claim, class_, pool, now, State.BESIDE_WAITING if terms.shadow else WAITING)
         answer = waiter.told
         if terms.shadow:

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from aibridge import errors
 from aibridge.admission.permit import Permit
 from aibridge.admission.policies import Admission
-from aibridge.admission.ratelimitheaders import fields
+from aibridge.admission.ratelimitheaders import lines
 from aibridge.dialects import usage
 from aibridge.dialects.clients import client_of
 from aibridge.dialects.reader import UsageReader
@@ -131,12 +131,9 @@ class Ending:
         completion.retry_after_s = wait or 0.0
         dialect = self._terms.routes.dialect_of(request.uri) if route is None else route.dialect
         told = faults.answer(error, dialect, completion.request_id, wait)
-        if route is not None:
-            told.pairs.extend(self._limits(route, [], wait))
+        limits = b"" if route is None else self._limits(route, [], wait)
         self._end(error.kind)
-        request.respond(told.status, told.pairs, len(told.body))
-        request.write(told.body)
-        request.finish()
+        request.answer(told.status, told.lines + limits, told.body)
 
     def _break_off(self, error: errors.BridgeError) -> None:
         """
@@ -154,20 +151,20 @@ class Ending:
             self._request.write(faults.event(error, dialect, completion.request_id))
         self._request.abort()
 
-    def _limits(self, route: Route, received: list[Pair], retry_after_s: float | None) -> list[Pair]:
+    def _limits(self, route: Route, received: list[Pair], retry_after_s: float | None) -> bytes:
         """
-        What an answer says of the buckets that its request has met.
+        What an answer says of the buckets that its request has met, as lines of its head.
 
         :param received: the fields that the provider sent.
         """
         terms, bridge = self._terms, self._bridge
         if self._principal is NOBODY or not (route.bridged or terms.count_passthrough):
-            return []
+            return b""
         states = terms.policies.states(self._principal, route.provider.name, bridge.now(), tokens=route.bridged)
         if not states:
-            return []
+            return b""
         sent = [name.lower() for name, _ in received]
-        return fields(states, route.dialect, sent, unix_now=bridge.wall_clock(), retry_after_s=retry_after_s)
+        return lines(states, route.dialect, sent, unix_now=bridge.wall_clock(), retry_after_s=retry_after_s)
 
     # -- the end -------------------------------------------------------------------------------------------------
 

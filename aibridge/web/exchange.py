@@ -7,7 +7,8 @@ would refuse it anyway. What a request will use in tokens is known with its body
 declared length, so that most of what is refused is refused on the head.
 
 It is written in plain calls rather than as a coroutine: most requests wait for nothing but the provider, and a call
-costs a tenth of an awaited Deferred.
+costs a tenth of an awaited Deferred. For the same reason what nearly everybody gets in an overload, the refusals of the
+gate and of the buckets, is returned; what is rare is raised.
 """
 
 from __future__ import annotations
@@ -102,8 +103,7 @@ class Exchange(Ending):
         self._ended = True
         self._bridge.exchanges.discard(self)
         self._request.on_departure = None
-        self._request.respond(200, [], 0)
-        self._request.finish()
+        self._request.answer(200, b"", b"")
 
     def _identified_late(self, principal: Principal) -> None:
         self._lookup = None
@@ -144,12 +144,14 @@ class Exchange(Ending):
             if entered.in_shadow:
                 self._shadowed("gate")
             self._permitted(route)
-            return
-        self._turn = entered
-        entered.addCallbacks(self._permitted_late, self._turned_away)
-        refusal = self._would_refuse(route)
-        if refusal is not None:
-            raise refusal.error()
+        elif isinstance(entered, errors.AtCapacity):
+            self._fail(entered)
+        else:
+            self._turn = entered
+            entered.addCallbacks(self._permitted_late, self._turned_away)
+            refusal = self._would_refuse(route)
+            if refusal is not None:
+                self._fail(refusal.error())
 
     def _permitted_late(self, permit: Permit) -> None:
         self._turn = None
@@ -180,16 +182,18 @@ class Exchange(Ending):
     def _permitted(self, route: Route) -> None:
         request, terms = self._request, self._terms
         if not route.bridged:
-            if terms.count_passthrough:
-                self._charge(route, None)
+            if terms.count_passthrough and not self._charge(route, None):
+                return
             declared = request.declared_length
             self._completion.bytes_in = declared or 0
             self._send(route, None if declared == 0 else request.body_producer(terms.max_body), (0, 0))
             return
         if not terms.policies.counts_tokens:
-            self._charge(route, None)
+            if not self._charge(route, None):
+                return
         elif (refusal := self._would_refuse(route)) is not None:
-            raise refusal.error()
+            self._fail(refusal.error())
+            return
         body = request.take_body()
         if body is not None:
             self._read(route, body)
@@ -205,14 +209,21 @@ class Exchange(Ending):
             tokens = float(usage.estimated_input(self._request.declared_length or 0))
         return terms.policies.refuse(self._principal, route.provider.name, self._bridge.now(), tokens)
 
-    def _charge(self, route: Route, tokens: float | None) -> None:
+    def _charge(self, route: Route, tokens: float | None) -> bool:
+        """
+        Fill the buckets.
+
+        :return: whether there was room; else the exchange has ended.
+        """
         admitted = self._terms.policies.check(self._principal, route.provider.name, self._bridge.now(), tokens)
         if isinstance(admitted, Refusal):
-            raise admitted.error()
+            self._fail(admitted.error())
+            return False
         if admitted is not ADMITTED:
             self._admission = admitted
             for policy in admitted.shadowed:
                 self._shadowed(f"rate:{policy}")
+        return True
 
     def _shadowed(self, who: str) -> None:
         """
@@ -241,8 +252,8 @@ class Exchange(Ending):
         read = facts.UNREAD if self._request.header(b"content-encoding") is not None else facts.read(body)
         completion.model, completion.stream = read.model, read.stream
         self._estimated = usage.estimate(read, len(body), terms.default_output)
-        if terms.policies.counts_tokens:
-            self._charge(route, float(self._estimated))
+        if terms.policies.counts_tokens and not self._charge(route, float(self._estimated)):
+            return
         if terms.breaks:
             self._pass = bridge.breakers.admit(completion.provider, route.label, read.model, self._body_at)
             if self._pass.in_shadow:
@@ -297,7 +308,6 @@ class Exchange(Ending):
         received = response_pairs(response)
         pairs = to_client(received, connection_values(received))
         pairs.append((faults.REQUEST_ID, completion.request_id.encode()))
-        pairs += self._limits(route, received, None)
         length = None if response.length is UNKNOWN_LENGTH else response.length
         if request.method == b"HEAD":
             length = _declared(received)
@@ -305,7 +315,7 @@ class Exchange(Ending):
         # A stream may last for an hour; what was said in its request's head is not needed that long.
         self._agent = client_of(request.header(b"user-agent"))
         request.forget_fields()
-        request.respond(response.code, pairs, length)
+        request.respond(response.code, pairs, length, self._limits(route, received, None))
         content_type, encoding = _content_of(received)
         if route.bridged:
             self._reader = reader_for(route.dialect, content_type, encoding)

@@ -153,14 +153,14 @@ FAULTS: dict[type[errors.BridgeError], _Words] = {
 
 class Answer:
     """
-    A whole answer of the bridge's own.
+    A whole answer of the bridge's own, as `Request.answer` takes it.
     """
 
-    __slots__ = ("body", "pairs", "status")
+    __slots__ = ("body", "lines", "status")
 
-    def __init__(self, status: int, pairs: list[tuple[bytes, bytes]], body: bytes) -> None:
+    def __init__(self, status: int, lines: bytes, body: bytes) -> None:
         self.status = status
-        self.pairs = pairs
+        self.lines = lines
         self.body = body
 
 
@@ -181,12 +181,13 @@ def answer(error: errors.BridgeError, dialect: Dialect, request_id: str, retry_a
     kind = type(error)
     words = FAULTS[kind]
     policy = error.policy if isinstance(error, errors.GatewayError) else ""
-    fixed: Any = _fixed_pairs
-    pairs = [*fixed(kind, policy), (REQUEST_ID, told)]
-    if retry_after_s is not None:
-        pairs.append((b"Retry-After", b"%d" % whole_seconds(retry_after_s)))
-        pairs.append((b"retry-after-ms", b"%d" % max(1, math.ceil(retry_after_s * 1000 - 1e-6))))
-    return Answer(words.status, pairs, told.join(_body_around_id(words, error.detail, dialect)))
+    fixed: Any = _fixed_lines
+    if retry_after_s is None:
+        lines = b"%b%b\r\n" % (fixed(kind, policy), told)
+    else:
+        wait = whole_seconds(retry_after_s), max(1, math.ceil(retry_after_s * 1000 - 1e-6))
+        lines = b"%b%b\r\nRetry-After: %d\r\nretry-after-ms: %d\r\n" % (fixed(kind, policy), told, *wait)
+    return Answer(words.status, lines, told.join(_body_around_id(words, error.detail, dialect)))
 
 
 def retry_after(error: errors.BridgeError, most_s: float) -> float | None:
@@ -225,7 +226,10 @@ _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 @lru_cache(1024)
-def _fixed_pairs(kind: type[errors.BridgeError], policy: str) -> tuple[tuple[bytes, bytes], ...]:
+def _fixed_lines(kind: type[errors.BridgeError], policy: str) -> bytes:
+    """
+    Those that are the same each time, and the name of the one that is not.
+    """
     status = FAULTS[kind].status
     reason = f'{kind.reason}; policy="{policy}"' if policy else kind.reason
     pairs = [
@@ -240,7 +244,7 @@ def _fixed_pairs(kind: type[errors.BridgeError], policy: str) -> tuple[tuple[byt
         pairs.append((b"WWW-Authenticate", b"Bearer"))
     if status == 426:
         pairs.append((b"Upgrade", b"HTTP/1.1"))  # RFC 9110, 15.5.22 asks for it
-    return tuple(pairs)
+    return b"".join(b"%b: %b\r\n" % pair for pair in pairs) + REQUEST_ID + b": "
 
 
 @lru_cache(256)

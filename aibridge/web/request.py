@@ -147,26 +147,54 @@ class Request:
 
     # -- its answer ----------------------------------------------------------------------------------------------
 
-    def respond(self, status: int, pairs: Sequence[Pair], length: int | None) -> None:
+    def respond(self, status: int, pairs: Sequence[Pair], length: int | None, lines: bytes = b"") -> None:
         """
-        Begin the answer. Framing, ``Connection`` and ``Date`` are written here, and must not be among the pairs.
+        Begin the answer. Framing, ``Connection`` and ``Date`` are written here, and must not be among the fields.
 
         :param status: 200 to 599.
         :param pairs: the other fields, in their order.
         :param length: of the body in bytes, or None if it is not known yet. For a HEAD, what a GET would be told.
+        :param lines: more fields, as `answer` takes them.
         :raises ValueError: a field has a line break or a NUL in it.
         """
-        if self.started:
-            raise RuntimeError("The answer has begun already.")
-        if self.departed:
-            return
-        fields = b""
         if pairs:
             fields = b"\r\n".join(map(_field, pairs))
             breaks = len(pairs) - 1
             if fields.count(b"\n") != breaks or fields.count(b"\r") != breaks or fields.find(0) >= 0:
                 raise ValueError("A header field has a line break or a NUL in it.")
-            fields += b"\r\n"
+            lines = b"%b\r\n%b" % (fields, lines)
+        if self._starts():
+            self._head = self._begun(status, lines, length)
+            self.site.held.start(self.channel)
+
+    def answer(self, status: int, lines: bytes, body: bytes) -> None:
+        """
+        Give the whole answer, as `respond`, `write` and `finish` would.
+
+        :param lines: the fields as they are sent, each with its line end; for those whose values cannot have one.
+        :param body: not sent where there is to be none.
+        """
+        if self._starts():
+            head = self._begun(status, lines, len(body))
+            self.channel.write(head if self._bodiless else head + body)
+            if not self._bodiless:
+                self.bytes_written = len(body)
+            if not self.departed:
+                self._finished()
+
+    def _starts(self) -> bool:
+        """
+        Whether there is anybody who could be answered.
+        """
+        if self.started:
+            raise RuntimeError("The answer has begun already.")
+        self.started = not self.departed
+        return self.started
+
+    def _begun(self, status: int, lines: bytes, length: int | None) -> bytes:
+        """
+        The head of the answer, by which it is settled how the body is told.
+        """
         self._keeps = self._can_keep()
         framing = b"" if length is None else b"Content-Length: %d\r\n" % length
         if self.method == b"HEAD" or status == 204 or status == 304:
@@ -183,9 +211,7 @@ class Request:
         if not self._keeps:
             # What Upgrade says is for this connection, and has to be named (RFC 9110, 7.8).
             framing += b"Connection: close, upgrade\r\n" if status == 426 else b"Connection: close\r\n"
-        self._head = b"%b%b%b\r\n" % (self.site.status_lines(status), fields, framing)
-        self.started = True
-        self.site.held.start(self.channel)
+        return b"%b%b%b\r\n" % (self.site.status_lines(status), lines, framing)
 
     def _can_keep(self) -> bool:
         """
@@ -255,6 +281,9 @@ class Request:
                 self.channel.write(_LAST_CHUNK)
         if self._head is not None:
             self.flush()
+        self._finished()
+
+    def _finished(self) -> None:
         self.finished = True
         self.on_departure = None
         if self.producer is not None:

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from aibridge.admission.permit import Claim, Permit
 from aibridge.admission.seats import Seats
 from aibridge.admission.seatterms import SeatTerms
+from aibridge.errors import AtCapacity
 from aibridge.model import Principal
 
 
@@ -27,11 +28,11 @@ class Turns:
         self._clock = clock
         self._call: IDelayedCall | None = None
 
-    def enter(self, principal: Principal, provider: str, max_in_flight: int, now: float) -> Permit | Deferred[Permit]:
+    def enter(
+        self, principal: Principal, provider: str, max_in_flight: int, now: float
+    ) -> Permit | Deferred[Permit] | AtCapacity:
         """
         Ask for a permit, as `Seats.enter` has it.
-
-        :raises AtCapacity: there is neither a permit nor a place in the queue.
         """
         entered = self.seats.enter(Claim(principal.id, principal.class_, provider, max_in_flight), now)
         if self._call is None and isinstance(entered, Deferred):

@@ -88,4 +88,4 @@ class TurnsTests(SynchronousTestCase):
         """
         self.turns.adopt(SeatTerms(max_concurrency=1), self.clock.seconds())
         self.enter()
-        self.assertRaises(AtCapacity, self.enter)
+        self.assertIsInstance(self.enter(), AtCapacity)
