@@ -37,6 +37,7 @@ COMPILED = (
     "aibridge/auth/tokens.py",
     "aibridge/daemon/loop.py",
     "aibridge/deadlines.py",
+    "aibridge/dialects/abridged.py",
     "aibridge/dialects/chat.py",
     "aibridge/dialects/clients.py",
     "aibridge/dialects/facts.py",

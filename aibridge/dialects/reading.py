@@ -20,7 +20,7 @@ MOST_WORD = 64
 UNKNOWN = "unknown"
 """Stands for an error whose type is not told in a word."""
 
-_decode: Callable[[bytes | bytearray], Any] = msgspec.json.decode
+_decode: Callable[[bytes], Any] = msgspec.json.decode
 
 _IN_WORDS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:")
 
@@ -100,7 +100,7 @@ class Reading:
         self.id = self.id or name_of(told.get("id"))
 
 
-def loaded(data: bytes | bytearray) -> dict[str, Any] | None:
+def loaded(data: bytes) -> dict[str, Any] | None:
     """
     A JSON object, or None if `data` is none.
     """
