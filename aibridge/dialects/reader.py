@@ -129,10 +129,9 @@ class _Body:
             return Report(unread=Unread.TOO_LARGE)
         if self._small:
             self._pieces.append(bytes(self._small))
-        body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        told = loaded(abridged(body))
+        told = loaded(abridged(self._pieces))
         if told is None:
-            return Report(unread=Unread.BROKEN if body else None)
+            return Report(unread=Unread.BROKEN if self._pieces else None)
         self._reading.whole(told)
         return self._reading.report()
 

@@ -117,6 +117,16 @@ class Connection:
             self._poll = select.poll()
             self._poll.register(handle, select.POLLIN)
 
+    def unwrap(self) -> None:
+        """
+        Twisted's endpoints put something between a socket and its protocol, to learn that it is connected, and leave it
+        there. It is known by now, and each read would go through it.
+        """
+        lower = self._lower
+        upper = self.transport if self._pool.secure else self
+        if getattr(getattr(lower, "protocol", None), "_wrappedProtocol", None) is upper:
+            lower.protocol = upper
+
     def handshakeCompleted(self) -> None:
         """
         TLS is there, and the peer has shown a certificate that chains up to one we trust.
