@@ -60,6 +60,7 @@ COMPILED = (
     "aibridge/relay/pool.py",
     "aibridge/relay/pump.py",
     "aibridge/relay/response.py",
+    "aibridge/relay/sockets.py",
     "aibridge/relay/upload.py",
     "aibridge/secret.py",
     "aibridge/tally.py",

@@ -13,10 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet import tcp
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import _WrappingProtocol
 from twisted.internet.interfaces import IHandshakeListener, IProtocol
-from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseDone
@@ -54,21 +51,6 @@ class MadeTests(SynchronousTestCase):
         lab = Lab()
         lab.ask()
         self.assertEqual(lab.transport.options, {"nodelay": True, "keepalive": True})
-
-    def test_nothing_is_left_in_between(self) -> None:
-        """
-        What Twisted's endpoints wrap a protocol in does not see what is read. A test, since the name is Twisted's own.
-        """
-        lab = Lab()
-        lab.ask()
-        connection: Any = lab.transport.protocol
-        wrapping: Any = _WrappingProtocol(Deferred(), connection)
-        lab.transport.protocol = wrapping
-        connection.unwrap()
-        self.assertIs(lab.transport.protocol, connection)
-        lab.transport.protocol = other = _WrappingProtocol(Deferred(), Protocol())
-        connection.unwrap()
-        self.assertIs(lab.transport.protocol, other)
 
     def test_handshake_of_nobody(self) -> None:
         """
