@@ -95,6 +95,7 @@ def _of_all(answers: Sequence[Answer], window: Window, size: Size) -> Figures:
         "displaced": len(late) / len(due) if due else math.nan,
         "displaced_p50_ms": percentile(late, 0.5),
         "displaced_p99_ms": percentile(late, 0.99),
+        "sent_away_p99_ms": percentile([*refused, *late], 0.99),
         "load_late_p99_ms": percentile((answer.late_ms for answer in due), 0.99),
     }
 

@@ -76,6 +76,7 @@ TABLES = (
         Column("displaced", "displaced", ".1%"),
         Column("p50 ms", "displaced_p50_ms", ".1f"),
         Column("p99", "displaced_p99_ms", ".1f"),
+        Column("both p99", "sent_away_p99_ms", ".1f"),
     ),
     Table(
         "Ten, and one who asks for fifty times as much as each of them",

@@ -109,6 +109,7 @@ def test_those_who_had_a_place_are_told_apart() -> None:
     )
     assert (found["refused"], found["displaced"]) == (0.2, 0.2)
     assert found["refused_p99_ms"] == pytest.approx(2)
+    assert found["sent_away_p99_ms"] == pytest.approx(500)
     assert found["displaced_p50_ms"] == pytest.approx(30)
     assert found["displaced_p99_ms"] == pytest.approx(500)
 
