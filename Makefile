@@ -7,11 +7,12 @@ STAMP := $(VENV)/.installed
 NEEDS_STAMP := $(VENV)/.installed-needs
 TEST_STAMP := $(VENV)/.installed-test
 CHECK_STAMP := $(VENV)/.installed-check
+BENCH_STAMP := $(VENV)/.installed-bench
 SOURCES := $(shell find aibridge twisted -name '*.py') setup.cfg setup.py pyproject.toml
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-sources check format docs bench bench-check debian clean
+.PHONY: help run test test-all test-sources check format docs bench bench-check bench-overload debian clean
 
 help:
 	@echo "make run         start the bridge in the foreground on its embedded default"
@@ -21,6 +22,7 @@ help:
 	@echo "make check       lint, types, floors, pairing of modules and tests"
 	@echo "make bench       measure side by side with nginx and others (see docs/performance.md)"
 	@echo "make bench-check measure, and compare the ratios with those to be kept"
+	@echo "make bench-overload  ask for more than there is, and see who gets what (see docs/overload.md)"
 	@echo "make docs        write the generated pages anew"
 	@echo "make clean       forget everything that was built"
 
@@ -44,6 +46,11 @@ $(TEST_STAMP): $(NEEDS_STAMP)
 
 $(CHECK_STAMP): $(TEST_STAMP)
 	$(LISTED) build test check > $@.txt
+	$(PIP) -r $@.txt
+	@touch $@
+
+$(BENCH_STAMP): $(NEEDS_STAMP)
+	$(LISTED) build bench > $@.txt
 	$(PIP) -r $@.txt
 	@touch $@
 
@@ -95,6 +102,9 @@ bench: $(STAMP)
 
 bench-check: $(STAMP)
 	$(BIN)/python -m benchmarks --check $(ARGS)
+
+bench-overload: $(STAMP) $(BENCH_STAMP)
+	$(BIN)/python -m benchmarks.overload $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/bin

@@ -23,7 +23,7 @@ def c_program(name: str) -> Path:
     """
     source, program = HERE / "c" / f"{name}.c", BIN / name
     flags = ("-O2", "-Wall", "-Wextra", "-std=gnu11")
-    return _built(program, (source, _COMMON), ["cc", *flags, "-o", str(program), str(source)])
+    return _built(program, (source, _COMMON), ["cc", *flags, "-o", str(program), str(source), "-lm"])
 
 
 def go_proxy() -> Path:

@@ -133,8 +133,8 @@ def _parser() -> argparse.ArgumentParser:
                         help=f"which measurements, of {', '.join(MEASUREMENTS)}")  # fmt: skip
     parser.add_argument("--targets", type=lambda text: _named(text, TARGETS), default=all_targets, metavar="NAMES",
                         help=f"which targets, of {', '.join(TARGETS)}")  # fmt: skip
-    parser.add_argument("--rounds", type=_count, default=3, metavar="N", help="how often (3)")
-    parser.add_argument("--seconds", type=_positive, default=3.0, metavar="S", help="how long each time (3)")
+    parser.add_argument("--rounds", type=count, default=3, metavar="N", help="how often (3)")
+    parser.add_argument("--seconds", type=positive, default=3.0, metavar="S", help="how long each time (3)")
     parser.add_argument("--saved", type=Path, metavar="FILE", help="take these results, and measure nothing")
     parser.add_argument("--check", action="store_true", help="fail if a ratio is worse than it has to be")
     parser.add_argument("--write-docs", action="store_true", help=f"write the latest results into {PAGE.name}")
@@ -150,7 +150,10 @@ def _named(text: str, known: dict[str, T]) -> list[T]:
     return [value for name, value in known.items() if name in names]
 
 
-def _positive(text: str) -> float:
+def positive(text: str) -> float:
+    """
+    A number of the command line's, such as seconds.
+    """
     try:
         value = float(text)
     except ValueError:
@@ -160,8 +163,11 @@ def _positive(text: str) -> float:
     return value
 
 
-def _count(text: str) -> int:
-    value = _positive(text)
+def count(text: str) -> int:
+    """
+    A number of the command line's of things that are counted.
+    """
+    value = positive(text)
     if value != int(value):
         raise argparse.ArgumentTypeError("a whole number is needed")
     return int(value)

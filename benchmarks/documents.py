@@ -11,21 +11,33 @@ from benchmarks.results import Results
 from benchmarks.table import as_markdown, rows
 from benchmarks.thresholds import judged, verdict_rows
 
-BEGIN = "<!-- begin of what `python -m benchmarks --write-docs` writes -->"
+COMMAND = "python -m benchmarks --write-docs"
 END = "<!-- end of it -->"
 
 
-def filled(page: str, content: str) -> str:
+def begin_of(command: str) -> str:
+    """
+    The mark behind which a command writes.
+    """
+    return f"<!-- begin of what `{command}` writes -->"
+
+
+BEGIN = begin_of(COMMAND)
+
+
+def filled(page: str, content: str, command: str = COMMAND) -> str:
     """
     The page with this content between the marks.
 
+    :param command: what writes there.
     :raises ValueError: the marks are not there, once each.
     """
-    before, begin, rest = page.partition(BEGIN)
+    mark = begin_of(command)
+    before, begin, rest = page.partition(mark)
     _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in after or END in after:
+    if not begin or not end or mark in after or END in after:
         raise ValueError("the page has to have each mark once")
-    return f"{before}{BEGIN}\n\n{content.strip()}\n\n{END}{after}"
+    return f"{before}{mark}\n\n{content.strip()}\n\n{END}{after}"
 
 
 def section(measurements: Sequence[Measurement], results: Results) -> str:

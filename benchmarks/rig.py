@@ -10,7 +10,7 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,14 +129,15 @@ class Rig:
     Mock and load.
 
     :param directory: for requests and what the mock prints.
+    :param rests: whether the mock sleeps while there is nothing to do; see ``c/common.h``.
     """
 
-    def __init__(self, directory: Path, cores: Cores) -> None:
+    def __init__(self, directory: Path, cores: Cores, *, rests: bool = False) -> None:
         self.cores = cores
         self._directory = directory
         self._load = build.c_program("load")
         port = free_port()
-        command: list[str | Path] = [build.c_program("mock"), str(port)]
+        command: list[str | Path] = [build.c_program("mock"), str(port), *(["rests"] if rests else ())]
         self._mock = Server("mock", command, port=port, directory=directory, cores={cores.mock}, first=True).wait()
 
     @property
@@ -208,6 +209,16 @@ class Rig:
             process.kill()
             process.communicate()
 
+    def crowd(self, port: int, callers: Iterable[tuple[str, bytes]], seconds: float) -> str:
+        """
+        Callers that ask at their own pace, as ``c/crowd.c`` has it; what it printed.
+
+        :param callers: each one's line but for the request, and the request.
+        """
+        path = self._directory / "callers"
+        path.write_text("".join(f"{line} {self._written(request)}\n" for line, request in callers))
+        return self._output([str(build.c_program("crowd")), str(port), f"{seconds:.3f}", str(path)], seconds)
+
     def alone(self) -> float:
         """
         Requests per second of load and mock with nothing between them.
@@ -229,6 +240,9 @@ class Rig:
 
     def _run(self, mode: str, port: int, request: bytes, seconds: float, *arguments: float) -> Load:
         command = [str(self._load), mode, str(port), str(self._written(request)), *map(str, arguments)]
+        return Load(**json.loads(self._output(command, seconds)))
+
+    def _output(self, command: list[str], seconds: float) -> str:
         try:
             done = subprocess.run(
                 command,
@@ -242,4 +256,4 @@ class Rig:
             raise BenchError("the load generator does not come to an end") from None
         if done.returncode:
             raise BenchError(f"the load generator failed: {done.stderr.strip()}")
-        return Load(**json.loads(done.stdout))
+        return done.stdout

@@ -1,9 +1,11 @@
 """
-Real `twistd aibridge` processes for the integration tests: started on free ports, watched through what they print.
+Processes for the integration tests, above all real `twistd aibridge`: started on free ports, watched through what they
+print.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import re
@@ -14,7 +16,7 @@ import sys
 import textwrap
 import threading
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,19 +27,21 @@ PATIENCE_S = 60.0
 """How long anything may take before a test gives up; nothing is asserted about how long it does take."""
 
 
-class Daemon:
+class Process:
     """
-    One process. What it prints is kept in `lines`.
+    A server in a process of its own. What it prints is kept in `lines`.
 
-    :param arguments: after ``twistd -n --pidfile= aibridge``.
     :param descriptors: how many files it may have open, if that is to be limited.
     """
 
     def __init__(
-        self, directory: Path, arguments: list[str], environ: Mapping[str, str] | None = None, descriptors: int = 0
+        self,
+        command: Sequence[str],
+        directory: Path | None = None,
+        environ: Mapping[str, str] | None = None,
+        descriptors: int = 0,
     ) -> None:
         keep = {name: os.environ[name] for name in KEPT if name in os.environ}
-        command = [str(Path(sys.executable).parent / "twistd"), "-n", "--pidfile=", "aibridge", *arguments]
         self.lines: list[str] = []
         self._new: queue.Queue[str | None] = queue.Queue()
         self._process = subprocess.Popen(
@@ -54,9 +58,6 @@ class Daemon:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.url = ""
-        self.admin = ""
-        self.token = ""
 
     def _read(self) -> None:
         assert self._process.stdout is not None
@@ -91,19 +92,23 @@ class Daemon:
             if found is not None:
                 return found
 
-    def listening(self) -> Daemon:
-        """
-        Wait until it listens, and learn where.
-        """
-        self.url = self.wait_for(r"Listening on (http\S+)\.$")[1]
-        self.admin = self.wait_for(r"Admin pages on (http\S+)\.$")[1]
-        return self
-
     def signal(self, number: signal.Signals) -> None:
         """
         Send a signal.
         """
         self._process.send_signal(number)
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """
+        Everything that happens meanwhile it finds at once, when it goes on.
+        """
+        self.signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOWAIT)
+        try:
+            yield
+        finally:
+            self.signal(signal.SIGCONT)
 
     def wait(self) -> int:
         """
@@ -125,13 +130,6 @@ class Daemon:
         assert self._process.stdout is not None
         self._process.stdout.close()
 
-    def page(self, path: str) -> str:
-        """
-        Read an admin page.
-        """
-        with urllib.request.urlopen(f"{self.admin}{path}", timeout=PATIENCE_S) as response:
-            return str(response.read().decode())
-
     def memory(self) -> int:
         """
         Its resident memory in bytes.
@@ -145,6 +143,45 @@ class Daemon:
         """
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Daemon(Process):
+    """
+    A real `twistd aibridge`.
+
+    :param arguments: after ``twistd -n --pidfile= aibridge``.
+    :param through: a program of ours, and its arguments, that runs twistd.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        arguments: list[str],
+        environ: Mapping[str, str] | None = None,
+        descriptors: int = 0,
+        through: Sequence[str | Path] = (),
+    ) -> None:
+        twistd = [str(Path(sys.executable).parent / "twistd"), "-n", "--pidfile=", "aibridge"]
+        runner = [sys.executable, *map(str, through)] if through else []
+        super().__init__([*runner, *twistd, *arguments], directory, environ, descriptors)
+        self.url = ""
+        self.admin = ""
+        self.token = ""
+
+    def listening(self) -> Daemon:
+        """
+        Wait until it listens, and learn where.
+        """
+        self.url = self.wait_for(r"Listening on (http\S+)\.$")[1]
+        self.admin = self.wait_for(r"Admin pages on (http\S+)\.$")[1]
+        return self
+
+    def page(self, path: str) -> str:
+        """
+        Read an admin page.
+        """
+        with urllib.request.urlopen(f"{self.admin}{path}", timeout=PATIENCE_S) as response:
+            return str(response.read().decode())
 
     def metric(self, series: str) -> float:
         """
@@ -200,18 +237,30 @@ class Deployment:
             text += f'\n[auth]\ntokens_file = "{self.tokens}"\n'
         self.config.write_text(text)
 
-    def start(self, *arguments: str, environ: Mapping[str, str] | None = None, descriptors: int = 0) -> Daemon:
+    def start(
+        self,
+        *arguments: str,
+        environ: Mapping[str, str] | None = None,
+        descriptors: int = 0,
+        through: Sequence[str | Path] = (),
+    ) -> Daemon:
         """
         Start a daemon on this configuration and wait until it listens.
         """
         arguments = ("--config", str(self.config), *arguments)
-        return self.launch(*arguments, environ=environ, descriptors=descriptors).listening()
+        return self.launch(*arguments, environ=environ, descriptors=descriptors, through=through).listening()
 
-    def launch(self, *arguments: str, environ: Mapping[str, str] | None = None, descriptors: int = 0) -> Daemon:
+    def launch(
+        self,
+        *arguments: str,
+        environ: Mapping[str, str] | None = None,
+        descriptors: int = 0,
+        through: Sequence[str | Path] = (),
+    ) -> Daemon:
         """
         Start a daemon with these arguments alone, and wait for nothing.
         """
-        daemon = Daemon(self.directory, list(arguments), environ, descriptors)
+        daemon = Daemon(self.directory, list(arguments), environ, descriptors, through)
         self.daemons.append(daemon)
         return daemon
 

@@ -1,9 +1,9 @@
 """
 What one would write with twisted.web and treq alone: the reverse proxy that the traps are set for.
 
-    python tests/stock_proxy.py PROVIDER_URL TIMEOUT_S
+    python tests/stock_proxy.py PROVIDER_URL TIMEOUT_S [ENDPOINT]
 
-It prints its port.
+It prints its port. The endpoint is a server endpoint of Twisted's; without it, any port of the loopback interface.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import treq
 from twisted.internet import reactor as global_reactor
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import Request
@@ -77,7 +78,14 @@ class Proxy(Resource):
         return NOT_DONE_YET
 
 
+def listen(provider: str, timeout_s: float, endpoint: str = "tcp:0:interface=127.0.0.1") -> None:
+    """
+    Serve.
+    """
+    listening = serverFromString(reactor, endpoint).listen(Site(Proxy(provider), timeout=timeout_s))
+    listening.addCallback(lambda port: print(port.getHost().port, flush=True))
+
+
 if __name__ == "__main__":
-    site = Site(Proxy(sys.argv[1]), timeout=float(sys.argv[2]))
-    print(reactor.listenTCP(0, site, interface="127.0.0.1").getHost().port, flush=True)
+    listen(sys.argv[1], float(sys.argv[2]), *sys.argv[3:])
     reactor.run()

@@ -13,7 +13,11 @@ from twisted.logger import Logger
 from aibridge.log import Completion
 
 INTERVAL_S = 0.2
-MOST_HELD = 4096
+
+MOST_HELD = 64
+"""A line takes some five microseconds. Whoever asks while a batch is being written waits for all of it, which with
+thousands of refusals in a second is felt; and more than that would be lost at once."""
+
 _NEWLINE = ord("\n")
 
 

@@ -1,10 +1,13 @@
 /*
  * A provider that costs next to nothing: answers every request with bytes that were made before it came.
  *
- * usage: mock [PORT]      listens on 127.0.0.1 and prints the port
+ * usage: mock [PORT [rests]]      listens on 127.0.0.1 and prints the port
+ *
+ * With "rests" it sleeps while there is nothing to do, see common.h.
  *
  * What the answer is, the request's "model" says, as that crosses every gateway:
  *   bench-SIZE               a chat completion of SIZE bytes
+ *   bench-after-MS-SIZE      the same, MS milliseconds after the request
  *   bench-sse-RATE-COUNT     a stream of COUNT events, RATE each second, then [DONE]
  *   bench-idle               a stream of one event, and then nothing
  *   bench-flood              a stream of events without end, as fast as they are taken
@@ -18,7 +21,7 @@
 #define FLOOD_EVENTS 256
 #define TURNS 4
 
-enum kind { WHOLE, PACED, IDLE, FLOOD };
+enum kind { WHOLE, LATER, PACED, IDLE, FLOOD };
 
 struct text {
     size_t size;
@@ -36,6 +39,7 @@ struct connection {
     int closes, is_watching_writes;
     const char *out;
     size_t out_size;
+    const struct text *later;
     char *in;
     size_t in_size;
     uint64_t period, next;
@@ -49,7 +53,7 @@ static struct completion completions[MOST_SIZES];
 static struct text first, event, last, flood;
 static uint64_t streams;
 
-/* -- a heap of streams by the time of their next event -------------------------------------------------------- */
+/* -- a heap of connections by the time at which they are to be told something -------------------------------- */
 
 static struct connection *heap[MOST_CONNECTIONS + 1];
 static int heap_size;
@@ -235,6 +239,10 @@ static void tick(void)
         if (c->out_size) { /* the last event has not left yet */
             c->next = now + NS_PER_S / 1000;
             settle(1);
+        } else if (c->kind == LATER) {
+            unschedule(c);
+            c->kind = WHOLE;
+            say(c, c->later->bytes, c->later->size);
         } else if (c->left) {
             c->left--;
             c->next += c->period;
@@ -252,7 +260,7 @@ static void tick(void)
 static int answer(struct connection *c, const char *body, size_t size)
 {
     const char *model = memmem(body, size, "\"model\"", 7), *end = body + size;
-    unsigned rate = 0, count = 0;
+    unsigned rate = 0, count = 0, after = 0, size_after = 0;
     char name[64] = "";
     if (model) {
         for (model += 7; model < end && (*model == ' ' || *model == ':');)
@@ -272,6 +280,14 @@ static int answer(struct connection *c, const char *body, size_t size)
     if (strncmp(name, "\"bench-idle\"", 12) == 0 || strncmp(name, "\"bench-flood\"", 13) == 0) {
         c->kind = name[7] == 'i' ? IDLE : FLOOD;
         return say(c, first.bytes, first.size);
+    }
+    if (sscanf(name, "\"bench-after-%u-%u\"", &after, &size_after) == 2) {
+        c->kind = LATER;
+        c->later = completion_of(size_after);
+        c->next = now_ns() + after * (NS_PER_S / 1000);
+        schedule(c);
+        arm();
+        return 1;
     }
     unsigned long wanted = strncmp(name, "\"bench-", 7) == 0 ? strtoul(name + 7, NULL, 10) : 0;
     struct text *text = completion_of(wanted ? wanted : 600);
@@ -348,6 +364,7 @@ static void accept_all(int listener)
 int main(int count, char **arguments)
 {
     prepare_process();
+    is_resting = count > 2 && strcmp(arguments[2], "rests") == 0;
     prepare_answers();
     struct sockaddr_in address = loopback(count > 1 ? arguments[1] : "0");
     socklen_t size = sizeof address;

@@ -4,9 +4,11 @@ The daemon of this tree, with all on that a deployment has on.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.errors import BenchError
@@ -15,7 +17,7 @@ from benchmarks.targets.target import Mode, Server, Started, Target, free_port
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 _TWISTD = "import sys; sys.argv[0] = 'twistd'; from twisted.scripts.twistd import run; sys.exit(run())"
-_COMMAND = "import sys; from aibridge.cli import main; sys.exit(main())"
+_COMMANDS = "import json, sys; from aibridge.cli import main; sys.exit(max(map(main, json.load(sys.stdin))))"
 
 _CONFIGURATION = """\
 [listen]
@@ -106,23 +108,9 @@ class AIBridge(Target):
         Make a token, write the configuration, start ``twistd aibridge``.
         """
         port = free_port()
-        # As installed, unless the environment says which tree.
-        environ = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
-        key = directory / "provider.key"
-        key.write_text("upstream-key\n")
-        key.chmod(0o600)
-        path = directory / "aibridge.toml"
-        path.write_text(configuration(mode, directory=directory, port=port, admin=free_port(), upstream=upstream))
-        token = self._token(directory / "tokens.toml", environ)
-        command = [sys.executable, "-c", _TWISTD, "-n", "--pidfile=", *self._twistd_options]
-        server = Server(
-            self.name,
-            [*command, "aibridge", "--config", path],
-            port=port,
-            directory=directory,
-            cores={core},
-            environ=environ,
-        )
+        text = configuration(mode, directory=directory, port=port, admin=free_port(), upstream=upstream)
+        (token,) = made_tokens(directory, [["--name", "bench"]])
+        server = daemon(self.name, text, port=port, directory=directory, core=core, options=self._twistd_options)
         shown = spoiled(token) if mode is Mode.UNAUTHORISED else token
         return Started(
             server,
@@ -131,14 +119,56 @@ class AIBridge(Target):
             holds_stream=mode is Mode.OVERLOADED,
         )
 
-    def _token(self, path: Path, environ: dict[str, str]) -> str:
-        done = subprocess.run(
-            [sys.executable, "-c", _COMMAND, "token", "create", "--name", "bench", "--file", str(path)],
-            env={"PATH": os.environ["PATH"], **environ},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise BenchError(f"no token could be made:\n{done.stderr}")
-        return done.stdout.strip()
+
+def daemon(
+    name: str, configuration: str, *, port: int, directory: Path, core: int, options: Sequence[str] = ()
+) -> Server:
+    """
+    Start ``twistd aibridge`` on a configuration.
+
+    :param port: on which it listens then.
+    :param options: of twistd's.
+    """
+    key = directory / "provider.key"
+    key.write_text("upstream-key\n")
+    key.chmod(0o600)
+    path = directory / "aibridge.toml"
+    path.write_text(configuration)
+    command: list[str | Path] = [
+        sys.executable,
+        "-c",
+        _TWISTD,
+        "-n",
+        "--pidfile=",
+        *options,
+        "aibridge",
+        "--config",
+        path,
+    ]
+    return Server(name, command, port=port, directory=directory, cores={core}, environ=_environ())
+
+
+def made_tokens(directory: Path, principals: Sequence[Sequence[str]]) -> list[str]:
+    """
+    New tokens in ``tokens.toml``, by the command that people use.
+
+    :param principals: what ``aibridge token create`` is told of each.
+    """
+    lines = [["token", "create", "--file", str(directory / "tokens.toml"), *arguments] for arguments in principals]
+    done = subprocess.run(
+        [sys.executable, "-c", _COMMANDS],
+        input=json.dumps(lines),
+        env={"PATH": os.environ["PATH"], **_environ()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    tokens = done.stdout.split()
+    if done.returncode or len(tokens) != len(principals):
+        raise BenchError(f"no token could be made:\n{done.stderr}")
+    return tokens
+
+
+def _environ() -> dict[str, str]:
+    # As installed, unless the environment says which tree.
+    return {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.documents import BEGIN, END, filled, section
+from benchmarks.documents import BEGIN, END, begin_of, filled, section
 from benchmarks.measurements.all import MEASUREMENTS
 from benchmarks.results import Results
 
@@ -30,6 +30,16 @@ def test_marks_are_needed_once(page: str) -> None:
     """
     A page without them is not guessed at.
     """
+    with pytest.raises(ValueError, match="mark"):
+        filled(page, "new")
+
+
+def test_each_command_has_its_marks() -> None:
+    """
+    One does not write where another does.
+    """
+    page = f"{begin_of('other')}\nold\n{END}\n"
+    assert filled(page, "new", "other") == f"{begin_of('other')}\n\nnew\n\n{END}\n"
     with pytest.raises(ValueError, match="mark"):
         filled(page, "new")
 

@@ -110,7 +110,7 @@ class CompletionsTests(SynchronousTestCase):
         """
         completions = self.make(Sink())
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.add(completions, *range(100))
+        self.add(completions, *range(MOST_HELD // 2))
         self.assertEqual(len(self.clock.getDelayedCalls()), 1)
         self.clock.advance(INTERVAL_S)
         self.assertEqual(self.clock.getDelayedCalls(), [])
