@@ -187,6 +187,8 @@ class Ending:
         now = bridge.now()
         self._ended = True
         self._request.on_departure = None
+        if self._turn is not None:
+            self._queued(cause, now - self._began_at)
         for waiting in (self._lookup, self._turn):
             if waiting is not None:
                 waiting.cancel()
@@ -223,6 +225,13 @@ class Ending:
         exchanges.discard(self)
         if not exchanges and bridge.emptied is not None:
             bridge.emptied()
+
+    def _queued(self, outcome: str, seconds: float) -> None:
+        """
+        It waits for a permit no longer.
+        """
+        self._completion.queued_s = seconds
+        self._bridge.metrics.queued(self._principal.class_.value, outcome, seconds)
 
     def _settle(self, now: float) -> usage.Report | None:
         """

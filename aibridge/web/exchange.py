@@ -3,8 +3,8 @@ One request's life, from its head to the last byte or the last excuse.
 
 Note [In this order]: who it is comes first, as everything else is a matter of whom; then the gate; then the buckets, of
 which none is filled by a request that is refused. Whoever has to wait at the gate is asked before whether a bucket
-would refuse it anyway. What a request will use in tokens is known with its body; until then it is taken for its
-declared length, so that most of what is refused is refused on the head.
+would refuse it anyway, so that nobody makes room for it in vain. What a request will use in tokens is known with its
+body; until then it is taken for its declared length, so that most of what is refused is refused on the head.
 
 It is written in plain calls rather than as a coroutine: most requests wait for nothing but the provider, and a call
 costs a tenth of an awaited Deferred. For the same reason what nearly everybody gets in an overload, the refusals of the
@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import UNKNOWN_LENGTH
 
 from aibridge import errors
-from aibridge.admission.permit import Permit
+from aibridge.admission.permit import Claim, Permit
 from aibridge.admission.policies import ADMITTED, Refusal
 from aibridge.auth.credentials import NO_CREDENTIALS, Credential, decide, read
 from aibridge.dialects import facts, usage
@@ -43,6 +43,10 @@ if TYPE_CHECKING:
 Pair = tuple[bytes, bytes]
 
 DRAIN_RETRY_S: Final = 5.0
+
+READ_AHEAD: Final = 1048576
+"""Bytes of a body that are kept while its request waits for a permit, which is all of nearly every body: a client that
+leaves is then seen to leave, see Note [Unread bodies] in `aibridge.web.body`."""
 
 
 class Exchange(Ending):
@@ -138,20 +142,30 @@ class Exchange(Ending):
         if token is not None and terms.identity.verifies_tokens and carries(token, request.uri):
             raise errors.BadRequest("The bridge token does not belong into the URL.")
         most = terms.max_in_flight if principal.max_in_flight is None else principal.max_in_flight
-        entered = bridge.turns.enter(principal, provider.name, most, self._began_at)
+        claim = Claim(principal.id, principal.class_, provider.name, most)
+        permit = bridge.turns.seats.at_once(claim, self._began_at)
+        if permit is None:
+            self._wait(claim, route)
+        else:
+            self._permit = permit
+            self._permitted(route)
+
+    def _wait(self, claim: Claim, route: Route) -> None:
+        turns = self._bridge.turns
+        if turns.seats.terms.queue_size and (refusal := self._would_refuse(route)) is not None:
+            self._fail(refusal.error())
+            return
+        entered = turns.wait(claim, self._began_at)
         if isinstance(entered, Permit):
             self._permit = entered
-            if entered.in_shadow:
-                self._shadowed("gate")
+            self._shadowed("gate")
             self._permitted(route)
         elif isinstance(entered, errors.AtCapacity):
             self._fail(entered)
         else:
             self._turn = entered
+            self._request.read_ahead(READ_AHEAD)
             entered.addCallbacks(self._permitted_late, self._turned_away)
-            refusal = self._would_refuse(route)
-            if refusal is not None:
-                self._fail(refusal.error())
 
     def _permitted_late(self, permit: Permit) -> None:
         self._turn = None
@@ -174,10 +188,6 @@ class Exchange(Ending):
         if not self._ended and isinstance(error, errors.BridgeError):
             self._queued(error.kind, self._bridge.now() - self._began_at)
         self._failed(failure)
-
-    def _queued(self, outcome: str, seconds: float) -> None:
-        self._completion.queued_s = seconds
-        self._bridge.metrics.queued(self._principal.class_.value, outcome, seconds)
 
     def _permitted(self, route: Route) -> None:
         request, terms = self._request, self._terms
