@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import json
 import queue
+import selectors
 import socket
+from collections.abc import Iterable
 from http.client import HTTPResponse
 from typing import Any
 
@@ -180,6 +182,20 @@ class Asking:
             reset(self.stream)
         else:
             self.stream.close()
+
+
+def first_answered(clients: Iterable[Asking]) -> Asking:
+    """
+    One of them that has an answer to read.
+    """
+    with selectors.DefaultSelector() as selector:
+        for asking in clients:
+            selector.register(asking.stream, selectors.EVENT_READ, asking)
+        ready = selector.select(PATIENCE_S)
+    assert ready, "nobody is answered"
+    asking = ready[0][0].data
+    assert isinstance(asking, Asking)
+    return asking
 
 
 def read_answer(stream: socket.socket) -> Answer:
