@@ -200,7 +200,9 @@ class Deployment:
         """
         return self.command("token", "create", "--name", name, "--file", str(self.tokens), *arguments).stdout.strip()
 
-    def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def command(
+        self, *arguments: str, check: bool = True, environ: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """
         Run `aibridge`.
         """
@@ -208,7 +210,7 @@ class Deployment:
         return subprocess.run(
             [sys.executable, "-c", code, *arguments],
             cwd=self.directory,
-            env={name: os.environ[name] for name in KEPT if name in os.environ},
+            env={name: os.environ[name] for name in KEPT if name in os.environ} | dict(environ or {}),
             capture_output=True,
             text=True,
             check=check,
