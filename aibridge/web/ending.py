@@ -207,7 +207,7 @@ class Ending:
         if pump is not None:
             completion.bytes_out = pump.bytes
             pump.cancel()
-        report = self._settle(now)
+        report = self._settle(cause, now)
         completion.cause = cause
         completion.duration_s = now - self._began_at
         completion.at = bridge.wall_clock()
@@ -233,21 +233,16 @@ class Ending:
         self._completion.queued_s = seconds
         self._bridge.metrics.queued(self._principal.class_.value, outcome, seconds)
 
-    def _settle(self, now: float) -> usage.Report | None:
+    def _settle(self, cause: str, now: float) -> usage.Report | None:
         """
         Charge what was used, as far as it is known, instead of what was estimated.
 
-        :return: what the answer told about itself, if it was read.
+        :return: what the answer told about itself; None where there was none to be read.
         """
-        reader, admission, completion = self._reader, self._admission, self._completion
-        self._reader = self._admission = None
-        report, tokens = None, 0
-        if reader is not None:
-            try:
-                report = reader.end()
-            except Exception:
-                _log.failure("What an answer says of itself could not be read.")
-                report = usage.Report(unread=usage.Unread.BROKEN)
+        admission, completion = self._admission, self._completion
+        self._admission = None
+        report, tokens = self._told(cause), 0
+        if report is not None:
             tokens, source = usage.charge(report, self._estimated, self._body_size)
             completion.usage = "" if source is usage.Source.NONE else source.value
             if report.usage is not None:
@@ -255,3 +250,19 @@ class Ending:
         if admission is not None:
             admission.settle(None, float(tokens), now)
         return report
+
+    def _told(self, cause: str) -> usage.Report | None:
+        reader, route, attempts, status = self._reader, self._route, self._attempts, self._completion.upstream_status
+        self._reader = None
+        if reader is not None:
+            try:
+                return reader.end()
+            except Exception:
+                _log.failure("What an answer says of itself could not be read.")
+                return usage.Report(unread=usage.Unread.BROKEN)
+        if route is None or not route.bridged or attempts is None or not attempts.count:
+            return None
+        if 200 <= status < 300:
+            return usage.Report(unread=usage.Unread.OTHER_TYPE)
+        # The provider reads for a client that did not wait, too.
+        return usage.Report() if not status and cause == errors.ClientLeft.kind else None

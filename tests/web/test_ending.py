@@ -210,11 +210,14 @@ class UsageTests(SynchronousTestCase):
 
     def test_a_client_that_left_before_the_answer(self) -> None:
         """
-        Is charged nothing, as nothing was seen.
+        Is charged what the provider had to read for it; nothing if that was not asked yet.
         """
         fixture, asked = self.asked()
         asked.leave()
-        self.assertEqual(self.charged(fixture), 0)
+        self.assertEqual((self.charged(fixture), fixture.done[0].usage), (100, "estimated"))
+        fixture, asked = self.asked(body_comes_at_once=False)
+        asked.leave()
+        self.assertEqual((self.charged(fixture), fixture.done[0].usage), (0, ""))
 
     def test_what_cannot_be_read(self) -> None:
         """
@@ -228,6 +231,20 @@ class UsageTests(SynchronousTestCase):
         registry = fixture.bridge.metrics.registry
         labels = {"provider": "openai", "why": "encoded"}
         self.assertEqual(registry.get_sample_value("aibridge_unread_answers_total", labels), 1)
+
+    def test_what_is_of_another_type(self) -> None:
+        """
+        Is charged as estimated, if it is an answer and no error.
+        """
+        plain = [(b"Content-Type", b"text/plain")]
+        for status, charged, known in ((200, 200, "estimated"), (500, 0, "")):
+            fixture, _ = self.asked()
+            fixture.upstream.calls[0].answer(Answer(status, plain)).end()
+            self.assertEqual((self.charged(fixture), fixture.done[0].usage), (charged, known))
+            registry = fixture.bridge.metrics.registry
+            labels = {"provider": "openai", "why": "other_type"}
+            found = registry.get_sample_value("aibridge_unread_answers_total", labels)
+            self.assertEqual(found, 1 if charged else None)
 
 
 class AccountTests(SynchronousTestCase):
