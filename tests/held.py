@@ -27,7 +27,7 @@ class Taken:
 
     def __init__(self, request: bytes) -> None:
         self.request = request
-        self.told: queue.Queue[bytes] = queue.Queue()
+        self.told: queue.Queue[tuple[bytes, bool]] = queue.Queue()
 
     @property
     def model(self) -> str:
@@ -43,11 +43,23 @@ class Taken:
         """
         return key_of(self.request)
 
+    def say(self, payload: bytes) -> None:
+        """
+        Send a part of an answer.
+        """
+        self.told.put((payload, False))
+
     def answer(self, payload: bytes = whole()) -> None:
         """
-        Answer it; with nothing, its connection is closed.
+        Answer it, or send what is left of its answer.
         """
-        self.told.put(payload)
+        self.told.put((payload, True))
+
+    def close(self) -> None:
+        """
+        Close its connection.
+        """
+        self.told.put((b"", True))
 
 
 class Holder(Provider):
@@ -77,10 +89,12 @@ def _hold(provider: Provider, stream: socket.socket) -> None:
     while request := provider.take(stream):
         taken = Taken(request)
         provider._taken.put(taken)
-        payload = taken.told.get()
-        if not payload:
-            return
-        stream.sendall(payload)
+        is_last = False
+        while not is_last:
+            payload, is_last = taken.told.get()
+            if not payload:
+                return
+            stream.sendall(payload)
 
 
 def key_of(request: bytes) -> str:

@@ -229,10 +229,8 @@ class TestBuckets:
         Listing models is counted only where that is asked for, and is told the limits only then.
         """
         token = deployment.token("ada")
-        daemon = start(
-            deployment,
-            f"{table(provider)}[admission]\nrate_limit = 0.001\nrate_burst = 1\ncount_passthrough = {str(counts).lower()}\n",
-        )
+        rate = f"rate_limit = 0.001\nrate_burst = 1\ncount_passthrough = {str(counts).lower()}\n"
+        daemon = start(deployment, f"{table(provider)}[admission]\n{rate}")
         models = b"GET /up/v1/models HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + token.encode() + b"\r\n\r\n"
         told = [ask(daemon.url, models) for _ in range(2)]
         assert [answer.status for answer in told] == [200, 429 if counts else 200]
