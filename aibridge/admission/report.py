@@ -226,6 +226,7 @@ def _breakers(limiters: Limiters, breakers: Breakers, now: float) -> Told:
         "max_requests": terms.max_requests,
         "option": "breaker.enabled",
         "source": limiters.source("breaker.enabled"),
+        "would_have_refused": breakers.would_have_refused,
         "failing": sum(entry.core.state is BreakerState.CLOSED for _, entry in entries),
         "open": [
             {

@@ -38,7 +38,7 @@ def lines(told: Told, address: str) -> Iterator[str]:
         memory = told["memory"]
         yield f"Buckets take {memory['used']} of {memory['limit']} bytes: {_origin(memory)}."
     yield ""
-    yield from _breakers(told["breakers"])
+    yield from _breakers(told["breakers"], is_live)
     yield from _providers(told["providers"])
 
 
@@ -122,7 +122,7 @@ def _whom(told: Told) -> str:
 # -- breakers and keys -------------------------------------------------------------------------------------------
 
 
-def _breakers(breakers: Told | None) -> Iterator[str]:
+def _breakers(breakers: Told | None, is_live: bool) -> Iterator[str]:
     if breakers is None:
         yield "There are no circuit breakers."
         return
@@ -134,7 +134,8 @@ def _breakers(breakers: Told | None) -> Iterator[str]:
         f"{breakers['max_requests']} have to succeed: {_origin(breakers)}."
     )
     if breakers["shadow"]:
-        yield "Breakers are in shadow and refuse nothing."
+        said = f"; they would have refused {breakers['would_have_refused'] or 'nobody'}" if is_live else ""
+        yield f"Breakers are in shadow and refuse nothing{said}."
     if breakers["failing"]:
         yield f"Closed, with failures to remember: {breakers['failing']}."
     if breakers["open"]:

@@ -153,7 +153,10 @@ def test_shadow() -> None:
     made.breakers.failed(("one", "/v1/messages", "m"), 0, 0.0)
     text = shown(made)
     assert "A breaker opens after 5 failures in a row, for 30 s;" in text
-    assert "Breakers are in shadow and refuse nothing." in text
+    assert "Breakers are in shadow and refuse nothing; they would have refused nobody." in text
+    made.breakers.would_have_refused = 2
+    assert "Breakers are in shadow and refuse nothing; they would have refused 2." in shown(made)
+    assert "Breakers are in shadow and refuse nothing." in shown(made, address="")
     assert "Closed, with failures to remember: 1." in text
 
 
