@@ -9,7 +9,7 @@ they would have refused and refuse nothing; each of them is kept as if it alone 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from aibridge.admission.bucket import Buckets
@@ -173,6 +173,21 @@ class Policies:
                 if wait > longest:
                     longest, worst = wait, limit.name
         return Refusal(worst, longest, _counted(violated)) if violated else None
+
+    def take_back(
+        self, principal: Principal, provider: str, since: float, now: float, shadowed: Sequence[str] = ()
+    ) -> None:
+        """
+        Count a request no longer that was admitted, and that something else than a policy has refused then. What it was
+        charged in tokens is for its `Admission` to settle.
+
+        :param since: when it was admitted.
+        :param shadowed: names of the policies that would have refused it, which therefore do not count it.
+        """
+        for meter in self._meters:
+            limit = None if meter.counts_tokens else meter.limit_for(principal, provider, None)
+            if limit is not None and meter.name not in shadowed:
+                meter.buckets.take_back(meter.key_for(principal, provider), now, since, 1.0 / limit.rate)
 
     def _check(self, principal: Principal, provider: str, now: float, tokens: float | None) -> Admission | Refusal:
         passed: list[tuple[Meter, str, Limit]] = []

@@ -40,6 +40,7 @@ Pair = tuple[bytes, bytes]
 
 ANYONE: Final = "anyone"
 NOBODY: Final = Principal(id="", name="")
+NEVER: Final = -1.0
 
 
 class Ending:
@@ -58,6 +59,7 @@ class Ending:
         self._completion = Completion(bridge.new_id(), request.client_host, request.method.decode("ascii"))
         self._principal = NOBODY
         self._route: Route | None = None
+        self._charged_at = NEVER
         self._estimated = 0
         self._body_size = 0
         self._agent = ""
@@ -129,11 +131,28 @@ class Ending:
             return
         wait = faults.retry_after(error, self._terms.max_retry_after_s)
         completion.retry_after_s = wait or 0.0
+        if self._charged_at != NEVER and isinstance(error, errors.GatewayError):
+            self._uncharge()
         dialect = self._terms.routes.dialect_of(request.uri) if route is None else route.dialect
         told = faults.answer(error, dialect, completion.request_id, wait)
-        limits = b"" if route is None else self._limits(route, [], wait)
         self._end(error.kind)
+        # How the buckets stand now that what the request was charged has been put back.
+        limits = b"" if route is None else self._limits(route, [], wait)
         request.answer(told.status, told.lines + limits, told.body)
+
+    def _uncharge(self) -> None:
+        """
+        A request that is refused counts nowhere, unless it has been to a provider already.
+        """
+        attempts, admission, route = self._attempts, self._admission, self._route
+        if route is not None and (attempts is None or not attempts.count):
+            self._terms.policies.take_back(
+                self._principal,
+                route.provider.name,
+                self._charged_at,
+                self._bridge.now(),
+                () if admission is None else admission.shadowed,
+            )
 
     def _break_off(self, error: errors.BridgeError) -> None:
         """
@@ -242,7 +261,8 @@ class Ending:
         admission, completion = self._admission, self._completion
         self._admission = None
         report, tokens = self._told(cause), 0
-        if report is not None:
+        # An error is free, in whatever words it is told, unless the provider says that it is not.
+        if report is not None and (completion.upstream_status < 400 or report.usage is not None):
             tokens, source = usage.charge(report, self._estimated, self._body_size)
             completion.usage = "" if source is usage.Source.NONE else source.value
             if report.usage is not None:

@@ -34,7 +34,7 @@ from aibridge.relay.headers import carries, connection_values, to_client, to_pro
 from aibridge.relay.pump import Pump
 from aibridge.web import faults
 from aibridge.web.attempts import Attempts
-from aibridge.web.ending import Ending
+from aibridge.web.ending import NEVER, Ending
 
 if TYPE_CHECKING:
     from aibridge.web.request import Request
@@ -225,8 +225,10 @@ class Exchange(Ending):
 
         :return: whether there was room; else the exchange has ended.
         """
-        admitted = self._terms.policies.check(self._principal, route.provider.name, self._bridge.now(), tokens)
+        self._charged_at = now = self._bridge.now()
+        admitted = self._terms.policies.check(self._principal, route.provider.name, now, tokens)
         if isinstance(admitted, Refusal):
+            self._charged_at = NEVER
             self._fail(admitted.error())
             return False
         if admitted is not ADMITTED:

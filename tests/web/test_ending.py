@@ -207,6 +207,16 @@ class UsageTests(SynchronousTestCase):
         answer.body(b'{"error":{"type":"invalid_request_error"}}')
         answer.end()
         self.assertEqual((self.charged(fixture), fixture.done[0].usage), (0, ""))
+        fixture, _ = self.asked()
+        answer = fixture.upstream.calls[0].answer(Answer(422, JSON))
+        answer.body(b'{"detail":"unheard of"}')
+        answer.end()
+        self.assertEqual((self.charged(fixture), fixture.done[0].usage), (0, ""))
+        fixture, _ = self.asked()
+        answer = fixture.upstream.calls[0].answer(Answer(500, JSON))
+        answer.body(b'{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":6}}')
+        answer.end()
+        self.assertEqual((self.charged(fixture), fixture.done[0].usage), (11, "provider"))
 
     def test_a_client_that_left_before_the_answer(self) -> None:
         """

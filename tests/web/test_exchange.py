@@ -173,6 +173,24 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual(begin(fixture).status, 429)
         self.assertEqual(fixture.in_use, 0)
 
+    def test_what_is_refused_behind_the_buckets_counts_in_none(self) -> None:
+        """
+        By a breaker, or since all keys rest; what was sent to a provider counts, whatever became of it.
+        """
+        for fixture, status in (
+            (bridge(rate_limit=0.001, rate_burst=5.0, breaker=BreakerTerms(failure_threshold=1)), 503),
+            (bridge(rate_limit=0.001, rate_burst=5.0, keys=("sk-one", "sk-two")), 429),
+        ):
+            asked = begin(fixture)
+            while not asked.status:
+                fixture.upstream.calls[-1].answer(Answer(status)).end()
+            for _ in range(3):
+                refused = begin(fixture)
+                self.assertEqual(refused.status, status)
+                (state,) = fixture.bridge.terms.policies.states(fixture.identity.principal, "openai", 1000.0)
+                self.assertEqual(state.remaining, 4)
+                self.assertIn(b'"per-principal";r=4;', refused.told(b"ratelimit") or b"")
+
     def test_all_buckets_or_none(self) -> None:
         """
         Policies of all scopes are met; the one that has the longest wait is named in header and body.
