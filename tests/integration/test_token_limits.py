@@ -287,6 +287,7 @@ class TestUsed:
         body = compact({"error": {"message": "no", "type": "invalid_request_error", "code": None, "param": None}})
         for payload in (
             b"HTTP/1.1 400 No\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body),
+            b"HTTP/1.1 422 No\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n" + b'{"detail":"no"}',
             b"HTTP/1.1 500 No\r\nContent-Type: text/html\r\nContent-Length: 4\r\n\r\nSad.",
             b"",
             b"HTTP/1.1 429 No\r\nContent-Length: 0\r\n\r\n",
