@@ -14,6 +14,7 @@ from aibridge.daemon.values import number
 Told = dict[str, Any]
 
 NOTHING: Final = "-"
+NO_KEY: Final = {"key": NOTHING, "state": NOTHING, "rests_s": 0}
 
 
 def lines(told: Told, address: str) -> Iterator[str]:
@@ -160,7 +161,8 @@ def _providers(providers: list[Told]) -> Iterator[str]:
             NOTHING if provider["retries_left"] is None else number(provider["retries_left"]),
         ]
         for provider in providers
-        for key in provider["keys"]
+        # One without keys may have retries all the same.
+        for key in provider["keys"] or ([NO_KEY] if provider["retries_left"] is not None else [])
     ]
     if rows:
         yield ""

@@ -232,7 +232,7 @@ class Ending:
         completion.at = bridge.wall_clock()
         if self._began is not None:
             bridge.metrics.ended(self._began)
-        if self._route is not None and attempts is not None:
+        if self._route is not None and attempts is not None and attempts.count:
             agent = self._agent or client_of(self._request.header(b"user-agent"))
             # Whoever is not verified could call himself anything.
             initiator = completion.principal if self._terms.identity.verifies_tokens else ANYONE
@@ -264,9 +264,10 @@ class Ending:
         # An error is free, in whatever words it is told, unless the provider says that it is not.
         if report is not None and (completion.upstream_status < 400 or report.usage is not None):
             tokens, source = usage.charge(report, self._estimated, self._body_size)
-            completion.usage = "" if source is usage.Source.NONE else source.value
-            if report.usage is not None:
-                completion.tokens_in, completion.tokens_out = report.usage.read, report.usage.output
+            if source is not usage.Source.NONE:
+                completion.usage = source.value
+                read = usage.estimated_input(self._body_size) if report.usage is None else report.usage.read
+                completion.tokens_in, completion.tokens_out = read, tokens - read
         if admission is not None:
             admission.settle(None, float(tokens), now)
         return report

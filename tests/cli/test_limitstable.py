@@ -112,6 +112,14 @@ def test_in_force() -> None:
     assert "one first 2 usable - wait 4 s, 500 tokens left 3" in text
 
 
+def test_retries_without_keys() -> None:
+    """
+    Are shown, and a provider that has neither is not.
+    """
+    assert "one - - - - - 3" in shown(limiters(budgets={"one": RetryBudget()}))
+    assert "KEYS" not in shown(limiters())
+
+
 def test_for_a_principal() -> None:
     """
     Its buckets are shown, each with the limits of its own where it has any.

@@ -193,7 +193,8 @@ class UsageTests(SynchronousTestCase):
                 answer.body(CHUNK)
             end(answer, asked)
             self.assertEqual(self.charged(fixture), 107)
-            self.assertEqual(fixture.done[0].usage, "estimated")
+            done = fixture.done[0]
+            self.assertEqual((done.tokens_in, done.tokens_out, done.usage), (100, 7, "estimated"))
 
     def test_nothing_where_nothing_was_asked(self) -> None:
         """
@@ -297,6 +298,26 @@ class AccountTests(SynchronousTestCase):
         fixture.upstream.calls[1].answer(Answer(200)).end()
         (done,) = fixture.done
         self.assertEqual((done.attempts, done.key, done.hint), (2, 2, "sk-t...cdef"))
+
+    def test_what_was_never_sent(self) -> None:
+        """
+        Is no exchange with a provider.
+        """
+        fixture = bridge(keys=("sk-one", "sk-two"))
+        registry = fixture.bridge.metrics.registry
+        for _ in range(3):
+            asked = Asked().ask(fixture.bridge)
+            while not asked.status:
+                fixture.upstream.calls[-1].answer(Answer(429))
+        self.assertEqual([done.attempts for done in fixture.done], [2, 0, 0])
+        counted = [
+            sample.value
+            for family in registry.collect()
+            for sample in family.samples
+            if sample.name == "aibridge_interceptions_total"
+        ]
+        self.assertEqual(counted, [1])
+        self.assertEqual(registry.get_sample_value("aibridge_upstream_calls_total", {"provider": "openai"}), 2)
 
     def test_breakers_are_told_once(self) -> None:
         """
