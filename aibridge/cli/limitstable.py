@@ -4,6 +4,7 @@ A report of the limits, as people read it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -158,7 +159,7 @@ def _providers(providers: list[Told]) -> Iterator[str]:
             key["state"],
             f"{number(key['rests_s'])} s" if key["rests_s"] else NOTHING,
             _said(key),
-            NOTHING if provider["retries_left"] is None else number(provider["retries_left"]),
+            NOTHING if provider["retries_left"] is None else str(math.floor(provider["retries_left"] + 1e-9)),
         ]
         for provider in providers
         # One without keys may have retries all the same.
