@@ -115,6 +115,13 @@ class Daemon:
             self.lines.append(line)
         return status
 
+    def stop_gently(self) -> None:
+        """
+        Let it end by itself, so that its logs are written.
+        """
+        self.signal(signal.SIGTERM)
+        assert self.wait() == 0
+
     def stop(self) -> None:
         """
         End it, whatever state it is in.
