@@ -105,12 +105,6 @@ FIELDS: Final = (
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
-@lru_cache(4096)
-def _quoted(text: str) -> str:
-    return _encode(text)
-
-
-@lru_cache(4096)
 def _plain(text: str) -> str:
     if text and text.isascii() and text.isprintable() and not any(mark in text for mark in ' "=\\'):
         return text
@@ -130,57 +124,54 @@ def timestamp(at: float) -> str:
     return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
 
 
-# Both forms are one format each, since a loop over the fields costs five times as much as the line is worth. Their
-# texts are remembered: nearly all come from the configuration. A test holds that no field is forgotten.
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.6f}" if seconds else "0.000000"
 
-_JSON: Final = (
-    '{"time":"%s","event":"completion","request_id":"%s","client":%s,"method":%s,"route":%s,"status":%d,"cause":"%s",'
-    '"reason":"%s","policy":"%s","shadowed":"%s","retry_after_s":%.6f,"principal":%s,"provider":"%s","model":%s,'
-    '"stream":%s,"credential":"%s","hint":%s,"key":%d,"attempts":%d,"upstream_status":%d,"bytes_in":%d,"bytes_out":%d,'
-    '"tokens_in":%d,"tokens_out":%d,"usage":"%s","queued_s":%.6f,"first_byte_s":%.6f,"added_s":%.6f,"duration_s":%.6f}'
-)
-_TEXT: Final = (
-    "%s completion request_id=%s client=%s method=%s route=%s status=%d cause=%s "
-    "reason=%s policy=%s shadowed=%s retry_after_s=%.6f principal=%s provider=%s model=%s "
-    "stream=%s credential=%s hint=%s key=%d attempts=%d upstream_status=%d bytes_in=%d bytes_out=%d "
-    "tokens_in=%d tokens_out=%d usage=%s queued_s=%.6f first_byte_s=%.6f added_s=%.6f duration_s=%.6f"
-)
+
+# Both forms are one expression each, since a loop over the fields costs five times as much as the line is worth, and
+# what nearly all exchanges have in common is put together once. A test holds that no field is forgotten.
+
+
+@lru_cache(4096)
+def _asked_json(client: str, method: str, route: str) -> str:
+    return f'"client":{_encode(client)},"method":{_encode(method)},"route":{_encode(route)}'
+
+
+@lru_cache(4096)
+def _whose_json(principal: str, provider: str, model: str, stream: bool, credential: str, hint: str) -> str:
+    return (
+        f'"principal":{_encode(principal)},"provider":"{provider}","model":{_encode(model)},'
+        f'"stream":{"true" if stream else "false"},"credential":"{credential}","hint":{_encode(hint)}'
+    )
 
 
 def as_json(c: Completion) -> str:
     """
     A completion as one line of JSON.
     """
-    return _JSON % (
-        timestamp(c.at),
-        c.request_id,
-        _quoted(c.client),
-        _quoted(c.method),
-        _quoted(c.route),
-        c.status,
-        c.cause,
-        c.reason,
-        c.policy,
-        c.shadowed,
-        c.retry_after_s,
-        _quoted(c.principal),
-        c.provider,
-        _quoted(c.model),
-        "true" if c.stream else "false",
-        c.credential,
-        _quoted(c.hint),
-        c.key,
-        c.attempts,
-        c.upstream_status,
-        c.bytes_in,
-        c.bytes_out,
-        c.tokens_in,
-        c.tokens_out,
-        c.usage,
-        c.queued_s,
-        c.first_byte_s,
-        c.added_s,
-        c.duration_s,
+    asked: str = _asked_json(c.client, c.method, c.route)
+    whose: str = _whose_json(c.principal, c.provider, c.model, c.stream, c.credential, c.hint)
+    return (
+        f'{{"time":"{timestamp(c.at)}","event":"completion","request_id":"{c.request_id}",{asked},"status":{c.status},'
+        f'"cause":"{c.cause}","reason":"{c.reason}","policy":"{c.policy}","shadowed":"{c.shadowed}",'
+        f'"retry_after_s":{_seconds(c.retry_after_s)},{whose},"key":{c.key},"attempts":{c.attempts},'
+        f'"upstream_status":{c.upstream_status},"bytes_in":{c.bytes_in},"bytes_out":{c.bytes_out},'
+        f'"tokens_in":{c.tokens_in},"tokens_out":{c.tokens_out},"usage":"{c.usage}",'
+        f'"queued_s":{_seconds(c.queued_s)},"first_byte_s":{_seconds(c.first_byte_s)},'
+        f'"added_s":{_seconds(c.added_s)},"duration_s":{_seconds(c.duration_s)}}}'
+    )
+
+
+@lru_cache(4096)
+def _asked_text(client: str, method: str, route: str) -> str:
+    return f"client={_plain(client)} method={_plain(method)} route={_plain(route)}"
+
+
+@lru_cache(4096)
+def _whose_text(principal: str, provider: str, model: str, stream: bool, credential: str, hint: str) -> str:
+    return (
+        f"principal={_plain(principal)} provider={provider or '-'} model={_plain(model)} "
+        f"stream={'true' if stream else 'false'} credential={credential or '-'} hint={_plain(hint)}"
     )
 
 
@@ -188,34 +179,14 @@ def as_text(c: Completion) -> str:
     """
     A completion as one line for people: ``name=value``, quoted where that is needed to read it back.
     """
-    return _TEXT % (
-        timestamp(c.at),
-        c.request_id,
-        _plain(c.client),
-        _plain(c.method),
-        _plain(c.route),
-        c.status,
-        c.cause,
-        c.reason or "-",
-        c.policy or "-",
-        c.shadowed or "-",
-        c.retry_after_s,
-        _plain(c.principal),
-        c.provider or "-",
-        _plain(c.model),
-        "true" if c.stream else "false",
-        c.credential or "-",
-        _plain(c.hint),
-        c.key,
-        c.attempts,
-        c.upstream_status,
-        c.bytes_in,
-        c.bytes_out,
-        c.tokens_in,
-        c.tokens_out,
-        c.usage or "-",
-        c.queued_s,
-        c.first_byte_s,
-        c.added_s,
-        c.duration_s,
+    asked: str = _asked_text(c.client, c.method, c.route)
+    whose: str = _whose_text(c.principal, c.provider, c.model, c.stream, c.credential, c.hint)
+    return (
+        f"{timestamp(c.at)} completion request_id={c.request_id} {asked} status={c.status} cause={c.cause} "
+        f"reason={c.reason or '-'} policy={c.policy or '-'} shadowed={c.shadowed or '-'} "
+        f"retry_after_s={_seconds(c.retry_after_s)} {whose} key={c.key} attempts={c.attempts} "
+        f"upstream_status={c.upstream_status} bytes_in={c.bytes_in} bytes_out={c.bytes_out} "
+        f"tokens_in={c.tokens_in} tokens_out={c.tokens_out} usage={c.usage or '-'} "
+        f"queued_s={_seconds(c.queued_s)} first_byte_s={_seconds(c.first_byte_s)} "
+        f"added_s={_seconds(c.added_s)} duration_s={_seconds(c.duration_s)}"
     )

@@ -14,6 +14,8 @@ class Dialect(enum.Enum):
     A wire format: how requests, answers, events and errors look on a route.
     """
 
+    __hash__ = object.__hash__  # the one of Enum is a call of Python's for each look-up
+
     CHAT = "chat"
     """OpenAI chat completions."""
     RESPONSES = "responses"
@@ -28,6 +30,8 @@ class Class(enum.Enum):
     """
     How much a principal's requests matter when not all can be served.
     """
+
+    __hash__ = object.__hash__
 
     INTERACTIVE = "interactive"
     DEFAULT = "default"

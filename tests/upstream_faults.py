@@ -51,6 +51,8 @@ class Fault:
     :ivar body: what it sees of the body.
     :ivar method: of the request.
     :ivar keeps: the connection may serve the next call.
+    :ivar late: what is wrong comes when the answer is whole, and another call may be on its way; nobody can tell it
+        from an answer to that.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Fault:
     body: bytes = b""
     method: bytes = b"POST"
     keeps: bool = False
+    late: bool = False
 
 
 def _reset(name: str, *steps: Step) -> Fault:
@@ -226,12 +229,12 @@ FAULTS: Final[tuple[Fault, ...]] = (
     _whole("bytes behind the last chunk", b"hello", CHUNKED + b"5\r\nhello\r\n0\r\n\r\nmore"),
     _whole("a line end behind the last chunk", b"hello", CHUNKED + b"5\r\nhello\r\n0\r\n\r\n\r\n"),
     _whole("a line feed behind the last chunk", b"hello", CHUNKED + b"5\r\nhello\r\n0\r\n\r\n\n"),
-    _whole("bytes a little later", b"hello", PLAIN + b"hello", b"more"),
+    _whole("bytes a little later", b"hello", PLAIN + b"hello", b"more", late=True),
     _whole("a body after 204", b"", b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello", status=204),
     _whole("a body after HEAD", b"", PLAIN + b"hello", method=b"HEAD"),
     # -- it goes in peace, but it goes
-    _whole("closes after its answer", b"hello", PLAIN + b"hello", CLOSE),
-    _whole("resets after its answer", b"hello", PLAIN + b"hello", RESET),
+    _whole("closes after its answer", b"hello", PLAIN + b"hello", CLOSE, late=True),
+    _whole("resets after its answer", b"hello", PLAIN + b"hello", RESET, late=True),
     _whole("announces that it closes", b"hello", _fields(b"Connection: close", b"Content-Length: 5") + b"hello"),
     _whole("closes to end its body", b"hello", OPEN + b"hel", b"lo", CLOSE),
     _whole("speaks HTTP/1.0", b"hello", b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello"),

@@ -15,8 +15,6 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
 
-import attrs
-
 from aibridge.errors import BadRequest, CredentialMissing
 from aibridge.model import CredentialKind
 from aibridge.providers.types import KeyStyle
@@ -73,25 +71,24 @@ class Credentials:
 NO_CREDENTIALS: Final = Credentials()
 
 
-@attrs.frozen
 class Credential:
     """
-    What the provider is shown.
+    What the provider is shown. It has no text either.
 
+    :ivar kind: its word in the log is `word`.
     :ivar pairs: the header fields that show it.
     :ivar hint: the key, masked; empty where there is none.
+    :ivar is_clients: it is the client's own, and so the client who pays.
     """
 
-    kind: CredentialKind
-    pairs: Sequence[Pair] = attrs.field(repr=False)
-    hint: str = ""
+    __slots__ = ("hint", "is_clients", "kind", "pairs", "word")
 
-    @property
-    def is_clients(self) -> bool:
-        """
-        Whether it is the client's own, and so the client who pays.
-        """
-        return self.kind is CredentialKind.CLIENT
+    def __init__(self, kind: CredentialKind, pairs: Sequence[Pair], hint: str = "") -> None:
+        self.kind = kind
+        self.word: str = kind.value
+        self.pairs = pairs
+        self.hint = hint
+        self.is_clients = kind is CredentialKind.CLIENT
 
 
 _NO_KEY: Final = Credential(CredentialKind.NONE, ())

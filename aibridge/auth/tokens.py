@@ -151,18 +151,28 @@ class Entry:
         return self.expires is not None and self.expires.timestamp() <= now_utc
 
 
-@attrs.frozen(eq=False)
 class _Row:
     """
     An entry as a look-up meets it; times are Unix seconds.
     """
 
-    principal: Principal
-    digest: bytes = attrs.field(repr=False)
-    until: float
-    previous: bytes = attrs.field(repr=False)
-    previous_until: float
-    disabled: bool
+    __slots__ = ("digest", "disabled", "previous", "previous_until", "principal", "until")
+
+    def __init__(
+        self,
+        principal: Principal,
+        digest: bytes,
+        until: float,
+        previous: bytes,
+        previous_until: float,
+        disabled: bool,
+    ) -> None:
+        self.principal = principal
+        self.digest = digest
+        self.until = until
+        self.previous = previous
+        self.previous_until = previous_until
+        self.disabled = disabled
 
 
 # Stands in for an id that is not known, so that the look-up of one takes the same steps. No secret is known whose

@@ -41,6 +41,7 @@ from aibridge.log import as_json, as_text
 from aibridge.metrics import Metrics
 from aibridge.secret import Secret
 from aibridge.web.completions import Completions
+from aibridge.web.ids import Ids
 from aibridge.web.terms import Bridge
 from aibridge.web.turns import Turns
 
@@ -157,7 +158,7 @@ def _assemble(
         terms=shop.terms(settings, loaded.secrets, identity, upstreams.prepare(settings), reactor.seconds()),
         clock=reactor,
         wall_clock=time.time,
-        new_id=_ids(),
+        new_id=Ids(SystemRandom().getrandbits).new,
         chance=random,
         turns=Turns(reactor, Seats(seat_terms(settings.admission, settings.provider), reactor.seconds, random)),
         breakers=_breakers(settings, metrics),
@@ -218,21 +219,6 @@ def _raise_descriptor_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def _ids() -> Any:
-    # Unguessable, so that nobody can ask about somebody else's request; drawn in blocks, since each draw is a system
-    # call.
-    random = SystemRandom()
-    block: list[str] = []
-
-    def new_id() -> str:
-        if not block:
-            text = f"{random.getrandbits(96 * 64):01536x}"
-            block.extend(text[start : start + 24] for start in range(0, 1536, 24))
-        return block.pop()
-
-    return new_id
 
 
 class _Sink:

@@ -7,12 +7,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aibridge.dialects import sse
-from aibridge.dialects.reading import UNKNOWN, Reading, error_of, loaded, word
+from aibridge.dialects.reading import UNKNOWN, Named, error_of, word
 from aibridge.dialects.usage import Usage, count_of, extras_of, object_of
 
 
-class Messages(Reading):
+class Messages(Named):
     """
     Reads a ``message``, or the events from ``message_start`` to ``message_stop``.
 
@@ -24,31 +23,8 @@ class Messages(Reading):
     __slots__ = ("_is_counted",)
 
     def __init__(self, limit: int) -> None:
-        super().__init__(limit)
+        super().__init__(limit, b'"content_block_delta"', b"message_")
         self._is_counted = False  # the output is more than the placeholder
-
-    def feed(self, data: bytes) -> None:
-        """
-        A segment of the stream.
-        """
-        block = self.events.take(data)
-        if not block:
-            return
-        self.pieces += block.count(b'"content_block_delta"')
-        if block.find(b"message_") >= 0 or block.find(b'"error"') >= 0:
-            self.read(block)
-
-    def read(self, block: bytes) -> None:
-        """
-        Take those events of a block apart that matter.
-        """
-        for event in sse.split(block):
-            if event.find(b"message_") < 0 and event.find(b'"error"') < 0:
-                continue
-            name, data = sse.fields(event)
-            told = loaded(data)
-            if told is not None:
-                self._tell(told, word(told.get("type")) or name.decode("ascii", "replace"))
 
     def whole(self, body: Mapping[str, Any]) -> None:
         """
@@ -61,7 +37,10 @@ class Messages(Reading):
         self.is_final = self.usage is not None
         self.complete = body.get("type") == "message"
 
-    def _tell(self, told: Mapping[str, Any], kind: str) -> None:
+    def tell(self, told: Mapping[str, Any], kind: str) -> None:
+        """
+        What an event has told.
+        """
         self.error = self.error or error_of(told)
         match kind:
             case "message_start":

@@ -20,7 +20,7 @@ MOST_WORD = 64
 UNKNOWN = "unknown"
 """Stands for an error whose type is not told in a word."""
 
-_decode: Callable[[bytes | bytearray], Any] = msgspec.json.decode
+_decode: Callable[[bytes], Any] = msgspec.json.decode
 
 _IN_WORDS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:")
 
@@ -100,7 +100,64 @@ class Reading:
         self.id = self.id or name_of(told.get("id"))
 
 
-def loaded(data: bytes | bytearray) -> dict[str, Any] | None:
+class Named(Reading):
+    """
+    Reads streams whose events say what they are.
+
+    :param limit: bytes of the largest event that is read.
+    :param piece: what an event has in it that is a piece of the answer.
+    :param mark: what one has in it that may matter; one that tells an error does as well.
+    """
+
+    __slots__ = ("_mark", "_piece")
+
+    def __init__(self, limit: int, piece: bytes, mark: bytes) -> None:
+        super().__init__(limit)
+        self._piece = piece
+        self._mark = mark
+
+    def feed(self, data: bytes) -> None:
+        """
+        A segment of the stream.
+        """
+        block = self.events.take(data)
+        if not block:
+            return
+        self.pieces += block.count(self._piece)
+        if self._matters(block):
+            self.read(block)
+
+    def read(self, block: bytes) -> None:
+        """
+        Take those events of a block apart that matter.
+        """
+        for event in sse.split(block):
+            if not self._matters(event) or self.is_known(event):
+                continue
+            name, data = sse.fields(event)
+            told = loaded(data)
+            if told is not None:
+                self.tell(told, word(told.get("type")) or name.decode("ascii", "replace"))
+
+    def is_known(self, event: bytes) -> bool:
+        """
+        Whether an event has nothing new to tell.
+        """
+        return False
+
+    def tell(self, told: Mapping[str, Any], kind: str) -> None:
+        """
+        What an event has told.
+
+        :param kind: what it says that it is.
+        """
+        raise NotImplementedError
+
+    def _matters(self, block: bytes) -> bool:
+        return block.find(self._mark) >= 0 or block.find(b'"error"') >= 0
+
+
+def loaded(data: bytes) -> dict[str, Any] | None:
     """
     A JSON object, or None if `data` is none.
     """

@@ -7,8 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aibridge.dialects import sse
-from aibridge.dialects.reading import UNKNOWN, Reading, error_of, loaded, word
+from aibridge.dialects.reading import UNKNOWN, Named, error_of, word
 from aibridge.dialects.usage import Usage, count_of, extras_of, object_of
 
 _WHOLE = ("completed", "incomplete")
@@ -25,37 +24,21 @@ them is read. Codex's are of 40 kB.
 """
 
 
-class Responses(Reading):
+class Responses(Named):
     """
     Reads a ``response``, or the events from ``response.created`` to the last one, which has the usage of them all.
     """
 
     __slots__ = ()
 
-    def feed(self, data: bytes) -> None:
-        """
-        A segment of the stream.
-        """
-        block = self.events.take(data)
-        if not block:
-            return
-        self.pieces += block.count(b'.delta"')
-        if block.find(b'"response"') >= 0 or block.find(b'"error"') >= 0:
-            self.read(block)
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit, b'.delta"', b'"response"')
 
-    def read(self, block: bytes) -> None:
+    def is_known(self, event: bytes) -> bool:
         """
-        Take those events of a block apart that matter.
+        Whether an event has nothing new to tell.
         """
-        for event in sse.split(block):
-            if event.find(b'"response"') < 0 and event.find(b'"error"') < 0:
-                continue
-            if self.id and event.startswith(_EARLY):
-                continue
-            name, data = sse.fields(event)
-            told = loaded(data)
-            if told is not None:
-                self._tell(told, word(told.get("type")) or name.decode("ascii", "replace"))
+        return bool(self.id) and event.startswith(_EARLY)
 
     def whole(self, body: Mapping[str, Any]) -> None:
         """
@@ -64,7 +47,10 @@ class Responses(Reading):
         # Of a request that was refused there is nothing but the error.
         self._tell_response(body, word(body.get("status")) or ("" if body.get("error") else "completed"))
 
-    def _tell(self, told: Mapping[str, Any], kind: str) -> None:
+    def tell(self, told: Mapping[str, Any], kind: str) -> None:
+        """
+        What an event has told.
+        """
         response = told.get("response")
         if isinstance(response, dict):
             self._tell_response(response, kind.removeprefix("response."))

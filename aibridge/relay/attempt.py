@@ -111,6 +111,7 @@ class Attempt:
             self.lost(Failure(error.ConnectionLost()))
             return
         connection.attempt = self
+        connection.unwrap()
         if not self._pool.secure:
             self._ready(connection)
 

@@ -4,13 +4,10 @@ One connection to a provider: a request goes up, its response comes back, and th
 
 from __future__ import annotations
 
-import contextlib
 import math
 import select
-import socket
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet import tcp
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener, IProtocol
 from twisted.logger import Logger
@@ -19,6 +16,7 @@ from zope.interface import classImplements
 
 from aibridge import errors
 from aibridge.relay.response import PERHAPS_WHOLE, WHOLE, Response
+from aibridge.relay.sockets import make_fit, unwrap
 from aibridge.relay.upload import Outbox, Upload
 from aibridge.wire.response import ENDED, FAULTY, UNTIL_CLOSE, ResponseReader
 
@@ -33,10 +31,6 @@ SHOWN: Final = 48
 """Bytes of what is no response that the log is told."""
 
 VERSIONS: Final = ((b"HTTP", 1, 0), (b"HTTP", 1, 1))
-
-# A peer that vanished without a word is noticed within two minutes, and address translators on the way, which forget
-# a silent connection after 350 s and less, are reminded of it.
-_KEEP_ALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 
 
 class Connection:
@@ -107,15 +101,13 @@ class Connection:
         transport = self.transport
         self._lower = lower = transport.transport if self._pool.secure else transport
         self._outbox = Outbox(self, transport, lower)
-        transport.setTcpNoDelay(True)
-        transport.setTcpKeepAlive(True)
-        if isinstance(lower, tcp.Connection):
-            handle = lower.getHandle()
-            for name, value in _KEEP_ALIVE:
-                with contextlib.suppress(AttributeError, OSError):
-                    handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-            self._poll = select.poll()
-            self._poll.register(handle, select.POLLIN)
+        self._poll = make_fit(transport, lower)
+
+    def unwrap(self) -> None:
+        """
+        It is known to be connected.
+        """
+        unwrap(self._lower, self.transport if self._pool.secure else self)
 
     def handshakeCompleted(self) -> None:
         """

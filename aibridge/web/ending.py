@@ -23,7 +23,7 @@ from aibridge.dialects import usage
 from aibridge.dialects.clients import client_of
 from aibridge.dialects.reader import UsageReader
 from aibridge.log import Completion
-from aibridge.model import Dialect, Principal
+from aibridge.model import Class, Dialect, Principal
 from aibridge.providers.routes import Route
 from aibridge.relay.pump import Pump
 from aibridge.web import faults
@@ -41,6 +41,7 @@ Pair = tuple[bytes, bytes]
 ANYONE: Final = "anyone"
 NOBODY: Final = Principal(id="", name="")
 NEVER: Final = -1.0
+CLASSES: Final = {class_: class_.value for class_ in Class}
 
 
 class Ending:
@@ -195,7 +196,7 @@ class Ending:
         if isinstance(error, errors.GatewayError):
             completion.policy = error.policy
         if not self._answering and not isinstance(error, errors.ClientLeft):
-            class_ = "" if self._principal is NOBODY else self._principal.class_.value
+            class_ = "" if self._principal is NOBODY else CLASSES[self._principal.class_]
             metrics.refused(error.reason, error.kind, completion.policy, class_)
 
     def _end(self, cause: str) -> None:
@@ -250,7 +251,7 @@ class Ending:
         It waits for a permit no longer.
         """
         self._completion.queued_s = seconds
-        self._bridge.metrics.queued(self._principal.class_.value, outcome, seconds)
+        self._bridge.metrics.queued(CLASSES[self._principal.class_], outcome, seconds)
 
     def _settle(self, cause: str, now: float) -> usage.Report | None:
         """

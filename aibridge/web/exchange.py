@@ -134,9 +134,9 @@ class Exchange(Ending):
         if declared is not None and declared > terms.max_body:
             raise errors.BodyTooLarge
         self._credential = credential = decide(
-            self._credentials, provider.settings.credentials, provider.key, provider.type.key_style
+            self._credentials, provider.credentials, provider.key, provider.key_style
         )
-        completion.credential = credential.kind.value
+        completion.credential = credential.word
         completion.hint = credential.hint
         token = self._credentials.token
         if token is not None and terms.identity.verifies_tokens and carries(token, request.uri):
@@ -292,7 +292,7 @@ class Exchange(Ending):
             bridge.clock,
             bridge.wall_clock,
             bridge.chance,
-            provider.type.key_style,
+            provider.key_style,
         )
         shown = list(credential.pairs) if credential.is_clients else None
         self._attempts.begin(request.method, self._url, pairs, shown, body, tokens)
@@ -349,6 +349,13 @@ class Exchange(Ending):
             return
         self._end("completed")
         self._request.finish()
+
+
+def serve(bridge: Bridge, request: Request) -> None:
+    """
+    Begin an exchange with a request whose head is complete; it answers when it can.
+    """
+    Exchange(bridge, request).begin()
 
 
 def _content_of(pairs: list[Pair]) -> tuple[bytes, bytes]:

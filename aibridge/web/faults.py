@@ -22,7 +22,7 @@ REASON = b"X-AI-Bridge-Reason"
 REQUEST_ID = b"X-AI-Bridge-Request-Id"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class _Words:
     """
     How an error is told.

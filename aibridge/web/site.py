@@ -7,9 +7,8 @@ from __future__ import annotations
 import resource as system
 from collections.abc import Callable
 from datetime import UTC, datetime
-from email.utils import formatdate
+from random import SystemRandom
 from typing import Any, Final
-from uuid import uuid4
 
 from twisted.internet.interfaces import IAddress
 from twisted.web import server
@@ -18,9 +17,10 @@ from twisted.web.resource import IResource
 from aibridge.deadlines import Deadlines
 from aibridge.web.channel import Channel
 from aibridge.web.hangup import HangUps
+from aibridge.web.ids import Ids
 from aibridge.web.request import HOLD_S, Request
 from aibridge.web.settings import HttpSettings
-from aibridge.web.status import PHRASES
+from aibridge.web.status import StatusLines
 from aibridge.web.stock import StockRequest
 from aibridge.wire.request import METHODS, HeadReader
 
@@ -48,19 +48,22 @@ def most_connections(configured: int, descriptors: int, each: int = 2) -> int:
     return configured or max(1, (descriptors - _KEPT_DESCRIPTORS) // each)
 
 
-def _new_id() -> str:
-    return uuid4().hex[:24]
+_new_id = Ids(SystemRandom().getrandbits).new
 
 
 def _utc() -> float:
     return datetime.now(UTC).timestamp()
 
 
+def _render(request: Request) -> None:
+    StockRequest(request).process()
+
+
 class BridgeSite(server.Site):
     """
     Serves a resource tree over `Channel`.
 
-    A root with a true attribute ``renders_on_head`` renders every request, an `aibridge.web.request.Request`, as soon
+    A root that has a method ``render_on_head`` is called with every request, an `aibridge.web.request.Request`, as soon
     as its head is complete. All other resources are stock ones, and render when the body is there, up to `max_body`.
 
     :param resource: the root.
@@ -70,6 +73,8 @@ class BridgeSite(server.Site):
     :param wall_clock: Unix seconds, for ``Date``.
     :param new_id: makes ids for requests that are refused before anybody could give them one.
     :param descriptors_each: as `most_connections` has it.
+    :ivar status_lines: the first two lines of an answer with that status.
+    :ivar serve: takes a request whose head is complete.
     :ivar connections: all that are open.
     :ivar draining: every answer from now on closes its connection.
     :ivar crowded: there are too many connections, and all of them are busy.
@@ -109,10 +114,8 @@ class BridgeSite(server.Site):
         self.ports: list[Any] = []
         descriptors = system.getrlimit(system.RLIMIT_NOFILE)[0]
         self._most = most_connections(settings.max_connections, descriptors, descriptors_each)
-        self._wall_clock = wall_clock
-        self._second = -1
-        self._lines: dict[int, bytes] = {}
-        self._decides: Any = resource if getattr(resource, "renders_on_head", False) else None
+        self.status_lines = StatusLines(reactor.seconds, wall_clock).of
+        self.serve: Callable[[Request], object] = getattr(resource, "render_on_head", _render)
 
     # -- as a factory --------------------------------------------------------------------------------------------
 
@@ -138,37 +141,11 @@ class BridgeSite(server.Site):
         """
         return [b"http/1.1"]
 
-    def serve(self, request: Request) -> None:
-        """
-        Let a request be rendered, whose head is complete.
-        """
-        if self._decides is None:
-            StockRequest(request).process()
-        else:
-            self._decides.render(request)
-
     def getResourceFor(self, request: Any) -> Any:
         """
         The resource that renders `request`.
         """
         return self.resource if self.resource.isLeaf else super().getResourceFor(request)
-
-    # -- for answers ---------------------------------------------------------------------------------------------
-
-    def status_lines(self, status: int) -> bytes:
-        """
-        The status line and ``Date``, made once a second.
-        """
-        second = int(self.clock.seconds())
-        if second != self._second:
-            self._second = second
-            self._lines.clear()
-        lines = self._lines.get(status)
-        if lines is None:
-            date = formatdate(self._wall_clock(), usegmt=True).encode()
-            lines = b"HTTP/1.1 %d %b\r\nDate: %b\r\n" % (status, PHRASES.get(status, b""), date)
-            self._lines[status] = lines
-        return lines
 
     # -- how many, and the end -----------------------------------------------------------------------------------
 

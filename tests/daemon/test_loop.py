@@ -5,15 +5,18 @@ The quickened loop, on an epoll reactor of its own that is turned by hand.
 from __future__ import annotations
 
 import socket
+from errno import EAGAIN, EBADF, ECONNRESET
+from select import select
 from typing import Any
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
-from twisted.internet.tcp import Server
+from twisted.internet.tcp import Client, Connection, Server
 from twisted.trial.unittest import SynchronousTestCase
 
-from aibridge.daemon.loop import quicken
+from aibridge.daemon.loop import _read, quicken
 
 
 class Kept(Protocol):
@@ -38,6 +41,27 @@ class Kept(Protocol):
         Remember it.
         """
         self.lost += 1
+
+
+class Connector:
+    """
+    As much of a connector as a client needs.
+    """
+
+    def __init__(self, protocol: Protocol) -> None:
+        self.protocol = protocol
+
+    def getDestination(self) -> Any:
+        """
+        Nowhere in particular.
+        """
+        return IPv4Address("TCP", "127.0.0.1", 0)
+
+    def buildProtocol(self, address: Any) -> Protocol:
+        """
+        The one it has.
+        """
+        return self.protocol
 
 
 def dispose(reactor: Any) -> None:
@@ -106,6 +130,50 @@ class LoopTests(SynchronousTestCase):
         self.reactor.doIteration(0)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.assertEqual(self.protocol.lost, 1)
+
+    def test_read_as_twisted_does(self) -> None:
+        """
+        Bytes, nothing, an end, a failure: all come to what `doRead` makes of them.
+        """
+
+        class Socket:
+            def __init__(self, outcome: bytes | OSError) -> None:
+                self.outcome = outcome
+
+            def recv(self, size: int) -> bytes:
+                if isinstance(self.outcome, OSError):
+                    raise self.outcome
+                return self.outcome
+
+        outcomes = (b"data", b"", BlockingIOError(EAGAIN, ""), ConnectionResetError(ECONNRESET, ""), OSError(EBADF, ""))
+        kept = self.transport.socket
+        for outcome in outcomes:
+            self.transport.socket = Socket(outcome)
+            told = [read(self.transport) for read in (_read, Connection.doRead)]
+            self.assertIs(told[0], told[1], outcome)
+        self.transport.socket = kept
+        self.assertEqual(self.protocol.received, b"data" * 2)
+
+    def test_a_client_that_connects(self) -> None:
+        """
+        A connection that is being made is told by its own method that it is there.
+        """
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listening.close)
+        kept = Kept()
+        client: Any = Client("127.0.0.1", listening.getsockname()[1], None, Connector(kept), self.reactor)
+        self.addCleanup(client.socket.close)
+        peer = None
+        for _ in range(100):
+            if peer is None and select([listening], [], [], 0)[0]:
+                peer, _address = listening.accept()
+                self.addCleanup(peer.close)
+                peer.send(b"hello")
+            self.reactor.runUntilCurrent()
+            self.reactor.doIteration(0.01)
+            if kept.received:
+                break
+        self.assertEqual((kept.received, client.connected), (b"hello", 1))
 
     def test_others(self) -> None:
         """

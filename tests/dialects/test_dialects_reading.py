@@ -70,7 +70,7 @@ def test_names_are_bounded() -> None:
     ("data", "told"),
     [
         (b'{"a":1}', {"a": 1}),
-        (bytearray(b' {"a": 1}\n'), {"a": 1}),
+        (b' {"a": 1}\n', {"a": 1}),
         (b"[1]", None),
         (b"null", None),
         (b"", None),

@@ -1,0 +1,48 @@
+"""
+What is done to the sockets under connections to providers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+from typing import Any
+
+from twisted.internet import tcp
+
+# A peer that vanished without a word is noticed within two minutes, and address translators on the way, which forget
+# a silent connection after 350 s and less, are reminded of it.
+_KEEP_ALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+
+
+def make_fit(transport: Any, lower: Any) -> select.poll | None:
+    """
+    Make a connection fit for a relay: every byte leaves at once, and a peer that vanished is noticed.
+
+    :param lower: the transport below TLS, or `transport` itself.
+    :return: what tells, without reading, whether there is something to be read; None where that cannot be told.
+    """
+    transport.setTcpNoDelay(True)
+    transport.setTcpKeepAlive(True)
+    if not isinstance(lower, tcp.Connection):
+        return None
+    handle = lower.getHandle()
+    for name, value in _KEEP_ALIVE:
+        with contextlib.suppress(AttributeError, OSError):
+            handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    return poll
+
+
+def unwrap(lower: Any, upper: Any) -> None:
+    """
+    Twisted's endpoints put something between a socket and its protocol, to learn that it is connected, and leave it
+    there. When that is known, take it out: each read would go through it.
+
+    :param lower: the socket's transport.
+    :param upper: its protocol.
+    """
+    if getattr(getattr(lower, "protocol", None), "_wrappedProtocol", None) is upper:
+        lower.protocol = upper
