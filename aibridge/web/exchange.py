@@ -44,6 +44,9 @@ Pair = tuple[bytes, bytes]
 
 DRAIN_RETRY_S: Final = 5.0
 
+COUNTS_RETRIES: Final = b"x-stainless-retry-count"
+"""What the vendors' SDKs send, which come back twice and then give up: they are told to come one after the other."""
+
 READ_AHEAD: Final = 1048576
 """Bytes of a body that are kept while its request waits for a permit, which is all of nearly every body: a client that
 leaves is then seen to leave, see Note [Unread bodies] in `aibridge.web.body`."""
@@ -152,8 +155,7 @@ class Exchange(Ending):
 
     def _wait(self, claim: Claim, route: Route) -> None:
         turns = self._bridge.turns
-        if turns.seats.terms.queue_size and (refusal := self._would_refuse(route)) is not None:
-            self._fail(refusal.error())
+        if turns.seats.terms.queue_size and self._would_refuse(route):
             return
         entered = turns.wait(claim, self._began_at)
         if isinstance(entered, Permit):
@@ -201,8 +203,7 @@ class Exchange(Ending):
         if not terms.policies.counts_tokens:
             if not self._charge(route, None):
                 return
-        elif (refusal := self._would_refuse(route)) is not None:
-            self._fail(refusal.error())
+        elif self._would_refuse(route):
             return
         body = request.take_body()
         if body is not None:
@@ -210,14 +211,23 @@ class Exchange(Ending):
         else:
             request.read_body(terms.max_body, self._read_late, self._fail)
 
-    def _would_refuse(self, route: Route) -> Refusal | None:
+    def _would_refuse(self, route: Route) -> bool:
+        """
+        Refuse it if a bucket would, by what is known with the head.
+
+        :return: whether it has ended.
+        """
         terms = self._terms
         if not route.bridged and not terms.count_passthrough:
-            return None
-        tokens = None
+            return False
+        tokens, now = None, self._bridge.now()
         if route.bridged and terms.policies.counts_tokens:
             tokens = float(usage.estimated_input(self._request.declared_length or 0))
-        return terms.policies.refuse(self._principal, route.provider.name, self._bridge.now(), tokens)
+        refusal = terms.policies.refuse(self._principal, route.provider.name, now, tokens)
+        if refusal is None:
+            return False
+        self._over(refusal, route, tokens, now)
+        return True
 
     def _charge(self, route: Route, tokens: float | None) -> bool:
         """
@@ -229,13 +239,24 @@ class Exchange(Ending):
         admitted = self._terms.policies.check(self._principal, route.provider.name, now, tokens)
         if isinstance(admitted, Refusal):
             self._charged_at = NEVER
-            self._fail(admitted.error())
+            self._over(admitted, route, tokens, now)
             return False
         if admitted is not ADMITTED:
             self._admission = admitted
             for policy in admitted.shadowed:
                 self._shadowed(f"rate:{policy}")
         return True
+
+    def _over(self, refusal: Refusal, route: Route, tokens: float | None, now: float) -> None:
+        """
+        Tell it when to come back.
+        """
+        error = refusal.error()
+        if self._request.header(COUNTS_RETRIES) is not None:
+            error.retry_after_s = self._terms.policies.promise(
+                refusal, self._principal, route.provider.name, now, tokens
+            )
+        self._fail(error)
 
     def _shadowed(self, who: str) -> None:
         """

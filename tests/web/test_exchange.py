@@ -132,6 +132,18 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual(begin(fixture).status, 0)
         self.assertEqual(len(fixture.upstream.calls), 2)
 
+    def test_rate_for_clients_that_give_up(self) -> None:
+        """
+        SDKs, which say how often they have come back, are told to come one after the other; others, when there is room.
+        """
+        fixture = bridge(rate_limit=2.0, rate_burst=1.0)
+        begin(fixture)
+        pairs = [(b"Authorization", b"Bearer " + TOKEN), (b"X-Stainless-Retry-Count", b"0")]
+        told = [begin(fixture, Asked(pairs=pairs)).told(b"retry-after-ms") for _ in range(3)]
+        self.assertEqual(told, [b"500", b"1000", b"1500"])
+        self.assertEqual(begin(fixture).told(b"retry-after-ms"), b"500")
+        self.assertEqual(begin(fixture, Asked(pairs=pairs)).told(b"ratelimit"), b'"per-principal";r=0;t=1')
+
     def test_rate_at_the_gate(self) -> None:
         """
         Whoever would have to wait at the gate to be refused at the bucket is refused at once.
