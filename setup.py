@@ -29,6 +29,7 @@ COMPILED = (
     "aibridge/admission/pace.py",
     "aibridge/admission/permit.py",
     "aibridge/admission/policies.py",
+    "aibridge/admission/promises.py",
     "aibridge/admission/ratelimitheaders.py",
     "aibridge/admission/retries.py",
     "aibridge/admission/seats.py",

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -119,6 +120,13 @@ class Process:
             self.lines.append(line)
         return status
 
+    def stop_gently(self) -> None:
+        """
+        Let it end by itself, so that its logs are written.
+        """
+        self.signal(signal.SIGTERM)
+        assert self.wait() == 0
+
     def stop(self) -> None:
         """
         End it, whatever state it is in.
@@ -185,12 +193,38 @@ class Daemon(Process):
 
     def metric(self, series: str) -> float:
         """
-        The value of one series, 0 if there is none.
+        The value of one series, 0 if there is none. Without labels it is the sum over all series of a metric.
         """
+        total = 0.0
         for line in self.page("/metrics").splitlines():
-            if line.startswith(f"{series} "):
-                return float(line.rpartition(" ")[2])
-        return 0.0
+            if line.startswith((f"{series} ", f"{series}{{")):
+                total += float(line.rpartition(" ")[2])
+        return total
+
+    def until(self, series: str, value: float) -> None:
+        """
+        Wait until a series, or the sum over all of a metric, has a value.
+        """
+        until = time.monotonic() + PATIENCE_S
+        while (found := self.metric(series)) != value:
+            if time.monotonic() > until:
+                raise AssertionError(f"{series} is {found:g}, not {value:g}")
+            threading.Event().wait(0.002)
+
+    def reload(self) -> None:
+        """
+        Have the configuration read again, and wait until it is in force.
+        """
+        self.signal(signal.SIGHUP)
+        self.wait_for("The configuration was reloaded")
+
+    def completion(self, request_id: str) -> dict[str, str]:
+        """
+        The fields of a completion, once it is written. What is printed before it is read past.
+        """
+        mark = f"completion request_id={request_id} "
+        line = next((line for line in self.lines if mark in line), None) or self.wait_for(mark).string
+        return dict(part.partition("=")[::2] for part in line[line.index("request_id=") :].split(" "))
 
 
 class Deployment:
@@ -210,7 +244,9 @@ class Deployment:
         """
         return self.command("token", "create", "--name", name, "--file", str(self.tokens), *arguments).stdout.strip()
 
-    def command(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    def command(
+        self, *arguments: str, check: bool = True, environ: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
         """
         Run `aibridge`.
         """
@@ -218,7 +254,7 @@ class Deployment:
         return subprocess.run(
             [sys.executable, "-c", code, *arguments],
             cwd=self.directory,
-            env={name: os.environ[name] for name in KEPT if name in os.environ},
+            env={name: os.environ[name] for name in KEPT if name in os.environ} | dict(environ or {}),
             capture_output=True,
             text=True,
             check=check,

@@ -378,6 +378,13 @@ class Asked:
         """
         self._talk.send(data)
 
+    @property
+    def reads(self) -> bool:
+        """
+        Its connection is read.
+        """
+        return self._talk.transport.reads
+
     def leave(self) -> None:
         """
         The client goes away.

@@ -105,9 +105,20 @@ class Breakers:
     :ivar terms: may be changed at any time; for a breaker that has opened, when it has closed.
     :ivar entries: those that exist; for reading.
     :ivar shared: the same, of those called `OTHER`; one for each provider and endpoint at most.
+    :ivar would_have_refused: how many passed only because breakers are in shadow.
     """
 
-    __slots__ = ("_full_until", "_next_round", "_on_change", "_on_reject", "_size", "entries", "shared", "terms")
+    __slots__ = (
+        "_full_until",
+        "_next_round",
+        "_on_change",
+        "_on_reject",
+        "_size",
+        "entries",
+        "shared",
+        "terms",
+        "would_have_refused",
+    )
 
     def __init__(
         self,
@@ -119,6 +130,7 @@ class Breakers:
         self.terms = terms
         self.entries: dict[Name, _Entry] = {}
         self.shared: dict[Name, _Entry] = {}
+        self.would_have_refused = 0
         self._size = size
         self._on_change = on_change
         self._on_reject = on_reject
@@ -150,6 +162,7 @@ class Breakers:
         if self._on_reject is not None:
             self._on_reject(entry.name, shadow)
         if shadow:
+            self.would_have_refused += 1
             return Pass(self, name, 0, True)
         raise errors.BreakerOpen(retry_after_s=wait)
 

@@ -134,6 +134,18 @@ class Buckets:
         elif self._cells is not None:
             self._cells[place] = empty_at
 
+    def take_back(self, key: str, now: float, since: float, seconds: float) -> None:
+        """
+        Take out what was added to the bucket of `key` at `since` and takes `seconds` to leak, if it is not to count.
+
+        All that has leaked in the meantime may have been of it, and is not taken out again: others that were let in
+        have had that room. See Note [Low marks] in `aibridge.admission.charge` for what could be, and what it costs.
+        """
+        seconds -= now - since
+        if seconds > 0:
+            # One that was forgotten since had been empty, and so this would have leaked.
+            self.put_back(key if key in self._empty_at else hash(key) % self._count, now, seconds)
+
     def empty_at(self, place: Place) -> float:
         """
         When an entry or a cell will be empty; some time in the past if it is not there.

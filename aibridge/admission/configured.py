@@ -81,7 +81,7 @@ def seat_terms(admission: AdmissionSettings, providers: Iterable[ProviderSetting
             Class.DEFAULT: admission.default_weight,
             Class.BATCH: admission.batch_weight,
         },
-        max_retry_after_s=admission.max_retry_after,
+        max_retry_after_s=float(admission.max_retry_after),
         shadow=admission.gate_shadow,
     )
 

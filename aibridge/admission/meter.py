@@ -10,6 +10,7 @@ from aibridge.admission.bucket import ROUNDING_S, Buckets
 from aibridge.admission.charge import Charge, Charges
 from aibridge.admission.limit import Limit, State
 from aibridge.admission.policy import BY_SCOPE, LEAST, MOST, Policy, Scope
+from aibridge.admission.promises import Promises
 from aibridge.model import Principal
 
 _MOST_OWN = 1000
@@ -22,6 +23,7 @@ class Meter:
     :param policy: None for one that only has what principals have of their own.
     :param takes_own: limits of a principal's own stand in for it.
     :ivar charges: the buckets as they are charged, if they are for tokens.
+    :ivar promises: what those were told who are to come back one after the other.
     :ivar refused: requests that it refused, or would have.
     """
 
@@ -34,6 +36,7 @@ class Meter:
         "charges",
         "counts_tokens",
         "name",
+        "promises",
         "refused",
         "scope",
         "takes_own",
@@ -52,6 +55,7 @@ class Meter:
             self._class, self._provider = policy.class_, policy.provider
             self._limit = Limit(policy.name, policy.counts_tokens, policy.rate, policy.size, policy.shadow)
         self.buckets = Buckets()
+        self.promises = Promises()
         if self.counts_tokens and self._limit is not None:
             self.charges = Charges(self.buckets, self._limit.rate)
 
@@ -74,7 +78,7 @@ class Meter:
         Use the buckets of one that held until now.
         """
         self.refused = before.refused
-        self.buckets, self.charges = before.buckets, before.charges
+        self.buckets, self.charges, self.promises = before.buckets, before.charges, before.promises
         if self.charges is not None and self._limit is not None:
             self.charges.set_rate(self._limit.rate, now)
 
@@ -109,6 +113,12 @@ class Meter:
         if self.charges is None:
             return self.buckets.wait_for(key, now, limit.rate, limit.burst)
         return self.charges.wait_for(key, now, limit.burst, tokens or 0.0)
+
+    def cost_s(self, limit: Limit, tokens: float | None) -> float:
+        """
+        How long a request takes to leak.
+        """
+        return (min(tokens or 0.0, limit.burst) if self.counts_tokens else 1.0) / limit.rate
 
     def fill(self, key: str, limit: Limit, tokens: float | None, now: float) -> Charge | None:
         """

@@ -142,6 +142,13 @@ class Pace:
         """
         return self._sent
 
+    @property
+    def is_careful(self) -> bool:
+        """
+        Rule 3 applies, so that every answer counts, whatever it says.
+        """
+        return self._window > 0
+
     def wait(self, now: float, input_tokens: int = 0, output_tokens: int = 0) -> float:
         """
         Let one request through, or say how long it is to wait; then nothing is counted.

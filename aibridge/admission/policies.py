@@ -9,7 +9,7 @@ they would have refused and refuse nothing; each of them is kept as if it alone 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from aibridge.admission.bucket import Buckets
@@ -17,6 +17,7 @@ from aibridge.admission.charge import Charge
 from aibridge.admission.limit import Limit, State
 from aibridge.admission.meter import Meter
 from aibridge.admission.policy import Policy, Scope
+from aibridge.admission.promises import MOST_APART_S
 from aibridge.errors import RateLimited
 from aibridge.model import Principal
 
@@ -173,6 +174,47 @@ class Policies:
                 if wait > longest:
                     longest, worst = wait, limit.name
         return Refusal(worst, longest, _counted(violated)) if violated else None
+
+    def promise(
+        self, refusal: Refusal, principal: Principal, provider: str, now: float, tokens: float | None = None
+    ) -> float:
+        """
+        When a refused request is to come back, if those who were told so before it come first; see
+        `aibridge.admission.promises`. It is remembered, so that the next one is told to come after it.
+
+        :param refusal: of this request, just now.
+        :return: seconds, no fewer than the refusal has; and no more if nobody else was told to come back.
+        """
+        wait = refusal.wait_s
+        found = []
+        for meter in self._meters:
+            limit = meter.limit_for(principal, provider, tokens)
+            if limit is None or limit.shadow:
+                continue
+            key, cost_s = meter.key_for(principal, provider), meter.cost_s(limit, tokens)
+            left_s = meter.buckets.seconds_left(key, now)
+            found.append((meter, key, left_s, cost_s))
+            wait = max(wait, meter.promises.wait_for(key, now, left_s, cost_s, limit.burst / limit.rate))
+        if wait > refusal.wait_s + MOST_APART_S:
+            return refusal.wait_s + MOST_APART_S
+        for meter, key, left_s, cost_s in found:
+            meter.promises.add(key, now, left_s, cost_s, wait)
+        return wait
+
+    def take_back(
+        self, principal: Principal, provider: str, since: float, now: float, shadowed: Sequence[str] = ()
+    ) -> None:
+        """
+        Count a request no longer that was admitted, and that something else than a policy has refused then. What it was
+        charged in tokens is for its `Admission` to settle.
+
+        :param since: when it was admitted.
+        :param shadowed: names of the policies that would have refused it, which therefore do not count it.
+        """
+        for meter in self._meters:
+            limit = None if meter.counts_tokens else meter.limit_for(principal, provider, None)
+            if limit is not None and meter.name not in shadowed:
+                meter.buckets.take_back(meter.key_for(principal, provider), now, since, 1.0 / limit.rate)
 
     def _check(self, principal: Principal, provider: str, now: float, tokens: float | None) -> Admission | Refusal:
         passed: list[tuple[Meter, str, Limit]] = []

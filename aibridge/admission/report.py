@@ -133,15 +133,18 @@ def _permits(limiters: Limiters, what: str, option: str, limit: int, in_use: int
 
 def _in_flight(limiters: Limiters, principal: Principal | None) -> Told:
     limit, option = limiters.max_in_flight, "admission.max_in_flight"
+    # The share is one of the limits that classes have in common.
+    nothing_kept = {"kept_for_interactive": 0}
     if principal is None:
-        return _permits(limiters, "each principal", option, limit, 0) | {"in_use": None, "remaining": None}
-    told = _permits(limiters, f"principal {principal.name}", option, limit, limiters.seats.held(principal.id))
+        told = _permits(limiters, "each principal", option, limit, 0) | nothing_kept
+        return told | {"in_use": None, "remaining": None}
+    held = limiters.seats.held(principal.id)
+    told = _permits(limiters, f"principal {principal.name}", option, limit, held) | nothing_kept
     if principal.max_in_flight is not None:
         limit = principal.max_in_flight
         remaining = max(0, limit - told["in_use"]) if limit else None
         told |= {"limit": limit or None, "remaining": remaining, "option": TOKEN, "source": TOKEN}
-    # The share is one of the limits that classes have in common.
-    return told | {"kept_for_interactive": 0}
+    return told
 
 
 # -- the buckets -------------------------------------------------------------------------------------------------
@@ -226,6 +229,7 @@ def _breakers(limiters: Limiters, breakers: Breakers, now: float) -> Told:
         "max_requests": terms.max_requests,
         "option": "breaker.enabled",
         "source": limiters.source("breaker.enabled"),
+        "would_have_refused": breakers.would_have_refused,
         "failing": sum(entry.core.state is BreakerState.CLOSED for _, entry in entries),
         "open": [
             {

@@ -74,21 +74,20 @@ class Seats:
 
     def enter(self, claim: Claim, now: float) -> Permit | Deferred[Permit] | AtCapacity:
         """
-        Ask for a permit.
+        Ask for a permit: `at_once`, else `wait`.
+        """
+        return self.at_once(claim, now) or self.wait(claim, now)
 
-        :return: the permit; or, where it has to be waited for, a Deferred that fires with it, or fails with
-            `AtCapacity` when it is displaced or its time is up; or that error, where there is neither a permit nor a
-            place in the queue. A caller that cancels the Deferred leaves no trace. The error's `policy` is that of an
-            `Obstacle`; it is returned and not raised since, in an overload, that is what nearly everybody gets.
+    def at_once(self, claim: Claim, now: float) -> Permit | None:
+        """
+        A permit, if it can be had without waiting.
         """
         principal = claim.principal
         pool = self._pools.get(claim.provider)
         if pool is None:
             pool = self._pools[claim.provider] = Pool(self.terms, 0)
-        everyone, held = self._all, self._held
-        mine = held.get(principal, 0)
-        most = claim.max_in_flight
-        interactive = claim.class_ is _INTERACTIVE
+        everyone, held, most = self._all, self._held, claim.max_in_flight
+        mine, interactive = held.get(principal, 0), claim.class_ is _INTERACTIVE
         if (
             everyone.has_room(interactive)
             and pool.has_room(interactive)
@@ -102,10 +101,17 @@ class Seats:
                 everyone.interactive += 1
                 pool.interactive += 1
             return Permit(self, principal, pool, interactive, now, SEATED)
-        return self._wait(claim, pool, now)
+        return None
 
-    def _wait(self, claim: Claim, pool: Pool[Waiter], now: float) -> Permit | Deferred[Permit] | AtCapacity:
-        terms, flow = self.terms, self._queue.flow(claim.principal)
+    def wait(self, claim: Claim, now: float) -> Permit | Deferred[Permit] | AtCapacity:
+        """
+        Wait for a permit that could not be had at once. Another one that waits may have to make room for it.
+
+        :return: a Deferred that fires with the permit, or fails with `AtCapacity`, and leaves no trace if it is
+            cancelled; or that error, with an `Obstacle` as its `policy`, if there is no place in the queue. It is not
+            raised since, in an overload, that is what nearly everybody gets. In shadow: a permit all the same.
+        """
+        terms, pool, flow = self.terms, self._pools[claim.provider], self._queue.flow(claim.principal)
         # A token's class may have been changed while others of it wait: they all wait as one.
         class_ = claim.class_ if flow is None else flow.class_
         refused = self._make_room(claim, class_, pool, 0 if flow is None else len(flow), now)

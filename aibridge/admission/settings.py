@@ -117,10 +117,10 @@ class AdmissionSettings:
         most=10000000,
         unit="tokens",
     )
-    max_retry_after: float = option(
-        45.0,
-        why="Longest wait that a refused client is told; some SDKs ignore more than 60 s, others sleep for whatever "
-        "they are told, days included.",
+    max_retry_after: int = option(
+        45,
+        why="Longest wait that a refused client is told, in whole seconds as Retry-After has it; some SDKs ignore more "
+        "than 60 s, others sleep for whatever they are told, days included.",
         least=1,
         most=3600,
         unit="s",

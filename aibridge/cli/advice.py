@@ -163,7 +163,7 @@ ADVICE: Final[dict[str, tuple[str, str]]] = {
         "If it happens often, shorten idle_timeout below the provider's own.",
     ),
     "truncated": (
-        "The provider's answer was cut off within.",
+        "The provider's answer was cut off before its end.",
         "The client was told by an error event or a broken connection, and may repeat it.",
     ),
     "protocol": (

@@ -11,11 +11,23 @@ import shlex
 from collections.abc import Iterator
 from typing import Final
 
+from aibridge import errors
 from aibridge.cli.advice import ADVICE, GATE, REASONS
 from aibridge.cli.completionlog import Fields
 from aibridge.dialects.usage import Source
 
 _COMPLETED: Final = "completed"
+_NOT_REACHED: Final = frozenset(
+    error.kind
+    for error in (
+        errors.ResolveFailed,
+        errors.ConnectFailed,
+        errors.ConnectTimeout,
+        errors.TLSFailed,
+        errors.PoolTimeout,
+    )
+)
+"""Causes for which nothing of a request has left."""
 _USAGE: Final = {
     Source.PROVIDER.value: "as the provider told",
     Source.PARTIAL.value: "as the provider told before the answer broke off",
@@ -71,9 +83,11 @@ def explain(fields: Fields) -> Iterator[str]:
     if wait := line.number("retry_after_s"):
         yield f"The client was told to come back after {_seconds(wait)}."
     yield from _shadows(line.take("shadowed"))
-    yield from _sending(line, upstream, asked=bool(upstream) or reason == "upstream")
+    was_asked = bool(upstream) or reason == "upstream" or bool(line.number("attempts"))
+    was_sent = was_asked and cause not in _NOT_REACHED
+    yield from _sending(line, upstream, asked=was_asked, sent=was_sent)
     yield from _times(line)
-    yield from _amounts(line)
+    yield from _amounts(line, sent=was_sent)
     if left := list(line.left()):
         yield f"Also told: {', '.join(left)}."
 
@@ -130,10 +144,10 @@ def _shadows(shadowed: str) -> Iterator[str]:
         yield f"Were they not in shadow, it would have been refused by {' and by '.join(names)}."
 
 
-def _sending(line: _Line, upstream: int, *, asked: bool) -> Iterator[str]:
+def _sending(line: _Line, upstream: int, *, asked: bool, sent: bool) -> Iterator[str]:
     attempts, key, hint = int(line.number("attempts")), int(line.number("key")), line.take("hint")
     credential = line.take("credential")
-    if not attempts and not asked:
+    if not asked:
         yield "As far as the line tells, it was not sent to a provider."
         return
     masked = f" ({hint})" if hint else ""
@@ -143,10 +157,11 @@ def _sending(line: _Line, upstream: int, *, asked: bool) -> Iterator[str]:
         "client": f" with the client's own key{masked}",
         "none": " without a key",
     }.get(credential, "")
+    was = "was sent" if sent else "was to be sent"
     if attempts > 1:
-        yield f"It was sent {attempts} times, the last one{whose}: a key was limited, or it was tried again."
+        yield f"It {was} {attempts} times, the last one{whose}: a key was limited, or it was tried again."
     else:
-        yield f"It was sent{whose}."
+        yield f"It {was}{whose}."
     if upstream:
         yield f"The provider's status was {upstream}."
 
@@ -164,10 +179,12 @@ def _times(line: _Line) -> Iterator[str]:
     yield f"It took {_seconds(whole)}" + (f": {', '.join(parts)}." if parts else ".")
 
 
-def _amounts(line: _Line) -> Iterator[str]:
+def _amounts(line: _Line, *, sent: bool) -> Iterator[str]:
     up, down = int(line.number("bytes_in")), int(line.number("bytes_out"))
-    if up or down:
+    if sent and (up or down):
         yield f"{up} bytes of body went to the provider, {down} to the client."
+    elif up:
+        yield f"Its body has {up} bytes."
     input_, output, usage = int(line.number("tokens_in")), int(line.number("tokens_out")), line.take("usage")
     if usage == Source.NONE.value:
         yield "How many tokens it used is not known."

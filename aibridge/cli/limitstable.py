@@ -4,6 +4,7 @@ A report of the limits, as people read it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from aibridge.daemon.values import number
 Told = dict[str, Any]
 
 NOTHING: Final = "-"
+NO_KEY: Final = {"key": NOTHING, "state": NOTHING, "rests_s": 0}
 
 
 def lines(told: Told, address: str) -> Iterator[str]:
@@ -38,7 +40,7 @@ def lines(told: Told, address: str) -> Iterator[str]:
         memory = told["memory"]
         yield f"Buckets take {memory['used']} of {memory['limit']} bytes: {_origin(memory)}."
     yield ""
-    yield from _breakers(told["breakers"])
+    yield from _breakers(told["breakers"], is_live)
     yield from _providers(told["providers"])
 
 
@@ -122,7 +124,7 @@ def _whom(told: Told) -> str:
 # -- breakers and keys -------------------------------------------------------------------------------------------
 
 
-def _breakers(breakers: Told | None) -> Iterator[str]:
+def _breakers(breakers: Told | None, is_live: bool) -> Iterator[str]:
     if breakers is None:
         yield "There are no circuit breakers."
         return
@@ -134,7 +136,8 @@ def _breakers(breakers: Told | None) -> Iterator[str]:
         f"{breakers['max_requests']} have to succeed: {_origin(breakers)}."
     )
     if breakers["shadow"]:
-        yield "Breakers are in shadow and refuse nothing."
+        said = f"; they would have refused {breakers['would_have_refused'] or 'nobody'}" if is_live else ""
+        yield f"Breakers are in shadow and refuse nothing{said}."
     if breakers["failing"]:
         yield f"Closed, with failures to remember: {breakers['failing']}."
     if breakers["open"]:
@@ -156,10 +159,11 @@ def _providers(providers: list[Told]) -> Iterator[str]:
             key["state"],
             f"{number(key['rests_s'])} s" if key["rests_s"] else NOTHING,
             _said(key),
-            NOTHING if provider["retries_left"] is None else number(provider["retries_left"]),
+            NOTHING if provider["retries_left"] is None else str(math.floor(provider["retries_left"] + 1e-9)),
         ]
         for provider in providers
-        for key in provider["keys"]
+        # One without keys may have retries all the same.
+        for key in provider["keys"] or ([NO_KEY] if provider["retries_left"] is not None else [])
     ]
     if rows:
         yield ""

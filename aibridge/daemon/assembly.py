@@ -156,7 +156,7 @@ class Shop:
             breaks=settings.breaker.enabled,
             count_passthrough=admission.count_passthrough,
             default_output=admission.token_default_output,
-            max_retry_after_s=admission.max_retry_after,
+            max_retry_after_s=float(admission.max_retry_after),
         )
 
     def _accounts(

@@ -82,6 +82,8 @@ class Gauges(Collector):
                 shadows.add_metric(("gate", obstacle.value), count)
         for name, count in policies.would_have_refused().items():
             shadows.add_metric(("rate", name), count)
+        if bridge.breakers.would_have_refused:
+            shadows.add_metric(("breaker", ""), bridge.breakers.would_have_refused)
         yield shadows
 
     def _breakers(self) -> Iterator[Metric]:

@@ -70,6 +70,8 @@ class Unread(enum.Enum):
     """Its content encoding is one that cannot be undone here."""
     BROKEN = "broken"
     """It is not what its content type or its content encoding says."""
+    OTHER_TYPE = "other_type"
+    """It is neither JSON nor server-sent events."""
 
 
 class Usage:

@@ -162,8 +162,9 @@ class Attempts:
         """
         See the class.
         """
-        keys = self._account.keys
-        return 0 if keys is None or self._key is None else keys.keys.index(self._key) + 1
+        keys, key = self._account.keys, self._key
+        # It may have been taken away by a reload since.
+        return 0 if keys is None or key is None or key not in keys.keys else keys.keys.index(key) + 1
 
     # -- one try -------------------------------------------------------------------------------------------------
 
@@ -226,7 +227,7 @@ class Attempts:
             return False
         now = self._clock.seconds()
         limits = read_limits(response_pairs(response), self._wall_clock())
-        if account.heeds and (limits is not UNKNOWN or status >= 400):
+        if account.heeds and (limits is not UNKNOWN or status >= 400 or key.pace.is_careful):
             key.pace.heard(limits, status, now, self._mark)
         if not account.may_change_keys or account.keys is None:
             return False
@@ -263,6 +264,9 @@ class Attempts:
         if not may_retry(outcome, self._method, bytes_sent=1, started=False, retry_after_s=wait):
             return False
         pause = max(wait or 0.0, PAUSE_S * 2.0 ** (self.count - 1) * (1.0 + self._chance()))
+        if account.heeds and self._key is not None:
+            # Sooner it would be refused here, and the retry wasted.
+            pause = max(pause, self._key.pace.told(self._clock.seconds()).get("wait_s", 0.0))
         if pause > MOST_PAUSE_S or not account.budget.take(self._clock.seconds()):
             return False
         self._pause = self._clock.callLater(pause, self._ask_again)

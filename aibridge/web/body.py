@@ -4,7 +4,8 @@ The body of a request on its way in: held for whoever will read it, read once, b
 Note [Unread bodies]: what a client sends before anybody reads it is kept up to `WINDOW` bytes; then the client is read
 no more, and only its departure is watched for (`aibridge.web.hangup`). The same holds while a reader pauses. So a body
 costs at most a window and a segment, whatever its length, and pausing does not hide that the client left: only an end
-that is stuck in the client's own system, behind bytes that it could not send, cannot be seen by anybody.
+that is stuck in the client's own system, behind bytes that it could not send, cannot be seen by anybody. Where a
+request may wait for long before its body is read, the window is widened for it.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ class Body:
     :ivar error: why it will not become complete, or is not wanted.
     """
 
-    __slots__ = ("_channel", "_chunks", "_dropped", "_held", "_left", "_paused", "_sink", "ended", "error")
+    __slots__ = ("_channel", "_chunks", "_dropped", "_held", "_left", "_paused", "_sink", "_window", "ended", "error")
 
     def __init__(self, channel: Connection, length: int | None) -> None:
         self._channel = channel
@@ -78,6 +79,7 @@ class Body:
         self._sink: Sink | None = None
         self._paused = False
         self._dropped = False
+        self._window = WINDOW
         self.ended = False
         self.error: BridgeError | None = None
 
@@ -114,6 +116,14 @@ class Body:
         if not self.ended and self.error is None:
             self._channel.body_claimed()
         self.resume()
+
+    def widen(self, window: int) -> None:
+        """
+        Keep up to so many bytes for a reader that comes late.
+        """
+        self._window = window
+        if len(self._held) < window:
+            self._channel.resume_reading()
 
     def pause(self) -> None:
         """
@@ -158,7 +168,7 @@ class Body:
         Once nothing is held, say how it ended if it did; hold no more than a window.
         """
         if self._held:
-            if len(self._held) >= WINDOW and not self.ended:
+            if len(self._held) >= self._window and not self.ended:
                 self._channel.stop_reading()
             return
         self._channel.resume_reading()

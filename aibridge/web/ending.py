@@ -40,6 +40,7 @@ Pair = tuple[bytes, bytes]
 
 ANYONE: Final = "anyone"
 NOBODY: Final = Principal(id="", name="")
+NEVER: Final = -1.0
 CLASSES: Final = {class_: class_.value for class_ in Class}
 
 
@@ -59,6 +60,7 @@ class Ending:
         self._completion = Completion(bridge.new_id(), request.client_host, request.method.decode("ascii"))
         self._principal = NOBODY
         self._route: Route | None = None
+        self._charged_at = NEVER
         self._estimated = 0
         self._body_size = 0
         self._agent = ""
@@ -130,11 +132,28 @@ class Ending:
             return
         wait = faults.retry_after(error, self._terms.max_retry_after_s)
         completion.retry_after_s = wait or 0.0
+        if self._charged_at != NEVER and isinstance(error, errors.GatewayError):
+            self._uncharge()
         dialect = self._terms.routes.dialect_of(request.uri) if route is None else route.dialect
         told = faults.answer(error, dialect, completion.request_id, wait)
-        limits = b"" if route is None else self._limits(route, [], wait)
         self._end(error.kind)
+        # How the buckets stand now that what the request was charged has been put back.
+        limits = b"" if route is None else self._limits(route, [], wait)
         request.answer(told.status, told.lines + limits, told.body)
+
+    def _uncharge(self) -> None:
+        """
+        A request that is refused counts nowhere, unless it has been to a provider already.
+        """
+        attempts, admission, route = self._attempts, self._admission, self._route
+        if route is not None and (attempts is None or not attempts.count):
+            self._terms.policies.take_back(
+                self._principal,
+                route.provider.name,
+                self._charged_at,
+                self._bridge.now(),
+                () if admission is None else admission.shadowed,
+            )
 
     def _break_off(self, error: errors.BridgeError) -> None:
         """
@@ -188,6 +207,8 @@ class Ending:
         now = bridge.now()
         self._ended = True
         self._request.on_departure = None
+        if self._turn is not None:
+            self._queued(cause, now - self._began_at)
         for waiting in (self._lookup, self._turn):
             if waiting is not None:
                 waiting.cancel()
@@ -206,13 +227,13 @@ class Ending:
         if pump is not None:
             completion.bytes_out = pump.bytes
             pump.cancel()
-        report = self._settle(now)
+        report = self._settle(cause, now)
         completion.cause = cause
         completion.duration_s = now - self._began_at
         completion.at = bridge.wall_clock()
         if self._began is not None:
             bridge.metrics.ended(self._began)
-        if self._route is not None and attempts is not None:
+        if self._route is not None and attempts is not None and attempts.count:
             agent = self._agent or client_of(self._request.header(b"user-agent"))
             # Whoever is not verified could call himself anything.
             initiator = completion.principal if self._terms.identity.verifies_tokens else ANYONE
@@ -225,25 +246,45 @@ class Ending:
         if not exchanges and bridge.emptied is not None:
             bridge.emptied()
 
-    def _settle(self, now: float) -> usage.Report | None:
+    def _queued(self, outcome: str, seconds: float) -> None:
+        """
+        It waits for a permit no longer.
+        """
+        self._completion.queued_s = seconds
+        self._bridge.metrics.queued(CLASSES[self._principal.class_], outcome, seconds)
+
+    def _settle(self, cause: str, now: float) -> usage.Report | None:
         """
         Charge what was used, as far as it is known, instead of what was estimated.
 
-        :return: what the answer told about itself, if it was read.
+        :return: what the answer told about itself; None where there was none to be read.
         """
-        reader, admission, completion = self._reader, self._admission, self._completion
-        self._reader = self._admission = None
-        report, tokens = None, 0
-        if reader is not None:
-            try:
-                report = reader.end()
-            except Exception:
-                _log.failure("What an answer says of itself could not be read.")
-                report = usage.Report(unread=usage.Unread.BROKEN)
+        admission, completion = self._admission, self._completion
+        self._admission = None
+        report, tokens = self._told(cause), 0
+        # An error is free, in whatever words it is told, unless the provider says that it is not.
+        if report is not None and (completion.upstream_status < 400 or report.usage is not None):
             tokens, source = usage.charge(report, self._estimated, self._body_size)
-            completion.usage = "" if source is usage.Source.NONE else source.value
-            if report.usage is not None:
-                completion.tokens_in, completion.tokens_out = report.usage.read, report.usage.output
+            if source is not usage.Source.NONE:
+                completion.usage = source.value
+                read = usage.estimated_input(self._body_size) if report.usage is None else report.usage.read
+                completion.tokens_in, completion.tokens_out = read, tokens - read
         if admission is not None:
             admission.settle(None, float(tokens), now)
         return report
+
+    def _told(self, cause: str) -> usage.Report | None:
+        reader, route, attempts, status = self._reader, self._route, self._attempts, self._completion.upstream_status
+        self._reader = None
+        if reader is not None:
+            try:
+                return reader.end()
+            except Exception:
+                _log.failure("What an answer says of itself could not be read.")
+                return usage.Report(unread=usage.Unread.BROKEN)
+        if route is None or not route.bridged or attempts is None or not attempts.count:
+            return None
+        if 200 <= status < 300:
+            return usage.Report(unread=usage.Unread.OTHER_TYPE)
+        # The provider reads for a client that did not wait, too.
+        return usage.Report() if not status and cause == errors.ClientLeft.kind else None

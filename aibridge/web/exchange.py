@@ -3,8 +3,8 @@ One request's life, from its head to the last byte or the last excuse.
 
 Note [In this order]: who it is comes first, as everything else is a matter of whom; then the gate; then the buckets, of
 which none is filled by a request that is refused. Whoever has to wait at the gate is asked before whether a bucket
-would refuse it anyway. What a request will use in tokens is known with its body; until then it is taken for its
-declared length, so that most of what is refused is refused on the head.
+would refuse it anyway, so that nobody makes room for it in vain. What a request will use in tokens is known with its
+body; until then it is taken for its declared length, so that most of what is refused is refused on the head.
 
 It is written in plain calls rather than as a coroutine: most requests wait for nothing but the provider, and a call
 costs a tenth of an awaited Deferred. For the same reason what nearly everybody gets in an overload, the refusals of the
@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import UNKNOWN_LENGTH
 
 from aibridge import errors
-from aibridge.admission.permit import Permit
+from aibridge.admission.permit import Claim, Permit
 from aibridge.admission.policies import ADMITTED, Refusal
 from aibridge.auth.credentials import NO_CREDENTIALS, Credential, decide, read
 from aibridge.dialects import facts, usage
@@ -34,7 +34,7 @@ from aibridge.relay.headers import carries, connection_values, to_client, to_pro
 from aibridge.relay.pump import Pump
 from aibridge.web import faults
 from aibridge.web.attempts import Attempts
-from aibridge.web.ending import Ending
+from aibridge.web.ending import NEVER, Ending
 
 if TYPE_CHECKING:
     from aibridge.web.request import Request
@@ -43,6 +43,13 @@ if TYPE_CHECKING:
 Pair = tuple[bytes, bytes]
 
 DRAIN_RETRY_S: Final = 5.0
+
+COUNTS_RETRIES: Final = b"x-stainless-retry-count"
+"""What the vendors' SDKs send, which come back twice and then give up: they are told to come one after the other."""
+
+READ_AHEAD: Final = 1048576
+"""Bytes of a body that are kept while its request waits for a permit, which is all of nearly every body: a client that
+leaves is then seen to leave, see Note [Unread bodies] in `aibridge.web.body`."""
 
 
 class Exchange(Ending):
@@ -138,20 +145,29 @@ class Exchange(Ending):
         if token is not None and terms.identity.verifies_tokens and carries(token, request.uri):
             raise errors.BadRequest("The bridge token does not belong into the URL.")
         most = terms.max_in_flight if principal.max_in_flight is None else principal.max_in_flight
-        entered = bridge.turns.enter(principal, provider.name, most, self._began_at)
+        claim = Claim(principal.id, principal.class_, provider.name, most)
+        permit = bridge.turns.seats.at_once(claim, self._began_at)
+        if permit is None:
+            self._wait(claim, route)
+        else:
+            self._permit = permit
+            self._permitted(route)
+
+    def _wait(self, claim: Claim, route: Route) -> None:
+        turns = self._bridge.turns
+        if turns.seats.terms.queue_size and self._would_refuse(route):
+            return
+        entered = turns.wait(claim, self._began_at)
         if isinstance(entered, Permit):
             self._permit = entered
-            if entered.in_shadow:
-                self._shadowed("gate")
+            self._shadowed("gate")
             self._permitted(route)
         elif isinstance(entered, errors.AtCapacity):
             self._fail(entered)
         else:
             self._turn = entered
+            self._request.read_ahead(READ_AHEAD)
             entered.addCallbacks(self._permitted_late, self._turned_away)
-            refusal = self._would_refuse(route)
-            if refusal is not None:
-                self._fail(refusal.error())
 
     def _permitted_late(self, permit: Permit) -> None:
         self._turn = None
@@ -175,10 +191,6 @@ class Exchange(Ending):
             self._queued(error.kind, self._bridge.now() - self._began_at)
         self._failed(failure)
 
-    def _queued(self, outcome: str, seconds: float) -> None:
-        self._completion.queued_s = seconds
-        self._bridge.metrics.queued(self._principal.class_.value, outcome, seconds)
-
     def _permitted(self, route: Route) -> None:
         request, terms = self._request, self._terms
         if not route.bridged:
@@ -191,8 +203,7 @@ class Exchange(Ending):
         if not terms.policies.counts_tokens:
             if not self._charge(route, None):
                 return
-        elif (refusal := self._would_refuse(route)) is not None:
-            self._fail(refusal.error())
+        elif self._would_refuse(route):
             return
         body = request.take_body()
         if body is not None:
@@ -200,14 +211,23 @@ class Exchange(Ending):
         else:
             request.read_body(terms.max_body, self._read_late, self._fail)
 
-    def _would_refuse(self, route: Route) -> Refusal | None:
+    def _would_refuse(self, route: Route) -> bool:
+        """
+        Refuse it if a bucket would, by what is known with the head.
+
+        :return: whether it has ended.
+        """
         terms = self._terms
         if not route.bridged and not terms.count_passthrough:
-            return None
-        tokens = None
+            return False
+        tokens, now = None, self._bridge.now()
         if route.bridged and terms.policies.counts_tokens:
             tokens = float(usage.estimated_input(self._request.declared_length or 0))
-        return terms.policies.refuse(self._principal, route.provider.name, self._bridge.now(), tokens)
+        refusal = terms.policies.refuse(self._principal, route.provider.name, now, tokens)
+        if refusal is None:
+            return False
+        self._over(refusal, route, tokens, now)
+        return True
 
     def _charge(self, route: Route, tokens: float | None) -> bool:
         """
@@ -215,15 +235,28 @@ class Exchange(Ending):
 
         :return: whether there was room; else the exchange has ended.
         """
-        admitted = self._terms.policies.check(self._principal, route.provider.name, self._bridge.now(), tokens)
+        self._charged_at = now = self._bridge.now()
+        admitted = self._terms.policies.check(self._principal, route.provider.name, now, tokens)
         if isinstance(admitted, Refusal):
-            self._fail(admitted.error())
+            self._charged_at = NEVER
+            self._over(admitted, route, tokens, now)
             return False
         if admitted is not ADMITTED:
             self._admission = admitted
             for policy in admitted.shadowed:
                 self._shadowed(f"rate:{policy}")
         return True
+
+    def _over(self, refusal: Refusal, route: Route, tokens: float | None, now: float) -> None:
+        """
+        Tell it when to come back.
+        """
+        error = refusal.error()
+        if self._request.header(COUNTS_RETRIES) is not None:
+            error.retry_after_s = self._terms.policies.promise(
+                refusal, self._principal, route.provider.name, now, tokens
+            )
+        self._fail(error)
 
     def _shadowed(self, who: str) -> None:
         """

@@ -139,6 +139,13 @@ class Request:
         self.body = b""
         return body
 
+    def read_ahead(self, most: int) -> None:
+        """
+        Keep up to so many bytes of the body until somebody reads it.
+        """
+        if isinstance(self.body, Body):
+            self.body.widen(most)
+
     def body_producer(self, limit: int) -> IBodyProducer:
         """
         The body for somebody who passes it on while it comes; more of it than `limit` bytes is an error.

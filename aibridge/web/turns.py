@@ -11,7 +11,6 @@ from aibridge.admission.permit import Claim, Permit
 from aibridge.admission.seats import Seats
 from aibridge.admission.seatterms import SeatTerms
 from aibridge.errors import AtCapacity
-from aibridge.model import Principal
 
 
 class Turns:
@@ -28,13 +27,11 @@ class Turns:
         self._clock = clock
         self._call: IDelayedCall | None = None
 
-    def enter(
-        self, principal: Principal, provider: str, max_in_flight: int, now: float
-    ) -> Permit | Deferred[Permit] | AtCapacity:
+    def wait(self, claim: Claim, now: float) -> Permit | Deferred[Permit] | AtCapacity:
         """
-        Ask for a permit, as `Seats.enter` has it.
+        Wait for a permit, as `Seats.wait` has it.
         """
-        entered = self.seats.enter(Claim(principal.id, principal.class_, provider, max_in_flight), now)
+        entered = self.seats.wait(claim, now)
         if self._call is None and isinstance(entered, Deferred):
             self._watch(now)
         return entered

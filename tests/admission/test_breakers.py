@@ -285,6 +285,7 @@ def test_shadow() -> None:
     for now in (1, 2):
         fixture.admit(now).success(now)
     assert fixture.rejects == [((PROVIDER, ENDPOINT, "m"), True)] * 2
+    assert fixture.breakers.would_have_refused == 2
     assert fixture.state() is State.OPEN
     probes = [fixture.admit(30) for _ in range(3)]
     fixture.admit(30).failure(30)

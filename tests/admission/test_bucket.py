@@ -307,6 +307,58 @@ def test_putting_back() -> None:
     assert buckets.seconds_left("c", 1) == 0
 
 
+def test_taking_back() -> None:
+    """
+    What was added is taken out again, but for what has leaked since; also from a cell.
+    """
+    buckets = Buckets(size=1)
+    for key in ("kept", "in a cell"):
+        for _ in range(3):
+            buckets.take(key, 0.0, 1.0, 5.0)
+        buckets.take_back(key, 0.0, 0.0, 1.0)
+        assert buckets.level(key, 0.0, 1.0) == 2.0
+        buckets.take(key, 0.0, 1.0, 5.0)
+        buckets.take_back(key, 0.25, 0.0, 1.0)
+        assert buckets.level(key, 0.25, 1.0) == 2.0
+        buckets.take_back(key, 1.0, 0.0, 1.0)
+        assert buckets.level(key, 1.0, 1.0) == 1.25
+    buckets.take_back("never there", 1.0, 1.0, 1.0)
+    Buckets().take_back("never there", 1.0, 1.0, 1.0)
+
+
+@given(
+    RATES,
+    BURSTS,
+    st.integers(1, 3),
+    st.lists(st.tuples(st.floats(0, 3), st.sampled_from("abcd"), st.none() | st.floats(0, 4)), max_size=25),
+)
+def test_what_is_taken_back_lets_nobody_past_the_limit(
+    rate: float, burst: float, size: int, asked: list[tuple[float, str, float | None]]
+) -> None:
+    """
+    Of those that were let in and not taken back, no window has more than the burst and what leaks in it.
+    """
+    buckets = Buckets(size=size, cells=1)
+    later: list[tuple[float, str, float]] = []
+    kept: dict[str, list[float]] = {}
+    now = 0.0
+    for pause, key, back_after in asked:
+        now += pause / rate
+        for due in sorted(due for due in later if due[0] <= now):
+            later.remove(due)
+            buckets.take_back(due[1], due[0], due[2], 1.0 / rate)
+        if buckets.take(key, now, rate, burst):
+            continue
+        if back_after is None:
+            kept.setdefault(key, []).append(now)
+        else:
+            later.append((now + back_after / rate, key, now))
+    for times in kept.values():
+        for first in range(len(times)):
+            for last in range(first, len(times)):
+                assert last - first + 1 <= burst + rate * (times[last] - times[first]) + 1e-6
+
+
 def test_the_same_levels_at_another_rate() -> None:
     """
     Half the rate is twice the time, for those with an entry and those without, and for none that are empty.

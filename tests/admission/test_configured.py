@@ -100,7 +100,7 @@ def test_terms_of_the_gate() -> None:
         interactive_weight=8.0,
         default_weight=3.0,
         batch_weight=0.5,
-        max_retry_after=30.0,
+        max_retry_after=30,
         gate_shadow=True,
     )
     providers = [

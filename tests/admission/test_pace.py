@@ -96,13 +96,16 @@ def test_slow_start() -> None:
     Each good answer to one sent since doubles how many may have been; then everybody goes.
     """
     pace = Pace()
+    assert not pace.is_careful
     pace.heard(Limits(retry_after_s=1.0), 429, 0, sent(pace, 0))
     counts = []
     for _ in range(5):
         counts.append(flood(pace, 1))
         pace.heard(UNKNOWN, 200, 1, pace.mark)
     assert counts == [1, 1, 2, 4, 8]
+    assert pace.is_careful
     pace.heard(UNKNOWN, 200, 1, pace.mark)
+    assert not pace.is_careful
     assert flood(pace, 1) == 10000
 
 

@@ -280,6 +280,37 @@ def test_the_longest_wait_is_told() -> None:
     assert policies.refusals()["per-principal"] == policies.refusals()["global"] == 1
 
 
+def test_taking_a_request_back() -> None:
+    """
+    It is counted by none of those that counted it; what it was charged in tokens is for its admission to settle.
+    """
+    policies = Policies(
+        [
+            Policy(scope=Scope.PRINCIPAL, limit=0.001, burst=5),
+            Policy(scope=Scope.GLOBAL, limit=0.001, burst=2, shadow=True),
+            Policy(scope=Scope.CLASS, class_=Class.BATCH, limit=0.001, burst=5),
+            Policy(scope=Scope.GLOBAL, unit=Unit.TOKENS_PER_MINUTE, limit=1, burst=1000),
+        ]
+    )
+    principal = Principal(id="a", name="a")
+
+    def levels() -> list[float]:
+        return [round(state.level) for state in policies.states(principal, "p", 10.0)]
+
+    for _ in range(2):
+        assert isinstance(policies.check(principal, "p", 10.0, 100.0), Admission)
+    admitted = policies.check(principal, "p", 10.0, 100.0)
+    assert isinstance(admitted, Admission)
+    assert (levels(), admitted.shadowed) == ([3, 2, 300], ("global",))
+    policies.take_back(principal, "p", 10.0, 10.0, admitted.shadowed)
+    assert levels() == [2, 2, 300]
+    policies.take_back(principal, "p", 10.0, 10.0)
+    assert levels() == [1, 1, 300]
+    own = Principal(id="b", name="b", rate_limit=0.0)
+    policies.take_back(own, "p", 10.0, 10.0, ("global",))
+    assert levels() == [1, 1, 300]
+
+
 def test_two_of_one_name() -> None:
     """
     Cannot be told apart, and are refused; a name of its own helps.

@@ -105,6 +105,9 @@ class TestGate:
             "provider[1].max_concurrency",
             "another",
         )
+        made = limiters(terms=terms, max_in_flight=5)
+        assert gate(made)["each principal"]["kept_for_interactive"] == 0
+        assert gate(made, ADA)["principal ada"]["kept_for_interactive"] == 0
 
     @pytest.mark.parametrize(
         ("own", "configured", "expected"),

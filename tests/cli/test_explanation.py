@@ -145,6 +145,19 @@ def test_attempts() -> None:
     assert "not sent" not in failed
 
 
+def test_what_never_left() -> None:
+    """
+    A request that reached no provider was to be sent, and its body went nowhere.
+    """
+    never = {**REFUSED, "status": 502, "cause": "connect", "reason": "upstream", "bytes_in": 59, "key": 1}
+    words = told(**{**never, "attempts": 2})
+    assert "It was to be sent 2 times, the last one with the configured key 1" in words
+    assert "Its body has 59 bytes." in words and "went to the provider" not in words
+    words = told(**{**never, "attempts": 0, "cause": "breaker_open", "reason": "breaker", "status": 503})
+    assert "not sent to a provider" in words and "Its body has 59 bytes." in words
+    assert "59 bytes of body went to the provider" in told(**{**never, "cause": "first_byte_timeout", "attempts": 1})
+
+
 @pytest.mark.parametrize("source", Source)
 def test_usage(source: Source) -> None:
     """

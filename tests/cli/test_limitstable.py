@@ -112,6 +112,14 @@ def test_in_force() -> None:
     assert "one first 2 usable - wait 4 s, 500 tokens left 3" in text
 
 
+def test_retries_without_keys() -> None:
+    """
+    Are shown, and a provider that has neither is not.
+    """
+    assert "one - - - - - 3" in shown(limiters(budgets={"one": RetryBudget()}))
+    assert "KEYS" not in shown(limiters())
+
+
 def test_for_a_principal() -> None:
     """
     Its buckets are shown, each with the limits of its own where it has any.
@@ -153,7 +161,10 @@ def test_shadow() -> None:
     made.breakers.failed(("one", "/v1/messages", "m"), 0, 0.0)
     text = shown(made)
     assert "A breaker opens after 5 failures in a row, for 30 s;" in text
-    assert "Breakers are in shadow and refuse nothing." in text
+    assert "Breakers are in shadow and refuse nothing; they would have refused nobody." in text
+    made.breakers.would_have_refused = 2
+    assert "Breakers are in shadow and refuse nothing; they would have refused 2." in shown(made)
+    assert "Breakers are in shadow and refuse nothing." in shown(made, address="")
     assert "Closed, with failures to remember: 1." in text
 
 

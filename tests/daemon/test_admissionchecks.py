@@ -414,7 +414,7 @@ class TestWaits:
         assert told([fault]) == warnings("limit[0].limit")
         assert "60 s" in fault.found
         assert "45 s" in fault.found
-        assert faults(minute, admission={"max_retry_after": 60.0}) == []
+        assert faults(minute, admission={"max_retry_after": 60}) == []
         assert faults({**minute, "limit": 2.0}) == []
         assert faults({**TOKENS, "limit": 2000.0}) == []
 

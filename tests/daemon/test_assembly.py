@@ -108,7 +108,7 @@ class ShopTests(SynchronousTestCase):
         """
         demo = ProviderSettings(name="demo", type="demo")
         one = attrs.evolve(ONE, retries=2, heed_limits=False, key_order="round-robin")
-        admission = AdmissionSettings(rate_limit=0.25, count_passthrough=True, max_in_flight=7, max_retry_after=9.0)
+        admission = AdmissionSettings(rate_limit=0.25, count_passthrough=True, max_in_flight=7, max_retry_after=9)
         settings = Settings(provider=(one, demo), admission=admission, breaker=BreakerSettings(enabled=True))
         first, second = Secret("sk-one-0123456789"), Secret("sk-two")
         terms = self.terms(settings, one=(first, second))

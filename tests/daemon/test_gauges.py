@@ -16,7 +16,7 @@ from aibridge.model import Principal
 from aibridge.web.bridge import BridgeResource
 from aibridge.web.settings import HttpSettings
 from aibridge.web.site import BridgeSite
-from fakes import Asked, Fixture, bridge
+from fakes import Answer, Asked, Fixture, bridge
 
 
 class GaugesTests(SynchronousTestCase):
@@ -74,6 +74,16 @@ class GaugesTests(SynchronousTestCase):
             Asked().ask(fixture.bridge)
         told = self.told(fixture)
         self.assertEqual((told["permits_in_use",], told["shadow_refusals_total", "gate", "daemon"]), (3, 2))
+
+    def test_breakers_in_shadow(self) -> None:
+        """
+        Likewise.
+        """
+        fixture = bridge(breaker=BreakerTerms(failure_threshold=1, shadow=True))
+        for _ in range(3):
+            Asked().ask(fixture.bridge)
+            fixture.upstream.calls[-1].answer(Answer(503)).end()
+        self.assertEqual(self.told(fixture)["shadow_refusals_total", "breaker", ""], 2)
 
     def test_breakers(self) -> None:
         """

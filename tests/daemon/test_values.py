@@ -26,7 +26,7 @@ TIME = Declaration(why="", least=0, most=1e12, unit="s")
 PATH = Declaration(why="", **ABSOLUTE_PATH)
 URL = Declaration(why="", **OPTIONAL_URL)
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers())
+SCALARS = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats() | st.text() | st.lists(st.integers())
 
 
 class TestAccept:

@@ -16,6 +16,7 @@ from twisted.web.client import ResponseFailed
 
 from aibridge import errors
 from aibridge.admission.keypool import KeyPool
+from aibridge.admission.pace import HOLD_S
 from aibridge.admission.retries import RetryBudget
 from aibridge.errors import BridgeError
 from aibridge.providers.types import KeyStyle
@@ -231,6 +232,37 @@ class AttemptsTests(SynchronousTestCase):
             attempts.begin(b"POST", b"http://p/", [], None, b"{}", (0, 0))
         self.assertEqual((len(self.upstream.calls), attempts.count), (1, 0))
 
+    def test_the_provider_takes_more_again(self) -> None:
+        """
+        After it said "wait" every answer counts, also those that say nothing of limits: each doubles how many may have
+        been sent.
+        """
+        self.begin("one", heeds=True)
+        self.answer(429, waits(9))
+        self.clock.advance(9)
+        account = Account(self.upstream, self.pool, self.budget, heeds=True)
+        for most in (1, 1, 2, 12):
+            before = len(self.upstream.calls)
+            with self.assertRaises(errors.ProviderWait):
+                for _ in range(20):
+                    attempts = Attempts(self.asker, account, self.clock, lambda: 1.7e9, lambda: 0.0, KeyStyle.BEARER)
+                    attempts.begin(b"POST", b"http://p/", [], None, b"{}", (0, 0))
+            sent = self.upstream.calls[before:]
+            self.assertEqual(len(sent), most)
+            for call in sent:
+                call.answer(Answer(200))
+
+    def test_a_key_that_is_taken_away(self) -> None:
+        """
+        Is none of the configured ones any more.
+        """
+        self.begin("one", "two")
+        self.answer(429, waits(9))
+        self.assertEqual(self.attempts.key, 2)
+        assert self.pool is not None
+        self.pool.adopt([Secret("three")])
+        self.assertEqual(self.attempts.key, 0)
+
     # -- retries -------------------------------------------------------------------------------------------------
 
     def test_retries_are_off(self) -> None:
@@ -280,6 +312,18 @@ class AttemptsTests(SynchronousTestCase):
         self.begin("one", retries=1)
         answer = self.answer(429, waits(6))
         self.assertEqual((self.asker.answers, self.clock.getDelayedCalls()), ([answer], []))
+
+    def test_as_long_as_the_key_has_to_wait(self) -> None:
+        """
+        Also where the provider named no time, so that the retry is not refused here.
+        """
+        self.begin("one", retries=1, heeds=True)
+        self.answer(429)
+        self.clock.advance(HOLD_S * 0.99)
+        self.assertEqual(len(self.upstream.calls), 1)
+        self.clock.advance(HOLD_S * 0.02)
+        answer = self.answer(200)
+        self.assertEqual((self.asker.answers, self.asker.kinds), ([answer], []))
 
     def test_what_may_have_been_done(self) -> None:
         """

@@ -119,6 +119,26 @@ class BodyStreamTests(SynchronousTestCase):
         self.assertEqual(self.ended, [None])
         self.assertEqual(self.upstream.body, b"a" * (WINDOW - 1) + b"b" + b"c" * (200000 - WINDOW))
 
+    def test_a_window_can_be_widened(self) -> None:
+        """
+        Before it is full and after, and a body that is there needs none.
+        """
+        self.talk = Talk()
+        self.talk.send(get(b"/", b"Content-Length: 500000", method=b"POST") + b"a" * WINDOW)
+        self.assertFalse(self.talk.transport.reads)
+        self.talk.request.read_ahead(2 * WINDOW)
+        self.assertTrue(self.talk.transport.reads)
+        self.talk.send(b"a" * (WINDOW - 1))
+        self.assertTrue(self.talk.transport.reads)
+        self.talk.send(b"a")
+        self.assertFalse(self.talk.transport.reads)
+        self.talk.request.read_ahead(WINDOW)
+        self.assertFalse(self.talk.transport.reads)
+        self.talk = Talk()
+        self.talk.send(post(b"abc"))
+        self.talk.request.read_ahead(1)
+        self.assertEqual(self.talk.request.take_body(), b"abc")
+
     def test_a_consumer_may_pause_with_every_piece(self) -> None:
         """
         Also within `write`; the end is told after the last piece.

@@ -193,7 +193,8 @@ class UsageTests(SynchronousTestCase):
                 answer.body(CHUNK)
             end(answer, asked)
             self.assertEqual(self.charged(fixture), 107)
-            self.assertEqual(fixture.done[0].usage, "estimated")
+            done = fixture.done[0]
+            self.assertEqual((done.tokens_in, done.tokens_out, done.usage), (100, 7, "estimated"))
 
     def test_nothing_where_nothing_was_asked(self) -> None:
         """
@@ -207,14 +208,27 @@ class UsageTests(SynchronousTestCase):
         answer.body(b'{"error":{"type":"invalid_request_error"}}')
         answer.end()
         self.assertEqual((self.charged(fixture), fixture.done[0].usage), (0, ""))
+        fixture, _ = self.asked()
+        answer = fixture.upstream.calls[0].answer(Answer(422, JSON))
+        answer.body(b'{"detail":"unheard of"}')
+        answer.end()
+        self.assertEqual((self.charged(fixture), fixture.done[0].usage), (0, ""))
+        fixture, _ = self.asked()
+        answer = fixture.upstream.calls[0].answer(Answer(500, JSON))
+        answer.body(b'{"choices":[],"usage":{"prompt_tokens":5,"completion_tokens":6}}')
+        answer.end()
+        self.assertEqual((self.charged(fixture), fixture.done[0].usage), (11, "provider"))
 
     def test_a_client_that_left_before_the_answer(self) -> None:
         """
-        Is charged nothing, as nothing was seen.
+        Is charged what the provider had to read for it; nothing if that was not asked yet.
         """
         fixture, asked = self.asked()
         asked.leave()
-        self.assertEqual(self.charged(fixture), 0)
+        self.assertEqual((self.charged(fixture), fixture.done[0].usage), (100, "estimated"))
+        fixture, asked = self.asked(body_comes_at_once=False)
+        asked.leave()
+        self.assertEqual((self.charged(fixture), fixture.done[0].usage), (0, ""))
 
     def test_what_cannot_be_read(self) -> None:
         """
@@ -228,6 +242,20 @@ class UsageTests(SynchronousTestCase):
         registry = fixture.bridge.metrics.registry
         labels = {"provider": "openai", "why": "encoded"}
         self.assertEqual(registry.get_sample_value("aibridge_unread_answers_total", labels), 1)
+
+    def test_what_is_of_another_type(self) -> None:
+        """
+        Is charged as estimated, if it is an answer and no error.
+        """
+        plain = [(b"Content-Type", b"text/plain")]
+        for status, charged, known in ((200, 200, "estimated"), (500, 0, "")):
+            fixture, _ = self.asked()
+            fixture.upstream.calls[0].answer(Answer(status, plain)).end()
+            self.assertEqual((self.charged(fixture), fixture.done[0].usage), (charged, known))
+            registry = fixture.bridge.metrics.registry
+            labels = {"provider": "openai", "why": "other_type"}
+            found = registry.get_sample_value("aibridge_unread_answers_total", labels)
+            self.assertEqual(found, 1 if charged else None)
 
 
 class AccountTests(SynchronousTestCase):
@@ -270,6 +298,26 @@ class AccountTests(SynchronousTestCase):
         fixture.upstream.calls[1].answer(Answer(200)).end()
         (done,) = fixture.done
         self.assertEqual((done.attempts, done.key, done.hint), (2, 2, "sk-t...cdef"))
+
+    def test_what_was_never_sent(self) -> None:
+        """
+        Is no exchange with a provider.
+        """
+        fixture = bridge(keys=("sk-one", "sk-two"))
+        registry = fixture.bridge.metrics.registry
+        for _ in range(3):
+            asked = Asked().ask(fixture.bridge)
+            while not asked.status:
+                fixture.upstream.calls[-1].answer(Answer(429))
+        self.assertEqual([done.attempts for done in fixture.done], [2, 0, 0])
+        counted = [
+            sample.value
+            for family in registry.collect()
+            for sample in family.samples
+            if sample.name == "aibridge_interceptions_total"
+        ]
+        self.assertEqual(counted, [1])
+        self.assertEqual(registry.get_sample_value("aibridge_upstream_calls_total", {"provider": "openai"}), 2)
 
     def test_breakers_are_told_once(self) -> None:
         """

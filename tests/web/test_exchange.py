@@ -16,7 +16,8 @@ from aibridge import errors
 from aibridge.admission.breaker import BreakerTerms
 from aibridge.admission.policies import Refusal
 from aibridge.admission.policy import Policy, Scope, Unit
-from aibridge.model import Principal
+from aibridge.model import Class, Principal
+from aibridge.web.exchange import READ_AHEAD
 from fakes import KEY, TOKEN, Answer, Asked, AsksSomebody, Fixture, KnowsOne, bridge
 
 STREAM = [(b"Content-Type", b"text/event-stream")]
@@ -131,6 +132,18 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual(begin(fixture).status, 0)
         self.assertEqual(len(fixture.upstream.calls), 2)
 
+    def test_rate_for_clients_that_give_up(self) -> None:
+        """
+        SDKs, which say how often they have come back, are told to come one after the other; others, when there is room.
+        """
+        fixture = bridge(rate_limit=2.0, rate_burst=1.0)
+        begin(fixture)
+        pairs = [(b"Authorization", b"Bearer " + TOKEN), (b"X-Stainless-Retry-Count", b"0")]
+        told = [begin(fixture, Asked(pairs=pairs)).told(b"retry-after-ms") for _ in range(3)]
+        self.assertEqual(told, [b"500", b"1000", b"1500"])
+        self.assertEqual(begin(fixture).told(b"retry-after-ms"), b"500")
+        self.assertEqual(begin(fixture, Asked(pairs=pairs)).told(b"ratelimit"), b'"per-principal";r=0;t=1')
+
     def test_rate_at_the_gate(self) -> None:
         """
         Whoever would have to wait at the gate to be refused at the bucket is refused at once.
@@ -140,6 +153,22 @@ class AdmissionTests(SynchronousTestCase):
         second = begin(fixture)
         self.assertEqual((second.status, second.told(b"x-ai-bridge-reason")), (429, b'rate; policy="per-principal"'))
         self.assertEqual(fixture.bridge.turns.seats.waiting, 0)
+        registry = fixture.bridge.metrics.registry
+        labels = {"class": "default", "outcome": "rate_limited"}
+        self.assertIsNone(registry.get_sample_value("aibridge_queue_wait_seconds_count", labels))
+
+    def test_nobody_makes_room_in_vain(self) -> None:
+        """
+        Nor is another one displaced for it.
+        """
+        fixture = bridge(limit=1, seats={"queue_size": 1})
+        fixture.identity.principal = Principal(id="a", name="a", class_=Class.INTERACTIVE, rate_limit=0.001)
+        begin(fixture)
+        hasty, fixture.identity.principal = fixture.identity.principal, Principal(id="b", name="b", class_=Class.BATCH)
+        waiting = begin(fixture)
+        fixture.identity.principal = hasty
+        self.assertEqual(begin(fixture).status, 429)
+        self.assertEqual((waiting.status, fixture.bridge.turns.seats.waiting), (0, 1))
 
     def test_a_refusal_at_the_bucket_holds_no_permit(self) -> None:
         """
@@ -155,6 +184,24 @@ class AdmissionTests(SynchronousTestCase):
         fixture.upstream.calls[1].fail(errors.ConnectFailed())
         self.assertEqual(begin(fixture).status, 429)
         self.assertEqual(fixture.in_use, 0)
+
+    def test_what_is_refused_behind_the_buckets_counts_in_none(self) -> None:
+        """
+        By a breaker, or since all keys rest; what was sent to a provider counts, whatever became of it.
+        """
+        for fixture, status in (
+            (bridge(rate_limit=0.001, rate_burst=5.0, breaker=BreakerTerms(failure_threshold=1)), 503),
+            (bridge(rate_limit=0.001, rate_burst=5.0, keys=("sk-one", "sk-two")), 429),
+        ):
+            asked = begin(fixture)
+            while not asked.status:
+                fixture.upstream.calls[-1].answer(Answer(status)).end()
+            for _ in range(3):
+                refused = begin(fixture)
+                self.assertEqual(refused.status, status)
+                (state,) = fixture.bridge.terms.policies.states(fixture.identity.principal, "openai", 1000.0)
+                self.assertEqual(state.remaining, 4)
+                self.assertIn(b'"per-principal";r=4;', refused.told(b"ratelimit") or b"")
 
     def test_all_buckets_or_none(self) -> None:
         """
@@ -322,13 +369,36 @@ class QueueTests(SynchronousTestCase):
 
     def test_it_leaves(self) -> None:
         """
-        It leaves no trace.
+        It leaves no trace but in the log, and in the metrics.
         """
         fixture, _, second = self.queued()
+        fixture.clock.advance(3)
         second.leave()
         self.assertEqual(fixture.bridge.turns.seats.waiting, 0)
+        (done,) = fixture.done
+        self.assertEqual((done.cause, done.queued_s), ("client_left", 3.0))
+        registry = fixture.bridge.metrics.registry
+        labels = {"class": "default", "outcome": "client_left"}
+        self.assertEqual(registry.get_sample_value("aibridge_queue_wait_seconds_sum", labels), 3.0)
         fixture.upstream.calls[0].answer(Answer()).end()
         self.assertEqual((len(fixture.upstream.calls), fixture.in_use), (1, 0))
+
+    def test_its_body_is_read_ahead(self) -> None:
+        """
+        Up to a mark, and as that of a reader that comes late: `Expect` is not answered, and no deadline runs.
+        """
+        fixture = bridge(limit=1, seats={"queue_size": 1}, max_body=1 << 22)
+        begin(fixture)
+        body = b'{"model":"m","messages":"' + b"x" * (2 * READ_AHEAD) + b'"}'
+        second = Asked(body=body, body_comes_at_once=False).ask(fixture.bridge)
+        second.send(body[:-READ_AHEAD])
+        self.assertFalse(second.reads)
+        second.send(b"")
+        self.assertFalse(second.request.claimed)
+        fixture.upstream.calls[0].answer(Answer()).end()
+        self.assertTrue(second.reads)
+        second.send(body[-READ_AHEAD:])
+        self.assertEqual(fixture.upstream.calls[1].data, body)
 
     def test_the_bucket_is_full_by_then(self) -> None:
         """

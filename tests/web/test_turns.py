@@ -10,11 +10,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from aibridge.admission.permit import Permit
+from aibridge.admission.permit import Claim, Permit
 from aibridge.admission.seats import Seats
 from aibridge.admission.seatterms import SeatTerms
 from aibridge.errors import AtCapacity
-from aibridge.model import Principal
+from aibridge.model import Class
 from aibridge.web.turns import Turns
 
 
@@ -35,7 +35,9 @@ class TurnsTests(SynchronousTestCase):
         """
         Ask for a permit.
         """
-        return self.turns.enter(Principal(id=name, name=name), "p", 0, self.clock.seconds())
+        claim = Claim(name, Class.DEFAULT, "p")
+        now = self.clock.seconds()
+        return self.turns.seats.at_once(claim, now) or self.turns.wait(claim, now)
 
     def test_at_once(self) -> None:
         """
