@@ -279,6 +279,19 @@ class Request(StockRequest):
         self.channel.cut(gently=gently)
         self._gone(Failure(ConnectionAborted()))
 
+    def hand_over(self) -> tuple[Any, bytes]:
+        """
+        Let another protocol have the connection; nothing is answered here. For requests that have no body.
+
+        :return: the transport, and what the client has sent behind the head.
+        """
+        if self.startedWriting or self.declared_length != 0:
+            raise RuntimeError("The connection is in use.")
+        self.finished = True
+        self.on_departure = None
+        handed: tuple[Any, bytes] = self.channel.hand_over()
+        return handed
+
     def connectionLost(self, reason: Failure) -> None:
         """
         The client left. Called by the channel.
