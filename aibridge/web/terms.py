@@ -14,6 +14,7 @@ from twisted.web.iweb import IResponse
 from aibridge.admission.bucket import Buckets
 from aibridge.admission.gate import Gate
 from aibridge.interfaces import IIdentity
+from aibridge.log import Completion
 from aibridge.metrics import Metrics
 from aibridge.providers.routes import Routes
 from aibridge.web.completions import Completions
@@ -78,7 +79,7 @@ class Bridge:
     gate: Gate
     buckets: Buckets
     metrics: Metrics
-    completions: Completions
+    completions: Completions[Completion]
     draining: bool = False
     exchanges: set[Exchange] = attrs.Factory(set)
     emptied: Callable[[], None] | None = None
