@@ -68,7 +68,7 @@ IMPURE = (
 )
 
 REACTOR = "twisted.internet.reactor"
-MAY_IMPORT_THE_REACTOR = ("aibridge.daemon.tap",)
+MAY_IMPORT_THE_REACTOR = ("aibridge.daemon.process",)
 
 
 @attrs.frozen
