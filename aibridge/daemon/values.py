@@ -15,6 +15,7 @@ from aibridge.daemon.problems import NOT_SHOWN, Unacceptable, shown
 from aibridge.options import ABSOLUTE_PATH, Declaration
 
 TEXTS = tuple[str, ...]
+NUMBERS = tuple[int, ...]
 
 REFERENCE = re.compile(
     rf"(?P<file>file):(?P<path>{ABSOLUTE_PATH['matches']})|(?P<env>env):(?P<variable>[A-Za-z_][A-Za-z0-9_]*)"
@@ -31,7 +32,7 @@ def accept(value: object, type_: Any, declared: Declaration) -> Any:
     """
     A value as the settings hold it.
 
-    :param type_: of the option: bool, int, float, str, or a tuple of str.
+    :param type_: of the option: bool, int, float, str, or a tuple of str or of int.
     :raises Unacceptable: the declaration does not allow it.
     """
     if type_ is bool and isinstance(value, bool):
@@ -40,8 +41,8 @@ def accept(value: object, type_: Any, declared: Declaration) -> Any:
         return _number(value, type_, declared)
     if type_ is str and isinstance(value, str) and _is_in(value, declared):
         return value
-    if type_ == TEXTS and isinstance(value, list | tuple):
-        return _texts(value, declared)
+    if type_ in (TEXTS, NUMBERS) and isinstance(value, list | tuple):
+        return _items(value, type_, declared)
     raise _refusal(value, type_, declared)
 
 
@@ -61,6 +62,8 @@ def parse(text: str, type_: Any, declared: Declaration) -> Any:
         value = float(bare)
     elif type_ == TEXTS:
         value = text.split()
+    elif type_ == NUMBERS:
+        value = [int(item) if _WHOLE.fullmatch(item) and len(item) < 32 else item for item in text.split()]
     return accept(value, type_, declared)
 
 
@@ -73,11 +76,12 @@ def allowed(type_: Any, declared: Declaration) -> str:
     if type_ is int or type_ is float:
         words = "a whole number" if type_ is int else "a number"
         return " ".join(filter(None, (words, _range(declared), declared.unit)))
-    if type_ == TEXTS:
+    if type_ in (TEXTS, NUMBERS):
         least = f", at least {number(declared.least)}" if declared.least else ""
-        return f"a list of {declared.form or 'texts'}{least}"
+        return f"a list of {declared.form or ('texts' if type_ == TEXTS else 'whole numbers')}{least}"
     if declared.secret:
-        return f"{REFERENCE_FORM}, or empty"
+        bare = f"{declared.form}, or " if declared.matches else ""
+        return f"{bare}{REFERENCE_FORM}, or empty"
     if declared.choices:
         return "one of " + ", ".join(f'"{choice}"' for choice in declared.choices)
     return declared.form or (f"a text that matches {declared.matches}" if declared.matches else "a text")
@@ -107,21 +111,23 @@ def _number(value: object, type_: Any, declared: Declaration) -> float:
     return accepted
 
 
-def _texts(value: list[object] | tuple[object, ...], declared: Declaration) -> tuple[str, ...]:
-    texts = tuple(item for item in value if isinstance(item, str))
-    if len(texts) < len(value):
-        stranger = next(item for item in value if not isinstance(item, str))
-        raise Unacceptable(f"{shown(stranger)} in the list", allowed(TEXTS, declared))
-    if declared.least is not None and len(texts) < declared.least:
-        raise _refusal(value, TEXTS, declared)
-    if declared.most is not None and len(texts) > declared.most:
-        raise Unacceptable(f"a list of {len(texts)}", f"at most {number(declared.most)}")
-    return texts
+def _items(value: list[object] | tuple[object, ...], type_: Any, declared: Declaration) -> tuple[object, ...]:
+    kind = str if type_ == TEXTS else int
+    for item in value:
+        if not isinstance(item, kind) or isinstance(item, bool):
+            raise Unacceptable(f"{shown(item)} in the list", allowed(type_, declared))
+    if declared.least is not None and len(value) < declared.least:
+        raise _refusal(value, type_, declared)
+    if declared.most is not None and len(value) > declared.most:
+        raise Unacceptable(f"a list of {len(value)}", f"at most {number(declared.most)}")
+    return tuple(value)
 
 
 def _is_in(value: str, declared: Declaration) -> bool:
-    if declared.secret:
-        return not value or REFERENCE.fullmatch(value) is not None
+    if declared.secret and (not value or REFERENCE.fullmatch(value)):
+        return True
+    if declared.secret and not declared.matches:
+        return False
     if declared.choices:
         return value in declared.choices
     return not declared.matches or re.fullmatch(declared.matches, value) is not None
