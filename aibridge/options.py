@@ -39,8 +39,8 @@ class Declaration:
     :ivar env: environment variables that set it, first one wins.
     :ivar flag: command-line option that sets it, without dashes, or empty.
     :ivar restart: a change takes effect only at a restart.
-    :ivar secret: the text is a reference to a secret: ``file:``, ``env:`` or ``credential:``. One that `matches` as well
-        has no secret in it, and may stand for itself.
+    :ivar secret: the text is a reference to a secret: ``file:``, ``env:`` or ``credential:``. One that `matches` has
+        no secret in it, and may stand for itself.
     """
 
     why: str
