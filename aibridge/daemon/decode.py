@@ -1,5 +1,5 @@
 """
-From the tables of a TOML document to `Settings`, with everything that is wrong in them.
+From the tables of a TOML document to settings, with everything that is wrong in them.
 
 cattrs walks the tables and gathers what it meets; each option is accepted by its declaration alone. What was refused
 is then replaced with its default, so that the rest can still be looked at: a missing key file is to be reported
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -17,9 +18,9 @@ from cattrs import ClassValidationError, Converter, ForbiddenExtraKeysError, Ite
 from cattrs.gen import make_dict_structure_fn, override
 
 from aibridge.daemon.problems import Fault, KeyPath, Unacceptable, dotted, shown
-from aibridge.daemon.settings import PROVIDER, SECTIONS, Leaf, Settings, leaves
+from aibridge.daemon.schema import BRIDGE, Schema
+from aibridge.daemon.settings import PROVIDER, Leaf, leaves
 from aibridge.daemon.values import accept
-from aibridge.providers.settings import ProviderSettings
 
 Document = dict[str, Any]
 
@@ -29,23 +30,22 @@ REFUSED = object()
 UNKNOWN = "an unknown key"
 MISSING = "nothing"
 
-_PROVIDERS = tuple[ProviderSettings, ...]
 
-
-def decode(document: Document) -> tuple[Settings, list[Fault]]:
+def decode(document: Document, schema: Schema = BRIDGE) -> tuple[Any, list[Fault]]:
     """
     Read a document. It is changed: what was refused is taken out or becomes `REFUSED`.
 
+    :param schema: what may stand in it.
     :return: settings in which what was refused has its default (or empty text, where there is none), and a fault
         for each thing that was.
     """
     try:
-        return _CONVERTER.structure(document, Settings), []
+        return _converter(schema).structure(document, schema.settings), []
     except ClassValidationError as error:
-        faults = list(_faults(error, ()))
+        faults = list(_faults(error, (), schema))
     for fault in faults:
         _mend(document, fault)
-    settings, further = decode(document)
+    settings, further = decode(document, schema)
     return settings, faults + further
 
 
@@ -76,8 +76,8 @@ def _of_table(cls: type[attrs.AttrsInstance], converter: Converter) -> Callable[
     return checked
 
 
-def _of_providers(converter: Converter) -> Callable[[Any, Any], Any]:
-    structure = converter.get_structure_hook(_PROVIDERS)
+def _of_providers(converter: Converter, type_: Any) -> Callable[[Any, Any], Any]:
+    structure = converter.get_structure_hook(type_)
 
     def checked(value: Any, type_: Any) -> Any:
         if value is REFUSED:
@@ -89,38 +89,37 @@ def _of_providers(converter: Converter) -> Callable[[Any, Any], Any]:
     return checked
 
 
-def _converter() -> Converter:
+@lru_cache
+def _converter(schema: Schema) -> Converter:
     converter = Converter(forbid_extra_keys=True, detailed_validation=True)
-    for cls in (*SECTIONS.values(), ProviderSettings):
+    for cls in (*schema.sections.values(), schema.provider):
         converter.register_structure_hook(cls, _of_table(cls, converter))
-    converter.register_structure_hook_func(lambda type_: type_ == _PROVIDERS, _of_providers(converter))
+    providers: Any = tuple[schema.provider, ...]  # type: ignore[name-defined]  # it is known when it is asked for
+    converter.register_structure_hook_func(lambda type_: type_ == providers, _of_providers(converter, providers))
     return converter
-
-
-_CONVERTER = _converter()
 
 
 # -- what cattrs tells -------------------------------------------------------------------------------------------
 
 
-def _faults(error: Exception, path: KeyPath) -> Iterator[Fault]:
+def _faults(error: Exception, path: KeyPath, schema: Schema) -> Iterator[Fault]:
     match error:
         case ClassValidationError():
             named, others = error.group_exceptions()
             for inner, note in named:
-                yield from _faults(inner, (*path, note.name))
+                yield from _faults(inner, (*path, note.name), schema)
             for inner in others:
-                yield from _faults(inner, path)
+                yield from _faults(inner, path, schema)
         case IterableValidationError():
             for inner, item in error.group_exceptions()[0]:
-                yield from _faults(inner, (*path, item.index))
+                yield from _faults(inner, (*path, item.index), schema)
         case ForbiddenExtraKeysError():
             for key in sorted(error.extra_fields):
-                yield _unknown(key, path)
+                yield _unknown(key, path, schema)
         case Unacceptable():
             yield error.at(path)
         case KeyError():
-            (leaf,) = (leaf for leaf in leaves(ProviderSettings) if leaf.name == path[-1])
+            (leaf,) = (leaf for leaf in leaves(schema.provider) if leaf.name == path[-1])
             yield Fault(path=path, found=MISSING, allowed=_required(leaf))
         case _:
             raise error
@@ -134,18 +133,18 @@ def _required(leaf: Leaf) -> str:
     raise AssertionError(leaf.name)
 
 
-def _known(path: KeyPath) -> list[str]:
+def _known(path: KeyPath, schema: Schema) -> list[str]:
     if not path:
-        return [*SECTIONS, PROVIDER]
-    cls = ProviderSettings if path[0] == PROVIDER else SECTIONS[str(path[0])]
+        return [*schema.sections, PROVIDER]
+    cls = schema.provider if path[0] == PROVIDER else schema.sections[str(path[0])]
     return sorted(leaf.name for leaf in leaves(cls))
 
 
-def _unknown(key: str, path: KeyPath) -> Fault:
-    known = _known(path)
+def _unknown(key: str, path: KeyPath, schema: Schema) -> Fault:
+    known = _known(path, schema)
     meant = ""
     words = key.lower().replace("-", "_")
-    sections = {name: section for section in SECTIONS for name in _known((section,))}
+    sections = {name: section for section in schema.sections for name in _known((section,), schema)}
     if near := difflib.get_close_matches(words, known, n=1):
         meant = dotted((*path, near[0]))
     elif near := difflib.get_close_matches(words, sections, n=1, cutoff=0.8):
