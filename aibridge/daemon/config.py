@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import attrs
 
@@ -31,8 +31,9 @@ from aibridge.daemon.problems import (
     dotted,
     is_like_a_key,
 )
+from aibridge.daemon.schema import BRIDGE, Schema
 from aibridge.daemon.secrets import resolve, why
-from aibridge.daemon.settings import PROVIDER, SECTIONS, Leaf, Settings, leaves
+from aibridge.daemon.settings import PROVIDER, Leaf, Settings, leaves
 from aibridge.daemon.values import REFERENCE, accept, parse
 from aibridge.providers.settings import ProviderSettings
 from aibridge.secret import Secret
@@ -81,43 +82,62 @@ def load(
     :raises ConfigErrors: it cannot be used. All that is wrong with it is in there.
     """
     path = path or environ.get(PATH_VARIABLE) or (default_path if _is_there(default_path) else "")
-    return _Reading(path, environ, options).load()
+    loaded: Loaded = Reading(path, environ, options).load()
+    return loaded
 
 
-class _Reading:
+class Reading:
     """
-    One call of `load`: what has been found out so far.
+    One reading of a configuration: what has been found out so far. Of the bridge's, unless a subclass says otherwise.
     """
+
+    schema: ClassVar[Schema] = BRIDGE
+    others_variables: ClassVar[tuple[str, ...]] = ("AIBRIDGE_PROXY_",)
+    """Beginnings of variables that are there for other daemons of the same environment."""
 
     def __init__(self, path: str, environ: Mapping[str, str], options: Mapping[str, object]) -> None:
         self._path = path
         self._environ = environ
         self._options = options
-        self._settings = Settings()
+        self._settings: Any = self.schema.settings()
         self._origins: dict[str, Origin] = {}
         self._problems: dict[Severity, list[Problem]] = {severity: [] for severity in Severity}
         self._refused: set[KeyPath] = set()
 
-    def load(self) -> Loaded:
+    def load(self) -> Any:
+        """
+        Read it, and everything that it refers to.
+
+        :raises ConfigErrors: it cannot be used. All that is wrong with it is in there.
+        """
         document = self._file() if self._path else {}
         if document is not None:
-            self._settings, faults = decode(document)
+            self._settings, faults = decode(document, self.schema)
             self._remember(document)
             for fault in faults:
                 self._refused.add(fault.path)
                 self._report(fault)
         self._overlay()
+        fetched = None
         if document is not None:
-            secrets = self._fit_together(document)
+            fetched = self._fit_together(document)
             self._strangers()
         warnings = self._problems[Severity.WARNING]
         if errors := self._problems[Severity.ERROR]:
             raise ConfigErrors(errors, warnings)
+        return self._loaded(fetched, tuple(warnings))
+
+    def _loaded(self, fetched: Any, warnings: tuple[Problem, ...]) -> Any:
+        """
+        What has been read.
+
+        :param fetched: what `_fit_together` has returned.
+        """
         return Loaded(
             settings=self._settings,
-            secrets=secrets,
+            secrets=fetched,
             origins=self._origins,
-            warnings=tuple(warnings),
+            warnings=warnings,
             path=self._path,
             embedded=self._is_embedded(),
         )
@@ -137,11 +157,11 @@ class _Reading:
 
     def _remember(self, document: Document) -> None:
         file = Origin(Kind.FILE, self._path)
-        for section, cls in SECTIONS.items():
+        for section, cls in self.schema.sections.items():
             self._remember_table((section,), cls, document.get(section), file)
         tables = document.get(PROVIDER)
         for index, table in enumerate(tables if isinstance(tables, list) else ()):
-            self._remember_table((PROVIDER, index), ProviderSettings, table, file)
+            self._remember_table((PROVIDER, index), self.schema.provider, table, file)
 
     def _remember_table(self, path: KeyPath, cls: type[attrs.AttrsInstance], table: object, file: Origin) -> None:
         given = table if isinstance(table, dict) else {}
@@ -150,7 +170,7 @@ class _Reading:
             self._origins[dotted((*path, leaf.name))] = file if is_given else _DEFAULT
 
     def _overlay(self) -> None:
-        for section, cls in SECTIONS.items():
+        for section, cls in self.schema.sections.items():
             changes: dict[str, Any] = {}
             for leaf in leaves(cls):
                 path = (section, leaf.name)
@@ -180,16 +200,22 @@ class _Reading:
 
     # -- all of it together --------------------------------------------------------------------------------------
 
-    def _fit_together(self, document: Document) -> dict[str, Secret]:
+    def _fit_together(self, document: Document) -> Any:
+        """
+        Check what no option can know alone, and fetch what the settings refer to.
+        """
         if not document.get(PROVIDER):
             self._embedded_providers()
         faults = list(check(self._settings, embedded=self._is_embedded()))
         secrets, unresolved = resolve(self._settings, self._environ)
-        for fault in (*faults, *unresolved):
+        self._report_all((*faults, *unresolved))
+        return secrets
+
+    def _report_all(self, faults: Iterable[Fault]) -> None:
+        for fault in faults:
             # What was refused has its default now, and what follows from that is nobody's fault.
             if not any(fault.path[:depth] in self._refused for depth in range(1, len(fault.path) + 1)):
                 self._report(fault)
-        return secrets
 
     def _embedded_providers(self) -> None:
         (base_url,) = (leaf for leaf in leaves(ProviderSettings) if leaf.name == "base_url")
@@ -221,12 +247,9 @@ class _Reading:
         """
         Variables that look as if they were meant for an option, and are for none.
         """
-        known = {PATH_VARIABLE}
-        known.update(name for cls in SECTIONS.values() for leaf in leaves(cls) for name in leaf.declared.env)
-        references = (REFERENCE.fullmatch(provider.key) for provider in self._settings.provider)
-        known.update(reference["variable"] for reference in references if reference and reference["env"])
+        known = self._known_variables()
         for name in sorted(self._environ):
-            if name.startswith("AIBRIDGE_") and name not in known:
+            if name.startswith("AIBRIDGE_") and name not in known and not name.startswith(self.others_variables):
                 near = difflib.get_close_matches(name, sorted(known), n=1)
                 fault = Fault(
                     path=(),
@@ -236,6 +259,14 @@ class _Reading:
                     severity=Severity.WARNING,
                 )
                 self._report(fault, Origin(Kind.ENVIRONMENT, name))
+
+    def _known_variables(self) -> set[str]:
+        known = {PATH_VARIABLE}
+        for cls in self.schema.sections.values():
+            known.update(name for leaf in leaves(cls) for name in leaf.declared.env)
+        references = (REFERENCE.fullmatch(provider.key) for provider in self._settings.provider)
+        known.update(reference["variable"] for reference in references if reference and reference["env"])
+        return known
 
     # -- what is wrong -------------------------------------------------------------------------------------------
 
@@ -264,7 +295,7 @@ class _Reading:
     def _provider_at(self, path: KeyPath) -> str:
         match path:
             case ("provider", int(index), *_) if index < len(self._settings.provider):
-                return self._settings.provider[index].name
+                return str(self._settings.provider[index].name)
             case _:
                 return ""
 

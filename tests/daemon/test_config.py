@@ -318,6 +318,12 @@ class TestAllAtOnce:
             "environment AIBRIDGE_RATELIMIT: found a variable that sets nothing; did you mean AIBRIDGE_RATE_LIMIT?"
         )
 
+    def test_variables_of_another_daemon(self) -> None:
+        """
+        They may be in the same environment, and are none of this one's.
+        """
+        assert read(NO_TOKENS + DEMO, {"AIBRIDGE_PROXY_LISTEN": "tcp:8888"}).warnings == ()
+
 
 class TestProviders:
     """
