@@ -35,10 +35,10 @@ def check(settings: Settings, *, embedded: bool) -> Iterator[Fault]:
 
     :param embedded: there is no configuration file, so the daemon sees to its tokens itself.
     """
-    yield from _listen(settings.listen)
+    yield from check_listen(settings.listen)
     yield from _admission(settings.admission)
-    yield from _auth(settings.auth, embedded=embedded)
-    yield from _log(settings.log)
+    yield from check_auth(settings.auth, embedded=embedded)
+    yield from check_log(settings.log)
     seen: dict[str, int] = {}
     for index, provider in enumerate(settings.provider):
         first = seen.setdefault(provider.name, index)
@@ -51,14 +51,20 @@ def check(settings: Settings, *, embedded: bool) -> Iterator[Fault]:
         yield from _provider((PROVIDER, index), provider, is_open=settings.auth.backend == "none")
 
 
-def _warning(path: KeyPath, found: str, allowed: str = "", hint: str = "") -> Fault:
+def warning(path: KeyPath, found: str, allowed: str = "", hint: str = "") -> Fault:
+    """
+    Something that is odd, and can be used.
+    """
     return Fault(path=path, found=found, allowed=allowed, hint=hint, severity=Severity.WARNING)
 
 
 # -- where it listens --------------------------------------------------------------------------------------------
 
 
-def _listen(listen: ListenSettings) -> Iterator[Fault]:
+def check_listen(listen: ListenSettings) -> Iterator[Fault]:
+    """
+    Whether there are such endpoints and networks.
+    """
     for name in ("endpoints", "admin"):
         for text in getattr(listen, name):
             refusal = _refused_endpoint(text)
@@ -101,14 +107,17 @@ def _admission(admission: AdmissionSettings) -> Iterator[Fault]:
             allowed="0, or at least 1",
         )
     elif burst and not admission.rate_limit:
-        yield _warning(
+        yield warning(
             ("admission", "rate_burst"),
             "a burst that nothing limits, since admission.rate_limit is 0",
             "a rate_limit above 0, or no rate_burst",
         )
 
 
-def _auth(auth: AuthSettings, *, embedded: bool) -> Iterator[Fault]:
+def check_auth(auth: AuthSettings, *, embedded: bool) -> Iterator[Fault]:
+    """
+    Whether tokens can be verified.
+    """
     if auth.backend == "file":
         if not embedded:
             yield from _tokens(auth.tokens_file)
@@ -117,8 +126,8 @@ def _auth(auth: AuthSettings, *, embedded: bool) -> Iterator[Fault]:
         if not auth.coder_url:
             yield Fault(path=path, found="nothing", allowed=f'{_URL}, since auth.backend is "coder"')
         else:
-            yield from _url(path, auth.coder_url, carries="tokens")
-        yield from _certificates(("auth", "coder_ca_file"), auth.coder_ca_file)
+            yield from check_url(path, auth.coder_url, carries="tokens")
+        yield from check_certificates(("auth", "coder_ca_file"), auth.coder_ca_file)
 
 
 def _tokens(path: str) -> Iterator[Fault]:
@@ -133,10 +142,13 @@ def _tokens(path: str) -> Iterator[Fault]:
     else:
         if not tokens:
             hint = "`aibridge token create` makes one"
-            yield _warning(where, f"no token in {quoted(path)}, so nobody can come in", hint=hint)
+            yield warning(where, f"no token in {quoted(path)}, so nobody can come in", hint=hint)
 
 
-def _log(log: LogSettings) -> Iterator[Fault]:
+def check_log(log: LogSettings) -> Iterator[Fault]:
+    """
+    Whether there is a place for completions.
+    """
     if not log.completions.startswith("/"):
         return
     path = Path(log.completions)
@@ -159,12 +171,12 @@ def _provider(path: KeyPath, provider: ProviderSettings, *, is_open: bool) -> It
     type_ = TYPES.get(provider.type)
     takes_key = type_ is None or type_.key_style is not KeyStyle.NONE
     if provider.base_url:
-        yield from _url((*path, "base_url"), provider.base_url, carries="keys")
+        yield from check_url((*path, "base_url"), provider.base_url, carries="keys")
     elif type_ is not None and not type_.base_url and takes_key:
         yield Fault(
             path=(*path, "base_url"), found="nothing", allowed=f"{_URL}, since type {provider.type} has no default"
         )
-    yield from _certificates((*path, "ca_file"), provider.ca_file)
+    yield from check_certificates((*path, "ca_file"), provider.ca_file)
     yield from _key((*path, "key"), provider, takes_key=takes_key, is_open=is_open)
 
 
@@ -173,18 +185,21 @@ def _key(path: KeyPath, provider: ProviderSettings, *, takes_key: bool, is_open:
         if provider.credentials == "central" and takes_key:
             yield Fault(path=path, found="nothing", allowed='a reference to the key, since credentials is "central"')
     elif not takes_key:
-        yield _warning(path, f"a key that type {provider.type} never asks for", "no key")
+        yield warning(path, f"a key that type {provider.type} never asks for", "no key")
     elif provider.credentials == "client":
-        yield _warning(path, 'a key that is never used, since credentials is "client"', "no key")
+        yield warning(path, 'a key that is never used, since credentials is "client"', "no key")
     elif is_open:
-        yield _warning(
+        yield warning(
             path,
             'a key that everyone may use who can connect, since auth.backend is "none"',
             'no key, or credentials = "client", or another backend',
         )
 
 
-def _url(path: KeyPath, url: str, *, carries: str) -> Iterator[Fault]:
+def check_url(path: KeyPath, url: str, *, carries: str) -> Iterator[Fault]:
+    """
+    Whether a URL has a host, and does not take what it carries over a network in clear text.
+    """
     try:
         parts = urlsplit(url)
         host = "" if parts.port == 0 else parts.hostname
@@ -193,7 +208,7 @@ def _url(path: KeyPath, url: str, *, carries: str) -> Iterator[Fault]:
     if not host:
         yield Fault(path=path, found=quoted(url), allowed=_URL)
     elif url.startswith("http:") and not _is_here(host):
-        yield _warning(
+        yield warning(
             path, f"{quoted(url)}, over which {carries} go unencrypted", "https://, or http:// on this machine"
         )
 
@@ -205,7 +220,10 @@ def _is_here(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _certificates(path: KeyPath, file: str) -> Iterator[Fault]:
+def check_certificates(path: KeyPath, file: str) -> Iterator[Fault]:
+    """
+    Whether a file, if one is named, has certificates in it.
+    """
     if not file:
         return
     try:
