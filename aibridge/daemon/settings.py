@@ -5,7 +5,7 @@ The whole configuration as one frozen value: a section for each table of the fil
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -122,13 +122,7 @@ class Settings:
         """
         The options, dotted, that differ in `new` and keep their old value until a restart.
         """
-        return [
-            f"{section}.{leaf.name}"
-            for section, cls in SECTIONS.items()
-            for leaf in leaves(cls)
-            if leaf.declared.restart
-            and getattr(getattr(self, section), leaf.name) != getattr(getattr(new, section), leaf.name)
-        ]
+        return restart_needed(SECTIONS, self, new)
 
 
 SECTIONS: dict[str, type[attrs.AttrsInstance]] = {
@@ -162,3 +156,16 @@ def leaves(cls: type[attrs.AttrsInstance]) -> Iterator[Leaf]:
     fields = sorted(attrs.fields(cls), key=lambda field: field.inherited)
     for field in fields:
         yield Leaf(name=field.name, type=types[field.name], default=field.default, declared=declaration(field))
+
+
+def restart_needed(sections: Mapping[str, type[attrs.AttrsInstance]], old: Any, new: Any) -> list[str]:
+    """
+    The options of some tables, dotted, that differ in two settings and keep their old value until a restart.
+    """
+    return [
+        f"{section}.{leaf.name}"
+        for section, cls in sections.items()
+        for leaf in leaves(cls)
+        if leaf.declared.restart
+        and getattr(getattr(old, section), leaf.name) != getattr(getattr(new, section), leaf.name)
+    ]
