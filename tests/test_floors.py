@@ -27,7 +27,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "aibridge.log",
         "aibridge.metrics",
     ),
-    2: ("aibridge.wire.*", "aibridge.dialects.*", "aibridge.relay.headers"),
+    2: ("aibridge.wire.*", "aibridge.dialects.*", "aibridge.relay.headers", "aibridge.relay.proxyurl"),
     3: ("aibridge.admission.*", "aibridge.auth.*", "aibridge.providers.*"),
     4: (
         "aibridge.web.*",
