@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import attrs
 
 from aibridge.daemon.config import DEFAULT_PATH, PATH_VARIABLE
 from aibridge.daemon.embedded import VENDORS
-from aibridge.daemon.settings import PROVIDER, SECTIONS, Leaf, leaves
+from aibridge.daemon.schema import BRIDGE, Schema
+from aibridge.daemon.settings import PROVIDER, Leaf, leaves
 from aibridge.daemon.values import allowed
-from aibridge.providers.settings import ProviderSettings
 
 TOML_PATH = "etc/aibridge/aibridge.toml"
 PAGE_PATH = "docs/configuration.md"
@@ -117,12 +117,21 @@ def toml() -> str:
     """
     The configuration file as it is installed: every option as a comment, with its default.
     """
-    parts = [_TOML_HEAD]
-    for section, cls in SECTIONS.items():
+    return _TOML_HEAD + toml_tables(BRIDGE, _PROVIDER_TITLE)
+
+
+def toml_tables(schema: Schema, provider_title: str) -> str:
+    """
+    Every option of a schema as a comment, with its default.
+
+    :param provider_title: what a ``[[provider]]`` is.
+    """
+    parts = []
+    for section, cls in schema.sections.items():
         parts.append(f"\n{_comment(_title(cls))}[{section}]\n")
         parts.extend(_toml_option(leaf) for leaf in leaves(cls))
-    parts.append(f"\n{_comment(_PROVIDER_TITLE + ' Its options need its heading.')}# [[{PROVIDER}]]\n")
-    parts.extend(_toml_option(leaf) for leaf in leaves(ProviderSettings))
+    parts.append(f"\n{_comment(provider_title + ' Its options need its heading.')}# [[{PROVIDER}]]\n")
+    parts.extend(_toml_option(leaf) for leaf in leaves(schema.provider))
     return "".join(parts)
 
 
@@ -134,12 +143,38 @@ def page() -> str:
         f"- `{vendor.type}`, as soon as one of {_codes(vendor.keys)} (its key) or `{vendor.base_url}` is set"
         for vendor in VENDORS
     )
-    parts = [_PAGE_HEAD.replace("{vendors}", f"{vendors}.")]
-    for section, cls in SECTIONS.items():
-        parts.append(f"\n## `[{section}]`\n\n{_sentence(_title(cls))}\n\n{_table(leaves(cls))}")
-    parts.append(f"\n## `[[{PROVIDER}]]`\n\n{_sentence(_PROVIDER_TITLE)}\n\n{_table(leaves(ProviderSettings))}")
-    parts.append(f"\n{_variables()}\n{_PAGE_TAIL}")
+    rows = [(PATH_VARIABLE, "the file to read")]
+    for vendor in VENDORS:
+        rows.extend((name, f"key of `{vendor.type}`, if no provider is configured") for name in vendor.keys)
+        rows.append((vendor.base_url, f"`base_url` of `{vendor.type}`, if no provider is configured"))
+    head = _PAGE_HEAD.replace("{vendors}", f"{vendors}.")
+    return f"{head}{page_tables(BRIDGE, _PROVIDER_TITLE)}\n{variables(BRIDGE, rows)}\n{_PAGE_TAIL}"
+
+
+def page_tables(schema: Schema, provider_title: str) -> str:
+    """
+    Every option of a schema in Markdown, a table for each of its tables.
+    """
+    parts = [
+        f"\n## `[{section}]`\n\n{_sentence(_title(cls))}\n\n{_table(leaves(cls))}"
+        for section, cls in schema.sections.items()
+    ]
+    parts.append(f"\n## `[[{PROVIDER}]]`\n\n{_sentence(provider_title)}\n\n{_table(leaves(schema.provider))}")
     return "".join(parts)
+
+
+def variables(schema: Schema, further: Iterable[tuple[str, str]]) -> str:
+    """
+    The environment variables of a schema in Markdown, and what else is read from the environment.
+    """
+    rows = [
+        (name, f"`{section}.{leaf.name}`")
+        for section, cls in schema.sections.items()
+        for leaf in leaves(cls)
+        for name in leaf.declared.env
+    ]
+    lines = "".join(f"| `{name}` | {what} |\n" for name, what in (*rows, *further))
+    return f"## Environment variables\n\n| Variable | Sets |\n| --- | --- |\n{lines}"
 
 
 def literal(value: object) -> str:
@@ -160,8 +195,15 @@ def main(arguments: Sequence[str]) -> None:
     """
     Write both files below the directory given, or the current one.
     """
+    write({TOML_PATH: toml(), PAGE_PATH: page()}, arguments)
+
+
+def write(texts: Mapping[str, str], arguments: Sequence[str]) -> None:
+    """
+    Write files below the directory given, or the current one.
+    """
     root = Path(arguments[0] if arguments else ".")
-    for path, text in ((TOML_PATH, toml()), (PAGE_PATH, page())):
+    for path, text in texts.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text, encoding="utf-8")
 
@@ -225,21 +267,6 @@ def _cells(leaf: Leaf) -> Iterator[str]:
     yield " ".join(
         filter(None, (declared.why, f"Also {sources}." if sources else "", "*Restart.*" if declared.restart else ""))
     )
-
-
-def _variables() -> str:
-    rows = [
-        (name, f"`{section}.{leaf.name}`")
-        for section, cls in SECTIONS.items()
-        for leaf in leaves(cls)
-        for name in leaf.declared.env
-    ]
-    rows.append((PATH_VARIABLE, "the file to read"))
-    for vendor in VENDORS:
-        rows.extend((name, f"key of `{vendor.type}`, if no provider is configured") for name in vendor.keys)
-        rows.append((vendor.base_url, f"`base_url` of `{vendor.type}`, if no provider is configured"))
-    lines = "".join(f"| `{name}` | {what} |\n" for name, what in rows)
-    return f"## Environment variables\n\n| Variable | Sets |\n| --- | --- |\n{lines}"
 
 
 def _codes(names: Iterable[str]) -> str:
