@@ -63,6 +63,7 @@ format: $(CHECK_STAMP)
 
 docs: $(STAMP)
 	PYTHONPATH=. $(BIN)/python -m aibridge.daemon.reference
+	PYTHONPATH=. $(BIN)/python -m aibridge.daemon.proxy.reference
 
 # What the benchmarks compare with; Debian's, and only where that can be installed.
 debian:

@@ -95,6 +95,8 @@ def _read(path: str, *, guarded: bool = False) -> bytes:
                 data = file.read(MOST_BYTES + 1)
         finally:
             os.close(descriptor)
+    except Unusable:
+        raise
     except FileNotFoundError:
         raise Unusable(f"{path}: there is no such file; `aibridge ca init` makes one") from None
     except (OSError, ValueError) as error:

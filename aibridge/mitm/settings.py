@@ -116,6 +116,21 @@ class BridgeSettings(TransportSettings):
         "intercepted too, without being named here.",
         **OPTIONAL_PATH,
     )
+    max_connections: int = option(
+        16384,
+        why="Most connections open to the bridge at once; each request that is being answered has one.",
+        least=1,
+        most=65536,
+    )
+    max_idle_connections: int = option(
+        256, why="Connections kept open for the next request, most recently used first.", least=0, most=65536
+    )
+    ca_file: str = option(
+        "",
+        why="PEM file of further certificate authorities to trust for the bridge; the system's own stay trusted, and "
+        "no option turns verification off.",
+        **OPTIONAL_PATH,
+    )
     first_byte_timeout: float = option(
         660.0,
         why="Time from the request's last byte to the response head; longer than the bridge itself waits, so that it "
