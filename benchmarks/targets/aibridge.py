@@ -14,7 +14,7 @@ from benchmarks.targets.target import Mode, Server, Started, Target, free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-_TWISTD = "import sys; sys.argv[0] = 'twistd'; from twisted.scripts.twistd import run; sys.exit(run())"
+TWISTD = "import sys; sys.argv[0] = 'twistd'; from twisted.scripts.twistd import run; sys.exit(run())"
 _COMMAND = "import sys; from aibridge.cli import main; sys.exit(main())"
 
 _CONFIGURATION = """\
@@ -109,8 +109,8 @@ class AIBridge(Target):
         key.chmod(0o600)
         path = directory / "aibridge.toml"
         path.write_text(configuration(mode, directory=directory, port=port, admin=free_port(), upstream=upstream))
-        token = self._token(directory / "tokens.toml", environ)
-        command = [sys.executable, "-c", _TWISTD, "-n", "--pidfile=", *self._twistd_options]
+        token = make_token(directory / "tokens.toml", environ)
+        command = [sys.executable, "-c", TWISTD, "-n", "--pidfile=", *self._twistd_options]
         server = Server(
             self.name,
             [*command, "aibridge", "--config", path],
@@ -127,14 +127,18 @@ class AIBridge(Target):
             holds_stream=mode is Mode.OVERLOADED,
         )
 
-    def _token(self, path: Path, environ: dict[str, str]) -> str:
-        done = subprocess.run(
-            [sys.executable, "-c", _COMMAND, "token", "create", "--name", "bench", "--file", str(path)],
-            env={"PATH": os.environ["PATH"], **environ},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise BenchError(f"no token could be made:\n{done.stderr}")
-        return done.stdout.strip()
+
+def make_token(path: Path, environ: dict[str, str]) -> str:
+    """
+    Make a token in a file, and the file.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", _COMMAND, "token", "create", "--name", "bench", "--file", str(path)],
+        env={"PATH": os.environ["PATH"], **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise BenchError(f"no token could be made:\n{done.stderr}")
+    return done.stdout.strip()

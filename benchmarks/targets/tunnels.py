@@ -1,0 +1,134 @@
+"""
+What tunnels: the AI Proxy of this tree, and HAProxy in TCP mode.
+"""
+
+from __future__ import annotations
+
+import base64
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from aibridge.mitm.authority import create
+from aibridge.mitm.files import write_authority
+from aibridge.mitm.hosts import BUILTIN, Hosts
+from benchmarks.targets.aibridge import ROOT, TWISTD, AIBridge, make_token
+from benchmarks.targets.target import Mode, Server, Started, Target, first_line, free_port, lacking_program
+
+_HAPROXY = """\
+global
+    nbthread 1
+    maxconn 8000
+    log stdout format raw local0
+defaults
+    mode tcp
+    log global
+    option tcplog
+    timeout connect 10s
+    timeout client 600s
+    timeout server 600s
+frontend clients
+    bind 127.0.0.1:{port} backlog 4096
+    default_backend mock
+backend mock
+    server mock 127.0.0.1:{upstream}
+"""
+
+_PROXY = """\
+[listen]
+endpoints = ["tcp:port={port}:interface=127.0.0.1:backlog=4096"]
+admin = ["tcp:port={admin}:interface=127.0.0.1"]
+
+[proxy]
+ports = [{upstream}]
+allowed_private_cidrs = ["127.0.0.0/8"]
+max_tunnels = 16384
+
+[ca]
+cert_file = "{directory}/ca.pem"
+key_file = "{directory}/ca.key"
+
+[auth]
+backend = "file"
+tokens_file = "{directory}/tokens.toml"
+
+[log]
+level = "info"
+completions = "{directory}/completions.log"
+"""
+
+
+def proxy_configuration(*, directory: Path, port: int, admin: int, upstream: int) -> str:
+    """
+    The proxy's configuration: tokens in a file, metrics and the log of connections on, and only the mock's port open.
+    """
+    return _PROXY.format(directory=directory, port=port, admin=admin, upstream=upstream)
+
+
+def greeting(upstream: int, token: str) -> bytes:
+    """
+    The CONNECT with which a tunnel begins.
+    """
+    shown = base64.b64encode(f"bench:{token}".encode()).decode()
+    authority = f"127.0.0.1:{upstream}"
+    return f"CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\nProxy-Authorization: Basic {shown}\r\n\r\n".encode()
+
+
+class AIProxy(AIBridge):
+    """
+    The proxy of this tree, with all on that a deployment has on.
+    """
+
+    name = "aibridge-proxy"
+    modes = frozenset({Mode.RELAY})
+
+    def start(self, mode: Mode, upstream: int, directory: Path, core: int) -> Started:
+        """
+        Make an authority and a token, write the configuration, start ``twistd aibridge-proxy``.
+        """
+        port = free_port()
+        environ = {"PYTHONPATH": str(ROOT)}
+        authority = create("Bench", Hosts(BUILTIN).names(), datetime.now(UTC))
+        write_authority(str(directory / "ca.pem"), str(directory / "ca.key"), authority, [])
+        path = directory / "aibridge-proxy.toml"
+        path.write_text(proxy_configuration(directory=directory, port=port, admin=free_port(), upstream=upstream))
+        token = make_token(directory / "tokens.toml", environ)
+        command: list[str | Path] = [sys.executable, "-c", TWISTD, "-n", "--pidfile=", "aibridge-proxy"]
+        server = Server(
+            self.name,
+            [*command, "--config", path],
+            port=port,
+            directory=directory,
+            cores={core},
+            environ=environ,
+        )
+        return Started(server, greeting=greeting(upstream, token))
+
+
+class HAProxyTCP(Target):
+    """
+    The yardstick: one thread, and not a byte looked at.
+    """
+
+    name = "haproxy-tcp"
+
+    def lacking(self) -> str | None:
+        """
+        The program, if anything.
+        """
+        return lacking_program("haproxy")
+
+    def version(self) -> str:
+        """
+        HAProxy's.
+        """
+        return first_line("haproxy", "-v").split()[2]
+
+    def start(self, mode: Mode, upstream: int, directory: Path, core: int) -> Started:
+        """
+        Start its one process.
+        """
+        port = free_port()
+        path = directory / "haproxy.cfg"
+        path.write_text(_HAPROXY.format(upstream=upstream, port=port))
+        return Started(Server(self.name, ["haproxy", "-db", "-f", path], port=port, directory=directory, cores={core}))
