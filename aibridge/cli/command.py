@@ -12,7 +12,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from typing import Final, NoReturn, TextIO
 
 from aibridge import __version__
-from aibridge.cli import check, token
+from aibridge.cli import ca, check, token
 
 USAGE_ERROR: Final = 2
 INTERRUPTED: Final = 130
@@ -20,6 +20,7 @@ INTERRUPTED: Final = 130
 Command = Callable[[list[str], TextIO, TextIO, Mapping[str, str]], int]
 
 COMMANDS: Final[dict[str, tuple[Command, str]]] = {
+    "ca": (ca.run, "make, show, export and rotate the certificate authority of the AI Proxy"),
     "check": (check.run, "say whether the configuration is good, and everything that is wrong with it"),
     "token": (token.run, "create, list, revoke and rotate tokens"),
 }
