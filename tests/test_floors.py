@@ -27,7 +27,13 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "aibridge.log",
         "aibridge.metrics",
     ),
-    2: ("aibridge.wire.*", "aibridge.dialects.*", "aibridge.relay.headers", "aibridge.relay.proxyurl"),
+    2: (
+        "aibridge.wire.*",
+        "aibridge.dialects.*",
+        "aibridge.relay.headers",
+        "aibridge.relay.noproxy",
+        "aibridge.relay.proxyurl",
+    ),
     3: (
         "aibridge.admission.*",
         "aibridge.auth.*",

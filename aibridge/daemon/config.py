@@ -18,6 +18,7 @@ import attrs
 from aibridge.daemon import embedded
 from aibridge.daemon.checks import check
 from aibridge.daemon.decode import REFUSED, Document, decode
+from aibridge.daemon.egress import resolve_proxies
 from aibridge.daemon.problems import (
     NOT_SHOWN,
     ConfigErrors,
@@ -36,6 +37,7 @@ from aibridge.daemon.secrets import resolve, why
 from aibridge.daemon.settings import PROVIDER, Leaf, Settings, leaves
 from aibridge.daemon.values import REFERENCE, accept, parse
 from aibridge.providers.settings import ProviderSettings
+from aibridge.relay.proxyurl import ProxyURL
 from aibridge.secret import Secret
 
 __all__ = ["DEFAULT_PATH", "PATH_VARIABLE", "ConfigErrors", "Loaded", "Problem", "load"]
@@ -54,6 +56,7 @@ class Loaded:
     One configuration, checked whole.
 
     :ivar secrets: the key of each provider that has one, by the provider's name.
+    :ivar proxies: the proxy of each provider that is reached through one, likewise.
     :ivar origins: where each value comes from, by its dotted name.
     :ivar path: the file, or empty if there is none.
     :ivar embedded: neither a file nor the environment says who may come in, so the daemon makes a token for itself.
@@ -62,6 +65,7 @@ class Loaded:
     settings: Settings
     secrets: Mapping[str, Secret]
     origins: Mapping[str, Origin]
+    proxies: Mapping[str, ProxyURL] = attrs.field(factory=dict)
     warnings: tuple[Problem, ...] = ()
     path: str = ""
     embedded: bool = False
@@ -133,9 +137,11 @@ class Reading:
 
         :param fetched: what `_fit_together` has returned.
         """
+        secrets, proxies = fetched
         return Loaded(
             settings=self._settings,
-            secrets=fetched,
+            secrets=secrets,
+            proxies=proxies,
             origins=self._origins,
             warnings=warnings,
             path=self._path,
@@ -208,8 +214,9 @@ class Reading:
             self._embedded_providers()
         faults = list(check(self._settings, embedded=self._is_embedded()))
         secrets, unresolved = resolve(self._settings, self._environ)
-        self._report_all((*faults, *unresolved))
-        return secrets
+        proxies, unusable = resolve_proxies(self._settings, self._environ)
+        self._report_all((*faults, *unresolved, *unusable))
+        return secrets, proxies
 
     def _report_all(self, faults: Iterable[Fault]) -> None:
         for fault in faults:
@@ -264,8 +271,9 @@ class Reading:
         known = {PATH_VARIABLE}
         for cls in self.schema.sections.values():
             known.update(name for leaf in leaves(cls) for name in leaf.declared.env)
-        references = (REFERENCE.fullmatch(provider.key) for provider in self._settings.provider)
-        known.update(reference["variable"] for reference in references if reference and reference["env"])
+        references = [text for provider in self._settings.provider for text in (provider.key, provider.proxy)]
+        parts = [reference for text in references if (reference := REFERENCE.fullmatch(text))]
+        known.update(reference["variable"] for reference in parts if reference["env"])
         return known
 
     # -- what is wrong -------------------------------------------------------------------------------------------

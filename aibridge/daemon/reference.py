@@ -147,6 +147,8 @@ def page() -> str:
     for vendor in VENDORS:
         rows.extend((name, f"key of `{vendor.type}`, if no provider is configured") for name in vendor.keys)
         rows.append((vendor.base_url, f"`base_url` of `{vendor.type}`, if no provider is configured"))
+    rows.append(("HTTPS_PROXY", "the proxy to providers, if `daemon.trust_env` is true; `https_proxy` goes before it"))
+    rows.append(("NO_PROXY", "hosts that are reached without it, likewise; `no_proxy` goes before it"))
     head = _PAGE_HEAD.replace("{vendors}", f"{vendors}.")
     return f"{head}{page_tables(BRIDGE, _PROVIDER_TITLE)}\n{variables(BRIDGE, rows)}\n{_PAGE_TAIL}"
 

@@ -124,7 +124,7 @@ class BridgeService(DaemonService[Loaded]):
         """
         New exchanges begin under it; the running ones, and the levels of the buckets, are left as they are.
         """
-        prepared = self._upstreams.prepare(loaded.settings)
+        prepared = self._upstreams.prepare(loaded.settings, loaded.proxies)
         identity = self._make_identity(loaded)
         old = self.bridge.terms.identity
         if identity is not old:

@@ -103,6 +103,20 @@ class DaemonSettings:
 
 
 @attrs.frozen(kw_only=True)
+class BridgeDaemonSettings(DaemonSettings):
+    """
+    ``[daemon]``: how the process lives, and what it takes from its surroundings.
+    """
+
+    trust_env: bool = option(
+        False,
+        why="Whether providers without a proxy of their own are reached through the one that HTTPS_PROXY names, except "
+        "those in NO_PROXY; the daemon's environment is not taken for its configuration unless somebody says so.",
+        env=("AIBRIDGE_TRUST_ENV",),
+    )
+
+
+@attrs.frozen(kw_only=True)
 class Settings:
     """
     Everything that can be configured.
@@ -115,7 +129,7 @@ class Settings:
     admission: AdmissionSettings = attrs.field(factory=AdmissionSettings)
     auth: AuthSettings = attrs.field(factory=AuthSettings)
     log: LogSettings = attrs.field(factory=LogSettings)
-    daemon: DaemonSettings = attrs.field(factory=DaemonSettings)
+    daemon: BridgeDaemonSettings = attrs.field(factory=BridgeDaemonSettings)
     provider: tuple[ProviderSettings, ...] = ()
 
     def restart_needed(self, new: Settings) -> list[str]:

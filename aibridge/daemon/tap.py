@@ -83,7 +83,7 @@ def _assemble(reactor: Any, loaded: Loaded, read: Any, environ: Mapping[str, str
         identity = TableIdentity(table, Failures.from_settings(settings.auth), time.time)
     upstreams = Upstreams(reactor)
     demo = DemoListener(reactor, time.time, settings.http)
-    clients = upstreams.adopt(upstreams.prepare(settings))
+    clients = upstreams.adopt(upstreams.prepare(settings, loaded.proxies))
     completions = Completions(reactor, None, as_text)
     log = Log(completions, as_json, as_text)
 

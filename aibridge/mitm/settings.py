@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import attrs
 
-from aibridge.options import ABSOLUTE_PATH, OPTIONAL_PATH, OPTIONAL_URL, option
+from aibridge.options import ABSOLUTE_PATH, OPTIONAL_PATH, OPTIONAL_URL, PROXY_URL, option
 from aibridge.providers.settings import NAME, TYPES, TransportSettings
 
 TUNNELS = ("authenticated", "off", "open")
 RESOLVERS = ("here", "there")
 
 _URL = r"(?=[!-~]+\Z)https?://[^/?#@]+(/[^?#]*)?"
-_PROXY_URL = r"((?=[!-~]+\Z)https?://[^/?#@]+/?)?"
 
 
 @attrs.frozen(kw_only=True)
@@ -76,9 +75,7 @@ class ProxySettings:
         why="Proxy through which tunnels go, where the network has no other way out. Its URL if it asks for no "
         "password, else a reference to a URL with one: file:PATH, env:NAME or credential:NAME. Intercepted traffic "
         "never goes through it.",
-        matches=_PROXY_URL,
-        secret=True,
-        form="http://HOST:PORT or https://HOST:PORT",
+        **PROXY_URL,
         env=("AIBRIDGE_PROXY_UPSTREAM", "CODER_AIBRIDGE_PROXY_UPSTREAM"),
     )
     upstream_ca_file: str = option(

@@ -74,6 +74,7 @@ SOURCES: dict[str, tuple[str, str, str, str]] = {
     "log.level": ('"debug"', "warn", "", "error"),
     "log.format": ('"json"', "text", "", "json"),
     "log.completions": ('""', "/dev/null", "", ""),
+    "daemon.trust_env": ("true", "false", "", ""),
     "daemon.drain_timeout": ("1", "2", "", "3"),
 }
 
@@ -340,6 +341,18 @@ class TestProviders:
         assert loaded.secrets == {"a": Secret(CANARY)}
         assert loaded.warnings == ()
         assert CANARY not in repr(loaded)
+
+    def test_proxies(self) -> None:
+        """
+        The way out to each; a variable that one is in is no stranger.
+        """
+        providers = '[[provider]]\nname = "one"\ntype = "openai"\nproxy = "env:AIBRIDGE_WAY_OUT"\n'
+        environ = {"AIBRIDGE_WAY_OUT": "http://one.corp", "HTTPS_PROXY": "http://all.corp", "AIBRIDGE_TRUST_ENV": "1"}
+        loaded = read(NO_TOKENS + providers + '[[provider]]\nname = "two"\ntype = "anthropic"\n', environ)
+        assert {name: proxy.host for name, proxy in loaded.proxies.items()} == {"one": "one.corp", "two": "all.corp"}
+        assert loaded.warnings == ()
+        (line,) = errors(NO_TOKENS + providers)
+        assert line.startswith("aibridge.toml: provider[0].proxy (provider one): found no environment variable ")
 
     @pytest.mark.parametrize("text", [NO_TOKENS, f"{NO_TOKENS}[listen]\n", f"provider = []\n{NO_TOKENS}"])
     def test_none_in_file(self, text: str) -> None:

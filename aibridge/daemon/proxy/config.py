@@ -15,11 +15,11 @@ import attrs
 from aibridge.daemon import config
 from aibridge.daemon.config import Problem, Reading, read_toml
 from aibridge.daemon.decode import Document, decode
-from aibridge.daemon.problems import NOT_SHOWN, Fault, Origin, Unacceptable, quoted
+from aibridge.daemon.egress import proxy_url
+from aibridge.daemon.problems import Fault, Origin, Unacceptable, quoted
 from aibridge.daemon.proxy.checks import check, check_authority
 from aibridge.daemon.proxy.settings import SCHEMA, ProxyDaemonSettings
 from aibridge.daemon.schema import Schema
-from aibridge.daemon.secrets import fetch
 from aibridge.daemon.settings import PROVIDER, SECTIONS, leaves
 from aibridge.daemon.values import REFERENCE
 from aibridge.mitm.authority import Authority, Unusable
@@ -28,7 +28,7 @@ from aibridge.mitm.hosts import BUILTIN, Hosts
 from aibridge.mitm.settings import CASettings, ProxiedProvider, ProxySettings
 from aibridge.mitm.targets import Malformed, read_authority
 from aibridge.providers.provider import TYPES
-from aibridge.relay.proxyurl import ProxyURL, read_proxy_url
+from aibridge.relay.proxyurl import ProxyURL
 
 DEFAULT_PATH: Final = "/etc/aibridge/aibridge-proxy.toml"
 PATH_VARIABLE: Final = "AIBRIDGE_PROXY_CONFIG"
@@ -197,16 +197,10 @@ def _authority(ca: CASettings) -> Authority:
 def _upstream(proxy: ProxySettings, environ: Mapping[str, str]) -> ProxyURL | None:
     if not proxy.upstream:
         return None
-    path = ("proxy", "upstream")
     try:
-        text = proxy.upstream
-        if REFERENCE.fullmatch(text):
-            text = fetch(text, environ).reveal()
-        return read_proxy_url(text, proxy.upstream_ca_file)
+        return proxy_url(proxy.upstream, proxy.upstream_ca_file, environ)
     except Unacceptable as refusal:
-        raise _Missing(refusal.at(path)) from None
-    except ValueError as error:
-        raise _Missing(Fault(path=path, found=f"{NOT_SHOWN}: {error}", allowed="")) from None
+        raise _Missing(refusal.at(("proxy", "upstream"))) from None
 
 
 def _configured(providers: Iterable[ProxiedProvider]) -> tuple[list[ProxiedProvider], list[Fault]]:
