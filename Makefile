@@ -10,10 +10,11 @@ SOURCES := $(shell find aibridge twisted -name '*.py') setup.cfg pyproject.toml
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all check format docs bench bench-check debian clean
+.PHONY: help run run-proxy test test-all check format docs bench bench-check debian clean
 
 help:
 	@echo "make run         start the bridge in the foreground on its embedded default"
+	@echo "make run-proxy   start bridge and AI Proxy, with simulated providers under real providers' names"
 	@echo "make test        run the tests"
 	@echo "make test-all    run the slow ones as well"
 	@echo "make check       lint, types, floors, pairing of modules and tests"
@@ -44,6 +45,9 @@ $(CHECK_STAMP): $(TEST_STAMP) setup.cfg
 
 run: $(STAMP)
 	@exec $(BIN)/twistd -n --pidfile= aibridge $(ARGS)
+
+run-proxy: $(STAMP)
+	@exec $(BIN)/aibridge try-proxy $(ARGS)
 
 test: $(TEST_STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" $(ARGS)

@@ -12,7 +12,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from typing import Final, NoReturn, TextIO
 
 from aibridge import __version__
-from aibridge.cli import ca, check, token
+from aibridge.cli import ca, check, token, trial
 
 USAGE_ERROR: Final = 2
 INTERRUPTED: Final = 130
@@ -23,6 +23,7 @@ COMMANDS: Final[dict[str, tuple[Command, str]]] = {
     "ca": (ca.run, "make, show, export and rotate the certificate authority of the AI Proxy"),
     "check": (check.run, "say whether the configuration is good, and everything that is wrong with it"),
     "token": (token.run, "create, list, revoke and rotate tokens"),
+    "try-proxy": (trial.run, "run bridge and AI Proxy here and now, with simulated providers under real names"),
 }
 """Name → what runs it, and what it does in words."""
 
