@@ -1,5 +1,5 @@
 """
-Real `twistd aibridge` processes for the integration tests: started on free ports, watched through what they print.
+Real daemons as processes for the integration tests: started on free ports, watched through what they print.
 """
 
 from __future__ import annotations
@@ -28,13 +28,19 @@ class Daemon:
 
     :param arguments: after ``twistd -n --pidfile= aibridge``.
     :param descriptors: how many files it may have open, if that is to be limited.
+    :param name: of another daemon than the bridge.
     """
 
     def __init__(
-        self, directory: Path, arguments: list[str], environ: Mapping[str, str] | None = None, descriptors: int = 0
+        self,
+        directory: Path,
+        arguments: list[str],
+        environ: Mapping[str, str] | None = None,
+        descriptors: int = 0,
+        name: str = "aibridge",
     ) -> None:
         keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-        command = [str(Path(sys.executable).parent / "twistd"), "-n", "--pidfile=", "aibridge", *arguments]
+        command = [str(Path(sys.executable).parent / "twistd"), "-n", "--pidfile=", name, *arguments]
         self.lines: list[str] = []
         self._new: queue.Queue[str | None] = queue.Queue()
         self._process = subprocess.Popen(
@@ -204,11 +210,17 @@ class Deployment:
         arguments = ("--config", str(self.config), *arguments)
         return self.launch(*arguments, environ=environ, descriptors=descriptors).listening()
 
-    def launch(self, *arguments: str, environ: Mapping[str, str] | None = None, descriptors: int = 0) -> Daemon:
+    def launch(
+        self,
+        *arguments: str,
+        environ: Mapping[str, str] | None = None,
+        descriptors: int = 0,
+        name: str = "aibridge",
+    ) -> Daemon:
         """
         Start a daemon with these arguments alone, and wait for nothing.
         """
-        daemon = Daemon(self.directory, list(arguments), environ, descriptors)
+        daemon = Daemon(self.directory, list(arguments), environ, descriptors, name)
         self.daemons.append(daemon)
         return daemon
 
