@@ -3,7 +3,8 @@ How a daemon of this package starts, reloads, drains and stops, whatever it serv
 
 Note [Stop order]: readiness goes first, so that load balancers look elsewhere. The listener stays open and tells those
 who still come; what is running may finish. When the last of it has ended, or the drain time is up, what remains is
-ended honestly; then the listeners close, then whatever else there is to close. A second signal skips the waiting.
+ended honestly; then the listeners close, and when everybody has what was written to them, whatever else there is to
+close. A second signal skips the waiting for what is running.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 from prometheus_client import Counter
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from aibridge.daemon.config import ConfigErrors
@@ -23,6 +25,10 @@ from aibridge.daemon.process import Warned
 from aibridge.daemon.settings import DaemonSettings
 
 TICK_S = 5.0
+FAREWELL_S = 5.0
+LOOK_S = 0.02
+"""How long connections that are being closed may take to deliver what was written last, and how often that is looked
+at."""
 
 
 class Configured(Protocol):
@@ -153,9 +159,22 @@ class DaemonService(Service, Generic[Configuration]):
         """
         raise NotImplementedError
 
+    def close_idle(self) -> None:
+        """
+        Close the client connections on which nothing is running.
+        """
+        raise NotImplementedError
+
+    @property
+    def connections(self) -> int:
+        """
+        Client connections that are open.
+        """
+        raise NotImplementedError
+
     async def finish(self) -> None:
         """
-        Nobody listens any more: close the rest.
+        Nobody listens any more, and no client is connected: close the rest.
         """
         raise NotImplementedError
 
@@ -258,8 +277,16 @@ class DaemonService(Service, Generic[Configuration]):
         await self._drain(self.loaded.settings.daemon.drain_timeout)
         self.end_running()
         await DeferredList([*self.api.close(), *self.admin.close()])
+        await self._farewell()
         await self.finish()
         self._log.info("Stopped.")
+
+    async def _farewell(self) -> None:
+        # A process that ends takes with it what its transports have not sent.
+        until = self._reactor.seconds() + FAREWELL_S
+        self.close_idle()
+        while self.connections and self._reactor.seconds() < until:
+            await deferLater(self._reactor, LOOK_S)
 
     async def _drain(self, timeout_s: float) -> None:
         if not self.busy_with or not timeout_s:

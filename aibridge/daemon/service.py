@@ -165,12 +165,24 @@ class BridgeService(DaemonService[Loaded]):
         for exchange in list(self.bridge.exchanges):
             exchange.cut(Draining())
 
-    async def finish(self) -> None:
+    def close_idle(self) -> None:
         """
-        Connections on both sides, whatever verifies tokens, and the log.
+        Those of both listeners.
         """
         self.site.close_idle()
         self.admin_site.close_idle()
+
+    @property
+    def connections(self) -> int:
+        """
+        Those of clients.
+        """
+        return len(self.site.connections)
+
+    async def finish(self) -> None:
+        """
+        Connections to providers, whatever verifies tokens, and the log.
+        """
         self._demo.close()
         self._upstreams.close()
         await maybeDeferred(self.bridge.terms.identity.stop)

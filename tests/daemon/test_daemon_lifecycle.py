@@ -14,7 +14,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from aibridge.daemon.config import ConfigErrors, Problem
-from aibridge.daemon.lifecycle import TICK_S, DaemonService
+from aibridge.daemon.lifecycle import FAREWELL_S, LOOK_S, TICK_S, DaemonService
 from aibridge.daemon.listeners import StartError
 from aibridge.daemon.notify import Notifier
 from aibridge.daemon.problems import Kind, Origin
@@ -78,6 +78,7 @@ class Nothing(DaemonService[Loaded]):
         super().__init__(reactor, Loaded(), told, load=load, reloads=self.reloads)
         self.steps: list[str] = []
         self.things = 0
+        self.clients = 0
         self.broken: Exception | None = None
         self.drains = False
         self.emptied: Callable[[], None] = lambda: None
@@ -89,6 +90,13 @@ class Nothing(DaemonService[Loaded]):
     @property
     def draining(self) -> bool:
         return self.drains
+
+    @property
+    def connections(self) -> int:
+        return self.clients
+
+    def close_idle(self) -> None:
+        self.steps.append("close idle")
 
     def listen(self) -> None:
         self.steps.append("listen")
@@ -211,7 +219,7 @@ class LifeTests(SynchronousTestCase):
         """
         self.start()
         self.successResultOf(self.service.stopService())
-        self.assertEqual(self.service.steps[2:], ["drain", "end 0", "finish"])
+        self.assertEqual(self.service.steps[2:], ["drain", "end 0", "close idle", "finish"])
         self.assertEqual(self.service.unready(), "draining")
 
     def test_drain_waits(self) -> None:
@@ -227,7 +235,7 @@ class LifeTests(SynchronousTestCase):
         self.service.things = 0
         self.service.emptied()
         self.successResultOf(stopped)
-        self.assertEqual(self.service.steps[2:], ["drain", "tick", "tick", "end 0", "finish"])
+        self.assertEqual(self.service.steps[2:], ["drain", "tick", "tick", "end 0", "close idle", "finish"])
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_drain_has_an_end(self) -> None:
@@ -242,7 +250,7 @@ class LifeTests(SynchronousTestCase):
         self.assertNoResult(stopped)
         self.reactor.advance(2.0)
         self.successResultOf(stopped)
-        self.assertEqual(self.service.steps[-2:], ["end 2", "finish"])
+        self.assertEqual(self.service.steps[-3:], ["end 2", "close idle", "finish"])
 
     def test_drain_can_be_hurried(self) -> None:
         """
@@ -254,4 +262,23 @@ class LifeTests(SynchronousTestCase):
         self.service.hurry()
         self.service.hurry()
         self.successResultOf(stopped)
-        self.assertEqual(self.service.steps[-2:], ["end 1", "finish"])
+        self.assertEqual(self.service.steps[-3:], ["end 1", "close idle", "finish"])
+
+    def test_what_was_written_last_is_delivered(self) -> None:
+        """
+        It ends when the last client is gone, and nobody is waited for long.
+        """
+        self.start()
+        self.service.clients = 1
+        stopped = self.service.stopService()
+        self.reactor.advance(LOOK_S)
+        self.assertEqual(self.service.steps[-2:], ["end 0", "close idle"])
+        self.service.clients = 0
+        self.reactor.advance(LOOK_S)
+        self.successResultOf(stopped)
+        self.service.clients = 1
+        stopped = self.service.stopService()
+        self.reactor.pump([LOOK_S] * int(FAREWELL_S / LOOK_S - 1))
+        self.assertNoResult(stopped)
+        self.reactor.pump([LOOK_S] * 2)
+        self.successResultOf(stopped)

@@ -210,13 +210,26 @@ class ProxyService(DaemonService[ProxyLoaded]):
             forwarding.cut()
         proxy.tunnels.end_all(DRAINING)
 
-    async def finish(self) -> None:
+    def close_idle(self) -> None:
         """
-        Connections on all sides, whatever verifies tokens, and the log.
+        Those that have asked for nothing, intercepted ones, and those of the admin pages.
+        """
+        for site in (self.site, self.proxy.site, self.admin_site):
+            site.close_idle()
+
+    @property
+    def connections(self) -> int:
+        """
+        All of clients, tunnels included.
         """
         proxy = self.proxy
-        for site in (self.site, proxy.site, self.admin_site):
-            site.close_idle()
+        return len(self.site.connections) + len(proxy.site.connections) + len(proxy.tunnels.all)
+
+    async def finish(self) -> None:
+        """
+        Connections to the bridge, whatever verifies tokens, and the log.
+        """
+        proxy = self.proxy
         self._assembly.close()
         await maybeDeferred(proxy.terms.identity.stop)
         proxy.completions.flush()

@@ -12,7 +12,7 @@ from test_proxy_assembly import loaded
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from aibridge.daemon.lifecycle import TICK_S
+from aibridge.daemon.lifecycle import LOOK_S, TICK_S
 from aibridge.daemon.notify import Notifier
 from aibridge.daemon.proxy.assembly import Assembly
 from aibridge.daemon.proxy.config import ProxyLoaded
@@ -252,6 +252,7 @@ class ServiceTests(SynchronousTestCase):
         self.service.hurry()
         self.reactor.advance(0)
         self.assertFalse(client.connected)
+        self.reactor.advance(LOOK_S)
         self.successResultOf(stopped)
 
 
