@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TEST_STAMP := $(VENV)/.installed-test
 CHECK_STAMP := $(VENV)/.installed-check
+NODE_STAMP := tests/clients/node_modules/.installed
 SOURCES := $(shell find aibridge twisted -name '*.py') setup.cfg pyproject.toml
 JOBS ?= 2
 
@@ -43,16 +44,22 @@ $(CHECK_STAMP): $(TEST_STAMP) setup.cfg
 	@rm -rf build
 	@touch $@
 
+# The SDKs for Node, where npm is. Without them their tests are skipped, and the next time it is tried again.
+$(NODE_STAMP): tests/clients/package.json
+	@if ! command -v npm >/dev/null; then echo "npm is not here: the SDKs for Node are not tested"; \
+	elif npm install --prefix tests/clients --no-package-lock --no-audit --no-fund --fetch-retries 1 --silent; \
+	then touch $@; else echo "npm could not install the SDKs for Node: they are not tested"; fi
+
 run: $(STAMP)
 	@exec $(BIN)/twistd -n --pidfile= aibridge $(ARGS)
 
 run-proxy: $(STAMP)
 	@exec $(BIN)/aibridge try-proxy $(ARGS)
 
-test: $(TEST_STAMP)
+test: $(TEST_STAMP) $(NODE_STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" $(ARGS)
 
-test-all: $(TEST_STAMP)
+test-all: $(TEST_STAMP) $(NODE_STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
 
 check: $(CHECK_STAMP)
@@ -82,4 +89,5 @@ bench-check: $(TEST_STAMP)
 	$(BIN)/python -m benchmarks --check $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/bin
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/bin \
+	  tests/clients/node_modules
