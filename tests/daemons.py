@@ -14,21 +14,23 @@ import sys
 import textwrap
 import threading
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE_S = 60.0
 """How long anything may take before a test gives up; nothing is asserted about how long it does take."""
 
+TWISTD = (str(Path(sys.executable).parent / "twistd"), "-n", "--pidfile=")
+
 
 class Daemon:
     """
     One process. What it prints is kept in `lines`.
 
-    :param arguments: after ``twistd -n --pidfile= aibridge``.
+    :param arguments: after the command.
     :param descriptors: how many files it may have open, if that is to be limited.
-    :param name: of another daemon than the bridge.
+    :param command: what is run, if not the bridge.
     """
 
     def __init__(
@@ -37,14 +39,13 @@ class Daemon:
         arguments: list[str],
         environ: Mapping[str, str] | None = None,
         descriptors: int = 0,
-        name: str = "aibridge",
+        command: Sequence[str] = (*TWISTD, "aibridge"),
     ) -> None:
         keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-        command = [str(Path(sys.executable).parent / "twistd"), "-n", "--pidfile=", name, *arguments]
         self.lines: list[str] = []
         self._new: queue.Queue[str | None] = queue.Queue()
         self._process = subprocess.Popen(
-            command,
+            [*command, *arguments],
             cwd=directory,
             env={**keep, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(environ or {})},
             stdin=subprocess.DEVNULL,
@@ -220,7 +221,7 @@ class Deployment:
         """
         Start a daemon with these arguments alone, and wait for nothing.
         """
-        daemon = Daemon(self.directory, list(arguments), environ, descriptors, name)
+        daemon = Daemon(self.directory, list(arguments), environ, descriptors, (*TWISTD, name))
         self.daemons.append(daemon)
         return daemon
 
