@@ -115,8 +115,10 @@ class _Dial:
         target, route = self._target, self._route
         if target.address is not None:
             return succeed(None) if route.guard.admits(target.address) else fail(Refused(Refusal.ADDRESS))
-        found = _Lookup(self._dialer, target, route.guard).start()
-        return found if route.proxy is None or route.resolves_here else found.addErrback(_unless_refused)
+        # Whoever is told a name will choose among all of its addresses.
+        named = route.proxy is not None and not route.resolves_here
+        found = _Lookup(self._dialer, target, route.guard, all_of_them=named).start()
+        return found.addErrback(_unless_refused) if named else found
 
     def _found(self, addresses: Addresses | None) -> None:
         endpoint = self._endpoint(addresses)
@@ -184,12 +186,15 @@ class _Dial:
 class _Lookup:
     """
     One question to the resolver, of whose answer only what the guard admits is kept.
+
+    :param all_of_them: it has to admit all of it.
     """
 
-    def __init__(self, dialer: Dialer, target: Target, guard: Guard) -> None:
+    def __init__(self, dialer: Dialer, target: Target, guard: Guard, *, all_of_them: bool) -> None:
         self._dialer = dialer
         self._target = target
         self._guard = guard
+        self._all_of_them = all_of_them
         self._admitted: Addresses = []
         self._refused = False
         self._deferred: Deferred[Addresses | None] = Deferred()
@@ -225,7 +230,7 @@ class _Lookup:
         There are no more.
         """
         self._dialer.lookups -= 1
-        if self._admitted:
+        if self._admitted and not (self._refused and self._all_of_them):
             self._deferred.callback(self._admitted)
         else:
             self._deferred.errback(Refused(Refusal.ADDRESS if self._refused else Refusal.RESOLVE))
