@@ -27,6 +27,7 @@ from aibridge.mitm.settings import ProxiedProvider
 from aibridge.mitm.targets import Target
 from aibridge.mitm.terms import Proxy, ProxyTerms
 from aibridge.mitm.tunnel import Tunnels
+from aibridge.relay.outage import Outage
 from aibridge.web.completions import Completions
 from aibridge.web.settings import HttpSettings
 from aibridge.web.site import BridgeSite
@@ -126,6 +127,7 @@ class Rig:
                     "identity": self.identity,
                     "client": self.upstream,
                     "bridge_url": b"http://bridge.test:4000",
+                    "outage": Outage("The bridge"),
                     "leaves": leaves(self.metrics),
                     "tunnel": "authenticated",
                     "ports": frozenset((80, 443)),

@@ -41,6 +41,8 @@ _LATE: Final = (
     errors.SilenceTimeout,
     errors.TotalTimeout,
 )
+_UNREACHED: Final = (errors.ResolveFailed, errors.ConnectFailed, errors.ConnectTimeout, errors.TLSFailed)
+
 _FOREIGN: Final = (ConnectError, ResponseFailed, ResponseNeverReceived, CancelledError)
 
 
@@ -153,6 +155,7 @@ class Forwarding:
             return
         line, request = self._line, self._request
         line.first_byte_s = self._proxy.now() - self._began
+        self._terms.outage.is_over()
         line.status = response.code
         received = response_pairs(response)
         line.bridge_id = _value(received, faults.REQUEST_ID).decode("ascii", "replace")
@@ -201,6 +204,8 @@ class Forwarding:
         To the bridge, it is the provider that fails; to the proxy, it is the bridge.
         """
         self._proxy.metrics.bridge_failed(self._line.provider, error.kind)
+        if isinstance(error, _UNREACHED):
+            self._terms.outage.noticed(f"{error.kind} ({type(error.__cause__ or error).__name__})")
         told = errors.BridgeLate() if isinstance(error, _LATE) else errors.BridgeAway()
         told.__cause__ = error
         self._fail(told)

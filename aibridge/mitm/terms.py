@@ -17,6 +17,7 @@ from aibridge.mitm.leaves import Leaves
 from aibridge.mitm.lines import Line
 from aibridge.mitm.metrics import ProxyMetrics
 from aibridge.mitm.tunnel import Tunnels
+from aibridge.relay.outage import Outage
 from aibridge.web.completions import Completions
 from aibridge.web.terms import Client
 
@@ -34,7 +35,8 @@ class ProxyTerms:
     """
     One reading of the configuration. What has begun keeps the terms it began with; a reload makes new ones.
 
-    :ivar client: asks the bridge, and `bridge_url` is where that is, without a slash at its end.
+    :ivar client: asks the bridge, `bridge_url` is where that is, without a slash at its end, and `outage` whether it is
+        away.
     :ivar leaves: certificates of intercepted hosts.
     :ivar tunnel: one of `aibridge.mitm.settings.TUNNELS`, and `ports` those that may be tunnelled to.
     :ivar route: how tunnels get out.
@@ -45,6 +47,7 @@ class ProxyTerms:
     identity: IIdentity
     client: Client
     bridge_url: bytes
+    outage: Outage
     leaves: Leaves
     tunnel: str
     ports: frozenset[int]

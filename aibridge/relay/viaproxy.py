@@ -11,13 +11,13 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError, ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener, IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from aibridge.errors import TLSFailed
 from aibridge.relay.endpoint import OriginEndpoint
+from aibridge.relay.outage import Outage
 from aibridge.relay.proxyurl import ProxyURL
 from aibridge.relay.takeover import take_over
 from aibridge.relay.tls import ClientTLS, HostTLS
@@ -46,8 +46,6 @@ class ForwardProxy:
     :raises ValueError: the URL's ``ca_file`` cannot be used.
     """
 
-    _log = Logger()
-
     def __init__(
         self,
         reactor: Any,
@@ -63,7 +61,7 @@ class ForwardProxy:
         self.tls: HostTLS | None = None
         if url.secure:
             self.tls = ClientTLS(url.ca_file, trust).for_host(url.host, reactor.seconds)
-        self._is_away = False
+        self.outage = Outage(f"The proxy {url.label}")
 
     def to(self, host: str, port: int) -> IStreamClientEndpoint:
         """
@@ -72,22 +70,6 @@ class ForwardProxy:
         :param host: as the proxy is to look it up, or an address without brackets.
         """
         return _Way(self, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
-
-    def failed(self, why: str) -> None:
-        """
-        It could not be used. Said once, until it can be used again.
-        """
-        if not self._is_away:
-            self._is_away = True
-            self._log.error("The proxy {url} cannot be used: {why}.", url=self.url.label, why=why)
-
-    def succeeded(self) -> None:
-        """
-        It did what it was asked.
-        """
-        if self._is_away:
-            self._is_away = False
-            self._log.info("The proxy {url} can be used again.", url=self.url.label)
 
 
 @implementer(IStreamClientEndpoint)
@@ -145,7 +127,7 @@ class _Attempt:
         """
         The proxy has made the connection.
         """
-        self.proxy.succeeded()
+        self.proxy.outage.is_over()
         deferred, self._deferred = self._deferred, None
         if deferred is None:
             return
@@ -161,7 +143,7 @@ class _Attempt:
         """
         deferred, self._deferred = self._deferred, None
         if deferred is not None:
-            self.proxy.failed(why)
+            self.proxy.outage.noticed(why)
             error = ProxyRefused(string=f"the proxy {self.proxy.url.label}: {why}")
             error.__cause__ = cause
             deferred.errback(error)
@@ -173,7 +155,7 @@ class _Attempt:
         self._dialing = None
         deferred, self._deferred = self._deferred, None
         if deferred is not None:
-            self.proxy.failed(f"it was not reached ({type(failure.value).__name__})")
+            self.proxy.outage.noticed(f"it was not reached ({type(failure.value).__name__})")
             deferred.errback(failure)
 
     def _cancelled(self, deferred: Deferred[Any]) -> None:

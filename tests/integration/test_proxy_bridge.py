@@ -72,7 +72,9 @@ class TestAway:
         assert inflight(proxy) == inflight(proxy, "anthropic") == 0
         assert errors(proxy, "connect") == 2
         assert proxy.metric('aibridge_proxy_mitm_responses_total{code="502",provider="openai"}') == 2
-        proxy.wait_for("request .*status=502 cause=bridge_away reason=bridge")
+        assert "request request_id=" in proxy.wait_for("status=502 cause=bridge_away reason=bridge").string
+        (said,) = [line for line in proxy.lines if "cannot be used" in line]
+        assert f"The bridge http://127.0.0.1:{port} cannot be used: connect (ConnectionRefusedError)." in said
 
     def test_killed(self, proxy_deployment: ProxyDeployment) -> None:
         """

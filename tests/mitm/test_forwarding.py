@@ -9,6 +9,7 @@ import json
 import pytest
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectionRefusedError
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.iweb import UNKNOWN_LENGTH
 
@@ -273,6 +274,19 @@ class ForwardingTests(SynchronousTestCase):
             self.assertOver(502, "bridge_away")
             self.assertEqual(self.rig.count("bridge_errors_total", provider="openai", kind=kind), 1)
             self.assertEqual(self.rig.count("mitm_responses_total", code="502", provider="openai"), 1)
+
+    def test_an_outage_is_told(self) -> None:
+        """
+        Once, with what is the matter; and once that it is over. What breaks off is none.
+        """
+        with capturedLogs() as logs:
+            for error in (errors.UpstreamReset(), errors.ConnectFailed(), errors.TLSFailed()):
+                self.forward()
+                self.call.fail(error)
+            self.forward()
+            self.call.answer(Answer(200))
+        said = ["The bridge cannot be used: connect (ConnectFailed).", "The bridge can be used again."]
+        self.assertEqual([formatEvent(event) for event in logs], said)
 
     def test_the_bridge_is_late(self) -> None:
         """

@@ -23,6 +23,7 @@ from aibridge.mitm.terms import ProxyTerms
 from aibridge.providers.settings import TransportSettings
 from aibridge.relay.agent import RelayAgent
 from aibridge.relay.client import RelayClient
+from aibridge.relay.outage import Outage
 from aibridge.relay.proxyurl import ProxyURL
 from aibridge.relay.viaproxy import ForwardProxy
 
@@ -78,6 +79,7 @@ class Assembly:
             identity=identity,
             client=RelayClient(parts.agent),
             bridge_url=settings.bridge.url.rstrip("/").encode("ascii"),
+            outage=Outage(f"The bridge {settings.bridge.url}"),
             leaves=parts.leaves,
             tunnel=settings.proxy.tunnel,
             ports=frozenset(settings.proxy.ports),
