@@ -13,7 +13,8 @@ from aibridge.mitm.authority import create
 from aibridge.mitm.files import write_authority
 from aibridge.mitm.hosts import BUILTIN, Hosts
 from benchmarks.targets.aibridge import ROOT, TWISTD, AIBridge, make_token
-from benchmarks.targets.target import Mode, Server, Started, Target, first_line, free_port, lacking_program
+from benchmarks.targets.haproxy import HAProxy
+from benchmarks.targets.target import Mode, Server, Started, Target, free_port
 
 _HAPROXY = """\
 global
@@ -105,30 +106,17 @@ class AIProxy(AIBridge):
         return Started(server, greeting=greeting(upstream, token))
 
 
-class HAProxyTCP(Target):
+class HAProxyTCP(HAProxy):
     """
     The yardstick: one thread, and not a byte looked at.
     """
 
     name = "haproxy-tcp"
-
-    def lacking(self) -> str | None:
-        """
-        The program, if anything.
-        """
-        return lacking_program("haproxy")
-
-    def version(self) -> str:
-        """
-        HAProxy's.
-        """
-        return first_line("haproxy", "-v").split()[2]
+    modes = Target.modes
 
     def start(self, mode: Mode, upstream: int, directory: Path, core: int) -> Started:
         """
         Start its one process.
         """
         port = free_port()
-        path = directory / "haproxy.cfg"
-        path.write_text(_HAPROXY.format(upstream=upstream, port=port))
-        return Started(Server(self.name, ["haproxy", "-db", "-f", path], port=port, directory=directory, cores={core}))
+        return Started(self.serve(_HAPROXY.format(upstream=upstream, port=port), port, directory, core))
