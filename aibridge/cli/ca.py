@@ -11,14 +11,14 @@ import argparse
 import os
 import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, NoReturn, TextIO
+from typing import Final, TextIO
 
 import attrs
 from cryptography import x509
 
+from aibridge.cli.parser import Parser, parse
 from aibridge.daemon.config import ConfigErrors
 from aibridge.daemon.proxy.config import DEFAULT_PATH, PATH_VARIABLE, load_for_ca
 from aibridge.mitm.authority import (
@@ -120,11 +120,9 @@ def run(
     :param roots: where the system's roots may be; empty for where systems have them.
     :return: the exit status: 0 done, 2 not done, for a reason that was said in one line each.
     """
-    try:
-        with redirect_stdout(stdout), redirect_stderr(stderr):
-            options = _parser().parse_args(arguments)
-    except SystemExit as exit:
-        return int(exit.code or 0)
+    options = parse(_parser(), arguments, stdout, stderr)
+    if isinstance(options, int):
+        return options
     try:
         settings, hosts = load_for_ca(options.config, environ, default_path=default_config)
         context = _Context(
@@ -242,14 +240,6 @@ def _roots(paths: Iterable[str]) -> str:
 # -- the command line --------------------------------------------------------------------------------------------
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """
-        Say what is wrong, in one line.
-        """
-        self.exit(FAILED, f"{self.prog}: {message}; see {self.prog} --help\n")
-
-
 def _hosts(given: Iterable[str], configured: Sequence[str]) -> Sequence[str]:
     try:
         return [read_host(host) for host in given] or configured
@@ -264,9 +254,9 @@ def _days(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="aibridge ca", allow_abbrev=False, description="The AI Proxy's certificate authority.")
-    commands = parser.add_subparsers(required=True, metavar="command", parser_class=_Parser)
-    where = _Parser(add_help=False)
+    parser = Parser(prog="aibridge ca", allow_abbrev=False, description="The AI Proxy's certificate authority.")
+    commands = parser.add_subparsers(required=True, metavar="command", parser_class=Parser)
+    where = Parser(add_help=False)
     where.add_argument(
         "-c",
         "--config",
@@ -275,12 +265,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     where.add_argument("--cert-file", metavar="FILE", help="the certificate's file, instead of the configured one")
     where.add_argument("--key-file", metavar="FILE", help="the key's file, likewise")
-    made = _Parser(add_help=False)
+    made = Parser(add_help=False)
     made.add_argument("--days", type=_days, default=CA_DAYS, help="how long it is good (five years)")
     made.add_argument(
         "--host", action="append", metavar="HOST", help="a host that it may speak for, instead of those configured"
     )
-    kinds: tuple[tuple[str, Act, tuple[_Parser, ...], str], ...] = (
+    kinds: tuple[tuple[str, Act, tuple[Parser, ...], str], ...] = (
         ("init", _init, (where, made), "make the authority: a key for the proxy alone, and a certificate"),
         ("show", _show, (where,), "show its fingerprint, how long it is good, and for which hosts"),
         ("export", _export, (where,), "write what clients have to trust, as PEM, to standard output"),

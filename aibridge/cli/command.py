@@ -8,13 +8,12 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
-from typing import Final, NoReturn, TextIO
+from typing import Final, TextIO
 
 from aibridge import __version__
 from aibridge.cli import ca, check, token, trial
+from aibridge.cli.parser import Parser, parse
 
-USAGE_ERROR: Final = 2
 INTERRUPTED: Final = 130
 
 Command = Callable[[list[str], TextIO, TextIO, Mapping[str, str]], int]
@@ -26,14 +25,6 @@ COMMANDS: Final[dict[str, tuple[Command, str]]] = {
     "try-proxy": (trial.run, "run bridge and AI Proxy here and now, with simulated providers under real names"),
 }
 """Name → what runs it, and what it does in words."""
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """
-        Say what is wrong, in one line.
-        """
-        self.exit(USAGE_ERROR, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,18 +45,16 @@ def run(arguments: list[str], stdout: TextIO, stderr: TextIO, environ: Mapping[s
 
     :return: the exit status: the command's own, or 2 where there is no such command.
     """
-    try:
-        with redirect_stdout(stdout), redirect_stderr(stderr):
-            options = _parser().parse_args(arguments)
-    except SystemExit as exit:
-        return int(exit.code or 0)
+    options = parse(_parser(), arguments, stdout, stderr)
+    if isinstance(options, int):
+        return options
     command, _ = COMMANDS[options.command]
     return command(options.arguments, stdout, stderr, environ)
 
 
 def _parser() -> argparse.ArgumentParser:
     width = max(map(len, COMMANDS))
-    parser = _Parser(
+    parser = Parser(
         prog="aibridge",
         allow_abbrev=False,
         description="Looks after a bridge between AI clients and AI providers. The daemon itself is `twistd aibridge`.",

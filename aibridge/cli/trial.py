@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NoReturn, TextIO
 
@@ -26,6 +26,7 @@ import attrs
 
 from aibridge import __version__
 from aibridge.cli import ca, token
+from aibridge.cli.parser import Parser, parse
 
 FAILED: Final = 2
 HOST: Final = "127.0.0.1"
@@ -87,11 +88,9 @@ def run(arguments: list[str], stdout: TextIO, stderr: TextIO, environ: Mapping[s
 
     :return: the exit status: 0 they were ended, 2 they did not start, or one ended by itself.
     """
-    try:
-        with redirect_stdout(stdout), redirect_stderr(stderr):
-            options = _parser().parse_args(arguments)
-    except SystemExit as exit:
-        return int(exit.code or 0)
+    options = parse(_parser(), arguments, stdout, stderr)
+    if isinstance(options, int):
+        return options
     try:
         with _endings(), tempfile.TemporaryDirectory(prefix="aibridge-") as directory:
             trial = Trial(directory, *(port or _free() for port in (options.port, options.admin_port, options.bridge)))
@@ -255,16 +254,8 @@ def _free() -> int:
         return port
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """
-        Say what is wrong, in one line.
-        """
-        self.exit(FAILED, f"{self.prog}: {message}; see {self.prog} --help\n")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="aibridge try-proxy",
         allow_abbrev=False,
         description="Runs bridge and AI Proxy in this terminal, with simulated providers under real providers' names.",

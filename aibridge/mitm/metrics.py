@@ -53,21 +53,7 @@ class ProxyMetrics:
             "How often an intercepted host's certificate was there already (hit), or had to be made (miss).",
             ("outcome",),
         )
-        registry.register(
-            Tallies(
-                (
-                    self._sessions,
-                    self._requests,
-                    self._inflight,
-                    self._responses,
-                    self._refusals,
-                    self._bridge_errors,
-                    self._handshakes,
-                    self._bytes,
-                    self._leaves,
-                )
-            )
-        )
+        registry.register(Tallies(tuple(each for each in vars(self).values() if isinstance(each, Tally))))
         self._gauges(registry)
 
     def _gauges(self, registry: CollectorRegistry) -> None:

@@ -18,6 +18,7 @@ from aibridge.daemon.process import DaemonOptions, Log, heed_signals, ids, read_
 from aibridge.daemon.proxy.assembly import Assembly
 from aibridge.daemon.proxy.config import ProxyLoaded, load
 from aibridge.daemon.proxy.service import ProxyService, Shares
+from aibridge.daemon.proxy.settings import ProxyDaemonSettings
 from aibridge.identity.build import build_identity
 from aibridge.interfaces import IIdentity
 from aibridge.mitm.dial import Dialer
@@ -78,9 +79,8 @@ def _assemble(reactor: Any, loaded: ProxyLoaded, read: Any, environ: Mapping[str
     assembly = Assembly(reactor, time.time, metrics)
     completions: Completions[Line] = Completions(reactor, None, lambda line: line.as_text())
     log = Log(completions, lambda line: line.as_json(), lambda line: line.as_text())
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     identity = build_identity(settings.auth, reactor, time.time)
-    shares = Shares.of(limit, settings.http.max_connections, settings.proxy.max_tunnels)
+    shares = _shares(settings)
 
     def identity_for(now: ProxyLoaded) -> IIdentity:
         # The running one remembers failures and answers, and follows its file by itself.
@@ -113,3 +113,8 @@ def _assemble(reactor: Any, loaded: ProxyLoaded, read: Any, environ: Mapping[str
     )
     heed_signals(reactor, service)
     return service
+
+
+def _shares(settings: ProxyDaemonSettings) -> Shares:
+    descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return Shares.of(descriptors, settings.http.max_connections, settings.proxy.max_tunnels)
