@@ -8,7 +8,7 @@ import socket
 import threading
 from pathlib import Path
 
-from daemons import Daemon
+from daemons import ROOT, Daemon
 from disguises import MALFORMED
 from intercepting import (
     ESTABLISHED,
@@ -100,57 +100,66 @@ def test_half_sent(proxy_deployment: ProxyDeployment) -> None:
     eventually(lambda: proxy.metric('aibridge_proxy_client_connections{type="mitm"}') == 0)
 
 
+def refused(proxy: Daemon, token: str, port: int, numbers: range) -> None:
+    """
+    Ask for hosts of a network that is not to be reached, on one connection.
+    """
+    with connect(proxy.url) as stream:
+        for number in numbers:
+            asked = f"CONNECT host-{number}.private.test:{port} HTTP/1.1\r\nHost: x\r\n{shows(token)}\r\n\r\n"
+            stream.sendall(asked.encode())
+            head, _ = read_answer(stream)
+            assert status(head) == 403
+
+
+def tunnelled(proxy: Daemon, token: str, port: int, numbers: range) -> None:
+    """
+    Ask for hosts of this machine, and leave.
+    """
+    for number in numbers:
+        stream, head = asks(proxy.url, f"host-{number}.here.test:{port}", token)
+        stream.close()
+        assert head == ESTABLISHED
+
+
+def crowd(proxy: Daemon, token: str, port: int, first: int, last: int) -> int:
+    """
+    Several clients at once ask for hosts with these numbers.
+
+    :return: the proxy's memory when they are gone.
+    """
+    threads = []
+    for number in range(CLIENTS):
+        numbers = range(first + number, last, CLIENTS)
+        way = refused if number % 4 else tunnelled
+        threads.append(threading.Thread(target=way, args=(proxy, token, port, numbers)))
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    eventually(lambda: proxy.metric('aibridge_proxy_client_connections{type="tunneled"}') == 0)
+    return proxy.memory()
+
+
 def test_distinct_hosts(proxy_deployment: ProxyDeployment, tmp_path: Path) -> None:
     """
     Of twenty thousand host names, tunnelled to, refused and looked up, nothing stays in memory.
     """
     (tmp_path / "names").mkdir()
     (tmp_path / "names" / "sitecustomize.py").write_text(NAMES)
-    root = str(Path(__file__).parent.parent.parent)
     token = proxy_deployment.token("t")
-    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    port = listener.getsockname()[1]
-    proxy_deployment.configure_proxy(
-        "http://127.0.0.1:1",
-        f'proxy.ports = [443, {port}]\nproxy.allowed_private_cidrs = ["127.0.0.0/8"]\nlog.completions = ""\n',
-    )
-    proxy = proxy_deployment.start_proxy(environ={"PYTHONPATH": f"{tmp_path / 'names'}:{root}"})
-    threading.Thread(target=accept, args=(listener,), daemon=True).start()
-
-    def refused(numbers: range) -> None:
-        with connect(proxy.url) as stream:
-            for number in numbers:
-                asked = f"CONNECT host-{number}.private.test:443 HTTP/1.1\r\nHost: x\r\n{shows(token)}\r\n\r\n"
-                stream.sendall(asked.encode())
-                head, _ = read_answer(stream)
-                assert status(head) == 403
-
-    def tunnelled(numbers: range) -> None:
-        for number in numbers:
-            stream, head = asks(proxy.url, f"host-{number}.here.test:{port}", token)
-            stream.close()
-            assert head == ESTABLISHED
-
-    def crowd(first: int, last: int) -> int:
-        ways = (refused, refused, refused, tunnelled)
-        threads = [
-            threading.Thread(target=ways[number % len(ways)], args=(range(first + number, last, CLIENTS),))
-            for number in range(CLIENTS)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        eventually(lambda: proxy.metric('aibridge_proxy_client_connections{type="tunneled"}') == 0)
-        return proxy.memory()
-
-    before = crowd(0, HOSTS // 5)
-    assert crowd(HOSTS // 5, HOSTS) - before < 4 * 1024 * 1024
+    with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
+        port = listener.getsockname()[1]
+        options = f'proxy.ports = [{port}]\nproxy.allowed_private_cidrs = ["127.0.0.0/8"]\nlog.completions = ""\n'
+        proxy_deployment.configure_proxy("http://127.0.0.1:1", options)
+        proxy = proxy_deployment.start_proxy(environ={"PYTHONPATH": f"{tmp_path / 'names'}:{ROOT}"})
+        threading.Thread(target=accept, args=(listener,), daemon=True).start()
+        before = crowd(proxy, token, port, 0, HOSTS // 5)
+        assert crowd(proxy, token, port, HOSTS // 5, HOSTS) - before < 4 * 1024 * 1024
     assert proxy.metric('aibridge_proxy_refusals_total{kind="address",reason="tunnel"}') == HOSTS * 3 / 4
     assert proxy.metric('aibridge_proxy_connect_sessions_total{type="tunneled"}') == HOSTS / 4
     assert proxy.metric("aibridge_proxy_leaf_cache_entries") == 0
     assert len(proxy.page("/metrics")) < 32768
-    listener.close()
 
 
 def accept(listener: socket.socket) -> None:

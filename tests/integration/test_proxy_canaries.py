@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import base64
 import signal
+from pathlib import Path
 
+from daemons import Daemon
 from intercepting import (
     ANTHROPIC,
     OPENAI,
@@ -27,6 +29,52 @@ WRONG = "aib_wr0ngt0k3nid_wrongcanary0123456789wrongcanary"
 UPSTREAM = "upstream-canary-passw0rd"
 
 
+def at_the_door(proxy: Daemon, shown: str) -> bytes:
+    """
+    What is answered to a token in every place where the proxy itself is asked.
+    """
+    told = b""
+    fields = (
+        shows(shown),
+        f"Proxy-Authorization: Bearer {shown}",
+        f"Proxy-Authorization: Basic {shown}",
+        f"Proxy-Authorization: Basic {base64.b64encode(shown.encode()).decode()}",
+        f"Authorization: Bearer {shown}",
+        f"X-Coder-Token: {shown}",
+    )
+    for field in fields:
+        for authority in (f"{OPENAI}:443", "93.184.216.34:443", "10.0.0.1:443", f"{shown}@x:443"):
+            stream, head = asks(proxy.url, authority, None, field)
+            with stream:
+                told += head
+    for line in (f"GET http://user:{shown}@example.com/ HTTP/1.1", f"GET /{shown} HTTP/1.1", f"{shown} / HTTP/1.1"):
+        with connect(proxy.url) as stream:
+            stream.sendall(f"{line}\r\nHost: x\r\nConnection: close\r\n{shows(shown)}\r\n\r\n".encode())
+            told += read_all(stream)
+    return told
+
+
+def within(proxy: Daemon, ca: Path, token: str) -> bytes:
+    """
+    What is answered to keys and tokens within interceptions.
+    """
+    told = b""
+    fields = (
+        f"Authorization: Bearer {OWN}",
+        f"X-Api-Key: {OWN}",
+        f"Authorization: Bearer {token}",
+        f"X-Api-Key: {token}",
+        f"X-Coder-Token: {token}",
+        shows(token),
+    )
+    for host, path in ((OPENAI, "/v1/chat/completions"), (ANTHROPIC, "/v1/messages"), (OPENAI, f"/v1/{token}")):
+        for field in fields:
+            with intercepted(proxy.url, ca, token, host) as client:
+                client.sendall(request("POST", path, host, asked(), field))
+                told += b"".join(read_answer(client))
+    return told
+
+
 def test_nothing_is_told(proxy_deployment: ProxyDeployment) -> None:
     """
     Neither tokens, good and bad, nor clients' keys, nor the upstream proxy's password, nor the authority's key are in
@@ -39,43 +87,8 @@ def test_nothing_is_told(proxy_deployment: ProxyDeployment) -> None:
     bridge = proxy_deployment.start()
     options = f'log.level = "debug"\nlog.completions = "{log}"\nproxy.upstream = "env:UPSTREAM"\n'
     proxy_deployment.configure_proxy(bridge.url, options)
-    upstream = {"UPSTREAM": f"http://user:{UPSTREAM}@127.0.0.1:1"}
-    proxy = proxy_deployment.start_proxy(environ=upstream)
-    answers = b""
-
-    for shown in (token, WRONG):
-        bearer = f"Bearer {shown}"
-        for field in (
-            shows(shown),
-            f"Proxy-Authorization: {bearer}",
-            f"Proxy-Authorization: Basic {shown}",
-            f"Authorization: {bearer}",
-            f"X-Coder-Token: {shown}",
-            f"Proxy-Authorization: Basic {base64.b64encode(shown.encode()).decode()}",
-        ):
-            for authority in (f"{OPENAI}:443", "93.184.216.34:443", "10.0.0.1:443", f"{shown}@x:443"):
-                stream, head = asks(proxy.url, authority, None, field)
-                with stream:
-                    answers += head
-        for line in (f"GET http://user:{shown}@example.com/ HTTP/1.1", f"GET /{shown} HTTP/1.1", f"{shown} / HTTP/1.1"):
-            with connect(proxy.url) as stream:
-                stream.sendall(f"{line}\r\nHost: x\r\nConnection: close\r\n{shows(shown)}\r\n\r\n".encode())
-                answers += read_all(stream)
-
-    for host, path in ((OPENAI, "/v1/chat/completions"), (ANTHROPIC, "/v1/messages"), (OPENAI, f"/v1/{token}")):
-        for field in (
-            f"Authorization: Bearer {OWN}",
-            f"X-Api-Key: {OWN}",
-            f"Authorization: Bearer {token}",
-            f"X-Api-Key: {token}",
-            f"X-Coder-Token: {token}",
-            shows(token),
-        ):
-            with intercepted(proxy.url, proxy_deployment.ca, token, host) as client:
-                client.sendall(request("POST", path, host, asked(), field))
-                head, body = read_answer(client)
-                answers += head + body
-
+    proxy = proxy_deployment.start_proxy(environ={"UPSTREAM": f"http://user:{UPSTREAM}@127.0.0.1:1"})
+    answers = at_the_door(proxy, token) + at_the_door(proxy, WRONG) + within(proxy, proxy_deployment.ca, token)
     proxy.signal(signal.SIGHUP)
     proxy.wait_for("was reloaded")
     pages = proxy.page("/metrics") + proxy.page("/ca-cert.pem") + bridge.page("/metrics")
