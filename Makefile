@@ -4,20 +4,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+NEEDS_STAMP := $(VENV)/.installed-needs
 TEST_STAMP := $(VENV)/.installed-test
 CHECK_STAMP := $(VENV)/.installed-check
 NODE_STAMP := tests/clients/node_modules/.installed
-SOURCES := $(shell find aibridge twisted -name '*.py') setup.cfg pyproject.toml
+SOURCES := $(shell find aibridge twisted -name '*.py') setup.cfg setup.py pyproject.toml
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-proxy test test-all check format docs bench bench-check debian clean
+.PHONY: help run run-proxy test test-all test-sources check format docs bench bench-check debian clean
 
 help:
 	@echo "make run         start the bridge in the foreground on its embedded default"
 	@echo "make run-proxy   start bridge and AI Proxy, with simulated providers under real providers' names"
 	@echo "make test        run the tests"
 	@echo "make test-all    run the slow ones as well"
+	@echo "make test-sources run them on the sources alone, nothing compiled, nothing installed"
 	@echo "make check       lint, types, floors, pairing of modules and tests"
 	@echo "make bench       measure side by side with nginx and others (see docs/performance.md)"
 	@echo "make bench-check measure, and compare the ratios with those to be kept"
@@ -27,21 +29,31 @@ help:
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-# A plain editable install would not register the twistd plugin; the normal one does.
-$(STAMP): $(VENV)/bin/python $(SOURCES)
-	@rm -rf build
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade .
-	@rm -rf build
+# What setup.cfg lists: what the package needs to run, and the extras that are named.
+LISTED = $(BIN)/python -c "import configparser, sys; c = configparser.ConfigParser(); c.read('setup.cfg'); \
+	print(c['options']['install_requires'], *(c['options.extras_require'][name] for name in sys.argv[1:]))"
+PIP = $(BIN)/python -m pip --quiet --disable-pip-version-check install
+
+$(NEEDS_STAMP): $(VENV)/bin/python setup.cfg
+	$(LISTED) build > $@.txt
+	$(PIP) -r $@.txt
 	@touch $@
 
-$(TEST_STAMP): $(STAMP) setup.cfg
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[test]'
-	@rm -rf build
+$(TEST_STAMP): $(NEEDS_STAMP)
+	$(LISTED) build test > $@.txt
+	$(PIP) -r $@.txt
 	@touch $@
 
-$(CHECK_STAMP): $(TEST_STAMP) setup.cfg
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check '.[test,check]'
-	@rm -rf build
+$(CHECK_STAMP): $(TEST_STAMP)
+	$(LISTED) build test check > $@.txt
+	$(PIP) -r $@.txt
+	@touch $@
+
+# A plain editable install would not register the twistd plugin; the normal one does. What was compiled before stays in
+# build/, so that only changes are compiled.
+$(STAMP): $(NEEDS_STAMP) $(SOURCES)
+	@rm -rf build/bdist* build/lib; find build -name '*.py' -delete 2>/dev/null || true
+	$(PIP) --upgrade --no-build-isolation --no-deps .
 	@touch $@
 
 # The SDKs for Node, where npm is. Without them their tests are skipped, and the next time it is tried again.
@@ -56,17 +68,25 @@ run: $(STAMP)
 run-proxy: $(STAMP)
 	@exec $(BIN)/aibridge try-proxy $(ARGS)
 
-test: $(TEST_STAMP) $(NODE_STAMP)
-	$(BIN)/python -m pytest -n $(JOBS) -m "not slow" $(ARGS)
+# All tests on what is installed, which is compiled where there is a C compiler; those without processes and sockets on
+# the sources as well, which is what is installed elsewhere.
+test: $(STAMP) $(TEST_STAMP) $(NODE_STAMP)
+	$(BIN)/pytest -n $(JOBS) -m "not slow" $(ARGS)
+	PYTHONPATH=$(CURDIR) $(BIN)/pytest -n $(JOBS) -m "not slow and not integration" $(ARGS)
 
-test-all: $(TEST_STAMP) $(NODE_STAMP)
-	$(BIN)/python -m pytest -n $(JOBS) $(ARGS)
+test-all: $(STAMP) $(TEST_STAMP) $(NODE_STAMP)
+	$(BIN)/pytest -n $(JOBS) $(ARGS)
+	PYTHONPATH=$(CURDIR) $(BIN)/pytest -n $(JOBS) $(ARGS)
 
-check: $(CHECK_STAMP)
+# One run on the sources, without installing anything: for when there is work in progress.
+test-sources: $(TEST_STAMP)
+	PYTHONPATH=$(CURDIR) $(BIN)/pytest -n $(JOBS) -m "not slow" $(ARGS)
+
+check: $(STAMP) $(CHECK_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest tests/test_floors.py tests/test_pairing.py tests/test_packaging.py
+	$(BIN)/pytest tests/test_floors.py tests/test_pairing.py tests/test_packaging.py
 
 format: $(CHECK_STAMP)
 	$(BIN)/ruff check --fix .
@@ -82,10 +102,10 @@ debian:
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq nginx-light haproxy golang-go gcc libc6-dev; \
 	else echo "not root on Debian: install nginx, haproxy, go and a C compiler by hand to compare with them"; fi
 
-bench: $(TEST_STAMP)
+bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(ARGS)
 
-bench-check: $(TEST_STAMP)
+bench-check: $(STAMP)
 	$(BIN)/python -m benchmarks --check $(ARGS)
 
 clean:

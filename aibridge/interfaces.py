@@ -33,6 +33,14 @@ class IIdentity(Interface):
         :raises aibridge.errors.IdentityUnavailable: it could not be found out.
         """
 
+    def principal_named(name: str) -> Principal | None:
+        """
+        Find a principal for those who run the daemon.
+
+        :param name: its name, or its id.
+        :return: None if there is none that is known without asking anybody.
+        """
+
     def start() -> object:
         """
         Begin to follow changes (a file, a clock); returns None or a Deferred.
@@ -49,14 +57,15 @@ class IPairsAgent(Interface):
     An `IAgent` that also takes and gives header fields as pairs of bytes, in order, as they are on the wire.
     """
 
-    def send(method: bytes, uri: bytes, pairs: object, body: object) -> object:
+    def ask(receiver: object, method: bytes, uri: bytes, pairs: object, body: object) -> object:
         """
         Issue a request.
 
+        :param receiver: told by ``answered(response)``, of an `IResponse` that has a `pairs` attribute too, or by
+            ``failed(failure)``; one of them, once, and perhaps before this returns.
         :param method: as on the wire.
         :param uri: absolute and already encoded.
         :param pairs: list of (name, value), Host and framing excluded.
         :param body: None, bytes, or an `IBodyProducer`.
-        :return: a Deferred of an `IResponse` that has a `pairs` attribute too; cancelling it, in whatever phase,
-            ends the upstream call.
+        :return: what has a method ``cancel``, which ends the upstream call, in whatever phase, and tells nobody.
         """

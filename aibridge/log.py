@@ -7,11 +7,9 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Final
 
-import attrs
 
-
-@attrs.define(kw_only=True, eq=False)
 class Completion:
     """
     One finished exchange, whatever happened to it. Every field is free of bodies and secrets.
@@ -21,43 +19,92 @@ class Completion:
     :ivar status: what the client was told; 499 if it had left before it could be told anything.
     :ivar cause: how it ended: ``completed``, or an error's `kind`.
     :ivar reason: who refused, if somebody did.
+    :ivar policy: by which of its limits.
+    :ivar shadowed: who would have refused if they were not in shadow, separated by commas: a reason, and behind a colon
+        the policy if there are several, as in ``rate:per-principal,breaker``.
+    :ivar retry_after_s: when it is worth asking again, as the client was told; 0 if it was told nothing.
     :ivar credential: whose key the provider was shown.
     :ivar hint: that key, masked.
+    :ivar key: which of the configured keys that was, from 1; 0 if it was none of them.
+    :ivar attempts: how often it was sent to the provider.
+    :ivar tokens_in: tokens of input, those from a cache included; see `usage`.
+    :ivar tokens_out: tokens of output.
+    :ivar usage: how these are known, see `aibridge.dialects.usage.Source`; empty where nobody asked.
+    :ivar queued_s: how long it waited for its permit.
     :ivar first_byte_s: from the request's head to the response's.
     :ivar added_s: the bridge's own share of that.
     """
 
-    at: float
-    request_id: str
-    client: str
-    method: str
-    route: str
-    status: int
-    cause: str
+    at: float = 0.0
+    route: str = ""
+    status: int = 0
+    cause: str = ""
     reason: str = ""
+    policy: str = ""
+    shadowed: str = ""
+    retry_after_s: float = 0.0
     principal: str = ""
     provider: str = ""
     model: str = ""
     stream: bool = False
     credential: str = ""
     hint: str = ""
+    key: int = 0
+    attempts: int = 0
     upstream_status: int = 0
     bytes_in: int = 0
     bytes_out: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    usage: str = ""
+    queued_s: float = 0.0
     first_byte_s: float = 0.0
     added_s: float = 0.0
     duration_s: float = 0.0
+
+    def __init__(self, request_id: str, client: str, method: str) -> None:
+        self.request_id = request_id
+        self.client = client
+        self.method = method
+
+
+FIELDS: Final = (
+    "at",
+    "request_id",
+    "client",
+    "method",
+    "route",
+    "status",
+    "cause",
+    "reason",
+    "policy",
+    "shadowed",
+    "retry_after_s",
+    "principal",
+    "provider",
+    "model",
+    "stream",
+    "credential",
+    "hint",
+    "key",
+    "attempts",
+    "upstream_status",
+    "bytes_in",
+    "bytes_out",
+    "tokens_in",
+    "tokens_out",
+    "usage",
+    "queued_s",
+    "first_byte_s",
+    "added_s",
+    "duration_s",
+)
+"""The fields of a completion, in the order in which they are told."""
 
 
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
-@lru_cache(4096)
-def _quoted(text: str) -> str:
-    return _encode(text)
-
-
-@lru_cache(4096)
 def _plain(text: str) -> str:
     if text and text.isascii() and text.isprintable() and not any(mark in text for mark in ' "=\\'):
         return text
@@ -77,22 +124,54 @@ def timestamp(at: float) -> str:
     return f"{_second(milliseconds // 1000)}.{milliseconds % 1000:03d}Z"
 
 
-# Both forms are written out, since a loop over the fields costs five times as much as the line is worth. Their texts
-# are remembered: nearly all come from the configuration. A test holds that no field is forgotten.
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.6f}" if seconds else "0.000000"
+
+
+# Both forms are one expression each, since a loop over the fields costs five times as much as the line is worth, and
+# what nearly all exchanges have in common is put together once. A test holds that no field is forgotten.
+
+
+@lru_cache(4096)
+def _asked_json(client: str, method: str, route: str) -> str:
+    return f'"client":{_encode(client)},"method":{_encode(method)},"route":{_encode(route)}'
+
+
+@lru_cache(4096)
+def _whose_json(principal: str, provider: str, model: str, stream: bool, credential: str, hint: str) -> str:
+    return (
+        f'"principal":{_encode(principal)},"provider":"{provider}","model":{_encode(model)},'
+        f'"stream":{"true" if stream else "false"},"credential":"{credential}","hint":{_encode(hint)}'
+    )
 
 
 def as_json(c: Completion) -> str:
     """
     A completion as one line of JSON.
     """
+    asked: str = _asked_json(c.client, c.method, c.route)
+    whose: str = _whose_json(c.principal, c.provider, c.model, c.stream, c.credential, c.hint)
     return (
-        f'{{"time":"{timestamp(c.at)}","event":"completion","request_id":"{c.request_id}","client":{_quoted(c.client)},'
-        f'"method":{_quoted(c.method)},"route":{_quoted(c.route)},"status":{c.status},"cause":"{c.cause}",'
-        f'"reason":"{c.reason}","principal":{_quoted(c.principal)},"provider":"{c.provider}",'
-        f'"model":{_quoted(c.model)},"stream":{"true" if c.stream else "false"},"credential":"{c.credential}",'
-        f'"hint":{_quoted(c.hint)},"upstream_status":{c.upstream_status},"bytes_in":{c.bytes_in},'
-        f'"bytes_out":{c.bytes_out},"first_byte_s":{c.first_byte_s:.6f},"added_s":{c.added_s:.6f},'
-        f'"duration_s":{c.duration_s:.6f}}}'
+        f'{{"time":"{timestamp(c.at)}","event":"completion","request_id":"{c.request_id}",{asked},"status":{c.status},'
+        f'"cause":"{c.cause}","reason":"{c.reason}","policy":"{c.policy}","shadowed":"{c.shadowed}",'
+        f'"retry_after_s":{_seconds(c.retry_after_s)},{whose},"key":{c.key},"attempts":{c.attempts},'
+        f'"upstream_status":{c.upstream_status},"bytes_in":{c.bytes_in},"bytes_out":{c.bytes_out},'
+        f'"tokens_in":{c.tokens_in},"tokens_out":{c.tokens_out},"usage":"{c.usage}",'
+        f'"queued_s":{_seconds(c.queued_s)},"first_byte_s":{_seconds(c.first_byte_s)},'
+        f'"added_s":{_seconds(c.added_s)},"duration_s":{_seconds(c.duration_s)}}}'
+    )
+
+
+@lru_cache(4096)
+def _asked_text(client: str, method: str, route: str) -> str:
+    return f"client={_plain(client)} method={_plain(method)} route={_plain(route)}"
+
+
+@lru_cache(4096)
+def _whose_text(principal: str, provider: str, model: str, stream: bool, credential: str, hint: str) -> str:
+    return (
+        f"principal={_plain(principal)} provider={provider or '-'} model={_plain(model)} "
+        f"stream={'true' if stream else 'false'} credential={credential or '-'} hint={_plain(hint)}"
     )
 
 
@@ -100,11 +179,14 @@ def as_text(c: Completion) -> str:
     """
     A completion as one line for people: ``name=value``, quoted where that is needed to read it back.
     """
+    asked: str = _asked_text(c.client, c.method, c.route)
+    whose: str = _whose_text(c.principal, c.provider, c.model, c.stream, c.credential, c.hint)
     return (
-        f"{timestamp(c.at)} completion request_id={c.request_id} client={_plain(c.client)} method={_plain(c.method)} "
-        f"route={_plain(c.route)} status={c.status} cause={c.cause} reason={c.reason or '-'} "
-        f"principal={_plain(c.principal)} provider={c.provider or '-'} model={_plain(c.model)} "
-        f"stream={'true' if c.stream else 'false'} credential={c.credential or '-'} hint={_plain(c.hint)} "
+        f"{timestamp(c.at)} completion request_id={c.request_id} {asked} status={c.status} cause={c.cause} "
+        f"reason={c.reason or '-'} policy={c.policy or '-'} shadowed={c.shadowed or '-'} "
+        f"retry_after_s={_seconds(c.retry_after_s)} {whose} key={c.key} attempts={c.attempts} "
         f"upstream_status={c.upstream_status} bytes_in={c.bytes_in} bytes_out={c.bytes_out} "
-        f"first_byte_s={c.first_byte_s:.6f} added_s={c.added_s:.6f} duration_s={c.duration_s:.6f}"
+        f"tokens_in={c.tokens_in} tokens_out={c.tokens_out} usage={c.usage or '-'} "
+        f"queued_s={_seconds(c.queued_s)} first_byte_s={_seconds(c.first_byte_s)} "
+        f"added_s={_seconds(c.added_s)} duration_s={_seconds(c.duration_s)}"
     )

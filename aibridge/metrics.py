@@ -8,15 +8,21 @@ counted for each request is a `Tally` or a `Spread`; the rest are the client lib
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from aibridge.log import Completion
 from aibridge.tally import Spread, Tallies, Tally
 
+if TYPE_CHECKING:
+    from aibridge.dialects.usage import Report
+
 OTHER = "other"
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 SECONDS = (0.5, 2, 5, 15, 30, 60, 120, 300, 600)
 FIRST_BYTE_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+WAIT_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 ADDED_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1)
 
 
@@ -84,8 +90,42 @@ class Metrics:
         )
         self._refusals = Tally(
             "aibridge_refusals_total",
-            "Requests that the bridge answered itself, by who refused and why.",
-            ("reason", "kind"),
+            "Requests that the bridge answered itself, by who refused, why, by which limit, and whom.",
+            ("reason", "kind", "policy", "class"),
+        )
+        self._waits = Spread(
+            "aibridge_queue_wait_seconds",
+            "How long requests waited for a permit that could not be had at once, by how that ended.",
+            ("class", "outcome"),
+            WAIT_S,
+        )
+        self._tokens = Tally(
+            "aibridge_tokens_total",
+            "Tokens, as providers reported them.",
+            ("provider", "model", "type", "initiator_id", "client"),
+        )
+        self._unread = Tally(
+            "aibridge_unread_answers_total",
+            "Answers of which something could not be read; they crossed all the same.",
+            ("provider", "why"),
+        )
+        self._calls = Tally(
+            "aibridge_upstream_calls_total",
+            "Calls that were made to providers, further keys and retries included.",
+            ("provider",),
+        )
+        self._rests = Tally(
+            "aibridge_key_pool_state_transitions_total",
+            "Provider keys that went to rest, by why.",
+            ("provider", "reason"),
+        )
+        self._trips = Tally(
+            "aibridge_circuit_breaker_trips_total", "Circuit breakers that opened.", ("provider", "endpoint", "model")
+        )
+        self._rejects = Tally(
+            "aibridge_circuit_breaker_rejects_total",
+            "Requests that an open breaker refused, or would have in shadow.",
+            ("provider", "endpoint", "model"),
         )
         self._upstream_errors = Tally(
             "aibridge_upstream_errors_total",
@@ -113,21 +153,19 @@ class Metrics:
                     self._inflight,
                     self._passthroughs,
                     self._refusals,
+                    self._waits,
+                    self._tokens,
+                    self._unread,
+                    self._calls,
+                    self._rests,
+                    self._trips,
+                    self._rejects,
                     self._upstream_errors,
                     self._first_bytes,
                     self._added,
                     self._bytes,
                 )
             )
-        )
-        self.permits = Gauge("aibridge_permits_in_use", "Exchanges that hold a permit of the gate.", registry=registry)
-        self.permit_limit = Gauge("aibridge_permits_limit", "Permits there are; 0 means no limit.", registry=registry)
-        self.connections = Gauge("aibridge_client_connections", "Open client connections.", registry=registry)
-        self.upstream_connections = Gauge(
-            "aibridge_upstream_connections",
-            "Connections to providers, and requests waiting for one.",
-            ("provider", "state"),
-            registry=registry,
         )
         self.reloads = Counter(
             "aibridge_reloads_total", "Reloads of the configuration.", ("outcome",), registry=registry
@@ -142,9 +180,6 @@ class Metrics:
             "1 for each provider that is configured.",
             ("provider_name", "provider_type", "status"),
             registry=registry,
-        )
-        self.lost_completions = Gauge(
-            "aibridge_completions_lost", "Completion lines that could not be written.", registry=registry
         )
 
     def began(self, provider: str, model: str, route: str) -> tuple[str, str, str]:
@@ -161,11 +196,42 @@ class Metrics:
         """
         self._inflight.add(began, -1)
 
-    def refused(self, reason: str, kind: str) -> None:
+    def refused(self, reason: str, kind: str, policy: str = "", class_: str = "") -> None:
         """
         The bridge answered a request itself.
+
+        :param policy: by which of several limits, if by one of them.
+        :param class_: of the principal, if that is known.
         """
-        self._refusals.add((reason, kind))
+        self._refusals.add((reason, kind, policy, class_))
+
+    def queued(self, class_: str, outcome: str, seconds: float) -> None:
+        """
+        A request has waited for a permit.
+
+        :param outcome: ``admitted``, or the `kind` of what ended it.
+        """
+        self._waits.observe((class_, outcome), seconds)
+
+    def rested(self, provider: str, cause: int) -> None:
+        """
+        A key went to rest.
+
+        :param cause: the status for which it did: 429 or 401.
+        """
+        self._rests.add((provider, "rate_limited" if cause == 429 else "unauthorized"))
+
+    def tripped(self, provider: str, endpoint: str, model: str) -> None:
+        """
+        A breaker opened.
+        """
+        self._trips.add((provider, endpoint, self.models.known(model)))
+
+    def rejected(self, provider: str, endpoint: str, model: str) -> None:
+        """
+        A breaker refused a request, or would have.
+        """
+        self._rejects.add((provider, endpoint, self.models.known(model)))
 
     def upstream_failed(self, provider: str, kind: str) -> None:
         """
@@ -173,15 +239,20 @@ class Metrics:
         """
         self._upstream_errors.add((provider, kind))
 
-    def completed(self, c: Completion, *, bridged: bool, agent: str, initiator: str) -> None:
+    def completed(
+        self, c: Completion, *, bridged: bool, agent: str, initiator: str, report: Report | None = None
+    ) -> None:
         """
         An exchange that had been handed to a provider has ended.
 
         :param bridged: it was on a bridged route.
         :param agent: the client program, out of a closed set.
         :param initiator: the principal's name, if it was verified.
+        :param report: what its answer told about itself, if it was read.
         """
         provider = c.provider
+        if c.attempts:
+            self._calls.add((provider,), c.attempts)
         if c.bytes_in:
             self._bytes.add((provider, "to_provider"), c.bytes_in)
         if c.bytes_out:
@@ -200,3 +271,24 @@ class Metrics:
         principal = self.principals.learn(initiator)
         self._interceptions.add((provider, model, status, c.route, method, principal, agent))
         self._durations.observe((provider, model), c.duration_s)
+        if report is not None:
+            self._reported(report, (provider, model), (principal, agent))
+
+    def _reported(self, report: Report, what: tuple[str, str], who: tuple[str, str]) -> None:
+        usage = report.usage
+        if report.unread is not None:
+            self._unread.add((what[0], report.unread.value))
+        if usage is None:
+            return
+        counts = (
+            ("input", usage.input),
+            ("output", usage.output),
+            ("cache_read_input_tokens", usage.cache_read),
+            ("cache_write_input_tokens", usage.cache_write),
+        )
+        for kind, count in counts:
+            if count:
+                self._tokens.add((*what, kind, *who), count)
+        for kind, count in usage.extras.items():
+            if count:
+                self._tokens.add((*what, kind, *who), count)

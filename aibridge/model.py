@@ -14,6 +14,8 @@ class Dialect(enum.Enum):
     A wire format: how requests, answers, events and errors look on a route.
     """
 
+    __hash__ = object.__hash__  # the one of Enum is a call of Python's for each look-up
+
     CHAT = "chat"
     """OpenAI chat completions."""
     RESPONSES = "responses"
@@ -29,6 +31,8 @@ class Class(enum.Enum):
     How much a principal's requests matter when not all can be served.
     """
 
+    __hash__ = object.__hash__
+
     INTERACTIVE = "interactive"
     DEFAULT = "default"
     BATCH = "batch"
@@ -43,6 +47,7 @@ class Principal:
     :ivar name: for people: logs, metrics.
     :ivar rate_limit: requests per second for this principal, or None for the configured one.
     :ivar rate_burst: size of its bucket, or None for the configured one.
+    :ivar max_in_flight: most exchanges it may have in flight, 0 for no limit, or None for the configured one.
     """
 
     id: str
@@ -50,6 +55,7 @@ class Principal:
     class_: Class = Class.DEFAULT
     rate_limit: float | None = None
     rate_burst: float | None = None
+    max_in_flight: int | None = None
 
 
 class CredentialKind(enum.Enum):

@@ -46,8 +46,9 @@ class Declaration:
     :ivar env: environment variables that set it, first one wins.
     :ivar flag: command-line option that sets it, without dashes, or empty.
     :ivar restart: a change takes effect only at a restart.
-    :ivar secret: the text is a reference to a secret: ``file:``, ``env:`` or ``credential:``. One that `matches` has
-        no secret in it, and may stand for itself.
+    :ivar secret: the text, or each of a list, is a reference to a secret: ``file:``, ``env:`` or ``credential:``. One
+        that `matches` has no secret in it, and may stand for itself.
+    :ivar example: of a required option, what the installed file shows in place of a default.
     """
 
     why: str
@@ -61,6 +62,7 @@ class Declaration:
     flag: str = ""
     restart: bool = False
     secret: bool = False
+    example: Any = None
 
 
 def option(default: Any = attrs.NOTHING, *, factory: Callable[[], Any] | None = None, **declared: Any) -> Any:

@@ -40,7 +40,8 @@ class Secret:
     def __repr__(self) -> str:
         return HIDDEN
 
-    __str__ = __repr__
+    def __str__(self) -> str:
+        return HIDDEN
 
     def __format__(self, spec: str) -> str:
         return format(HIDDEN, spec)

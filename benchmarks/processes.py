@@ -51,9 +51,12 @@ def free_port() -> int:
     raise BenchError("no free port")
 
 
-def prepared(cores: Iterable[int]) -> Callable[[], None]:
+def prepared(cores: Iterable[int], *, first: bool = False) -> Callable[[], None]:
     """
     What a child does before it becomes the program: its cores, its priority, its descriptors, its death with ours.
+
+    :param first: before everything else on its cores, where that is allowed: for mock and load, who never sleep and
+        make room for each other only.
     """
     wanted = set(cores)
 
@@ -61,6 +64,8 @@ def prepared(cores: Iterable[int]) -> Callable[[], None]:
         os.sched_setaffinity(0, wanted)
         with contextlib.suppress(PermissionError):
             os.setpriority(os.PRIO_PROCESS, 0, NICE)
+            if first:
+                os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -74,6 +79,7 @@ class Server:
 
     :param directory: its working directory, where the file is, too.
     :param environ: beside a few variables of ours.
+    :param first: as `prepared` has it.
     """
 
     def __init__(
@@ -85,6 +91,7 @@ class Server:
         directory: Path,
         cores: Iterable[int],
         environ: Mapping[str, str] | None = None,
+        first: bool = False,
     ) -> None:
         self.name = name
         self.port = port
@@ -99,7 +106,7 @@ class Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=prepared(cores),
+                preexec_fn=prepared(cores, first=first),
             )
 
     @property

@@ -137,7 +137,7 @@ class Rig:
         self._load = build.c_program("load")
         port = free_port()
         command: list[str | Path] = [build.c_program("mock"), str(port)]
-        self._mock = Server("mock", command, port=port, directory=directory, cores={cores.mock}).wait()
+        self._mock = Server("mock", command, port=port, directory=directory, cores={cores.mock}, first=True).wait()
 
     @property
     def upstream(self) -> int:
@@ -202,7 +202,7 @@ class Rig:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            preexec_fn=prepared({self.cores.load}),
+            preexec_fn=prepared({self.cores.load}, first=True),
         )
         try:
             yield Hold(process)
@@ -244,7 +244,7 @@ class Rig:
                 text=True,
                 check=False,
                 timeout=seconds + PATIENCE_S,
-                preexec_fn=prepared({self.cores.load}),
+                preexec_fn=prepared({self.cores.load}, first=True),
             )
         except subprocess.TimeoutExpired:
             raise BenchError("the load generator does not come to an end") from None

@@ -270,19 +270,24 @@ class Deciding(Resource):
     """
 
     isLeaf = True
-    renders_on_head = True
 
     def __init__(self, on_head: Callable[[Request], object] = lambda request: None) -> None:
         super().__init__()
         self.on_head = on_head
         self.requests: list[Request] = []
 
-    def render(self, request: Any) -> int:
+    def render_on_head(self, request: Request) -> None:
         """
         A head is complete.
         """
         self.requests.append(request)
         self.on_head(request)
+
+    def render(self, request: Any) -> int:
+        """
+        The same, below a stock root.
+        """
+        self.render_on_head(request)
         return NOT_DONE_YET
 
 

@@ -18,6 +18,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+KEPT = ("PATH", "PYTHONPATH", "HOME", "LANG", "TMPDIR")
+"""Of this process's environment; with PYTHONPATH a daemon runs the same modules as its tests."""
+
 PATIENCE_S = 60.0
 """How long anything may take before a test gives up; nothing is asserted about how long it does take."""
 
@@ -41,13 +44,13 @@ class Daemon:
         descriptors: int = 0,
         command: Sequence[str] = (*TWISTD, "aibridge"),
     ) -> None:
-        keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        keep = {name: os.environ[name] for name in KEPT if name in os.environ}
         self.lines: list[str] = []
         self._new: queue.Queue[str | None] = queue.Queue()
         self._process = subprocess.Popen(
             [*command, *arguments],
             cwd=directory,
-            env={**keep, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **(environ or {})},
+            env={**keep, "PYTHONUNBUFFERED": "1", **(environ or {})},
             stdin=subprocess.DEVNULL,
             preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors,) * 2))
             if descriptors
@@ -185,7 +188,7 @@ class Deployment:
         return subprocess.run(
             [sys.executable, "-c", code, *arguments],
             cwd=self.directory,
-            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT)},
+            env={name: os.environ[name] for name in KEPT if name in os.environ},
             capture_output=True,
             text=True,
             check=check,

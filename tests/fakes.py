@@ -4,7 +4,7 @@ Stand-ins for what is on the other side of an exchange, each saying by its name 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -17,8 +17,14 @@ from twisted.web.client import ResponseDone
 from twisted.web.iweb import UNKNOWN_LENGTH
 from zope.interface import implementer
 
-from aibridge.admission.bucket import Buckets
-from aibridge.admission.gate import Gate
+from aibridge.admission.breaker import BreakerTerms
+from aibridge.admission.breakers import Breakers
+from aibridge.admission.keypool import KeyPool
+from aibridge.admission.policies import Policies
+from aibridge.admission.policy import Policy, Scope
+from aibridge.admission.retries import RetryBudget
+from aibridge.admission.seats import Seats
+from aibridge.admission.seatterms import SeatTerms
 from aibridge.errors import Unauthenticated
 from aibridge.interfaces import IIdentity
 from aibridge.log import Completion
@@ -28,8 +34,13 @@ from aibridge.providers.provider import Provider
 from aibridge.providers.routes import Routes
 from aibridge.providers.settings import ProviderSettings
 from aibridge.secret import Secret
+from aibridge.web.account import Account
 from aibridge.web.completions import Completions
+from aibridge.web.exchange import Exchange
+from aibridge.web.request import Request
 from aibridge.web.terms import Bridge, Terms
+from aibridge.web.turns import Turns
+from channels import Talk
 
 TOKEN = b"aib_test_token-of-some-length"
 KEY = "sk-configured-0123456789abcdef"
@@ -55,6 +66,12 @@ class KnowsOne:
         if token != TOKEN:
             raise Unauthenticated
         return self.principal
+
+    def principal_named(self, name: str) -> Principal | None:
+        """
+        The one principal.
+        """
+        return self.principal if name == self.principal.name else None
 
     def start(self) -> None:
         """
@@ -166,25 +183,31 @@ class Call:
     One request to a provider.
     """
 
+    receiver: Any
     method: bytes
     url: bytes
     headers: list[tuple[bytes, bytes]]
     data: Any
-    deferred: Deferred[Any]
     cancelled: bool = False
+
+    def cancel(self) -> None:
+        """
+        Nobody wants the answer.
+        """
+        self.cancelled = True
 
     def answer(self, response: Answer) -> Answer:
         """
         The provider answers.
         """
-        self.deferred.callback(response)
+        self.receiver.answered(response)
         return response
 
     def fail(self, error: Exception) -> None:
         """
         The provider, or the way to it, fails.
         """
-        self.deferred.errback(error)
+        self.receiver.failed(Failure(error))
 
 
 class Upstream:
@@ -195,17 +218,13 @@ class Upstream:
     def __init__(self) -> None:
         self.calls: list[Call] = []
 
-    def request(self, method: bytes, url: bytes, *, headers: list[tuple[bytes, bytes]], data: object) -> Deferred[Any]:
+    def ask(self, receiver: Any, method: bytes, url: bytes, pairs: list[tuple[bytes, bytes]], body: Any) -> Call:
         """
         Remember it.
         """
-
-        def cancelled(_: Deferred[Any]) -> None:
-            call.cancelled = True
-
-        call = Call(method, url, headers, data, Deferred(cancelled))
+        call = Call(receiver, method, url, pairs, body)
         self.calls.append(call)
-        return call.deferred
+        return call
 
 
 @attrs.define(eq=False)
@@ -222,26 +241,45 @@ class Fixture:
     identity: KnowsOne
     done: list[Completion]
 
+    @property
+    def in_use(self) -> int:
+        """
+        Permits that are out.
+        """
+        return self.bridge.turns.seats.in_use
+
 
 def bridge(
     *,
     limit: int = 0,
     identity: KnowsOne | None = None,
-    key: str | None = KEY,
+    keys: tuple[str, ...] = (KEY,),
     credentials: str = "client-or-central",
+    policies: Sequence[Policy] = (),
+    rate_limit: float = 0.0,
+    rate_burst: float = 0.0,
+    account: Mapping[str, Any] | None = None,
+    seats: Mapping[str, Any] | None = None,
+    breaker: BreakerTerms | None = None,
     **terms: Any,
 ) -> Fixture:
     """
     A bridge with one provider of each vendor, ``openai`` and ``anthropic``.
+
+    :param limit: of exchanges in flight.
+    :param keys: of each of them.
+    :param rate_limit: requests a second for each principal, before `policies`.
+    :param account: arguments of `Account`.
+    :param seats: arguments of `SeatTerms`.
+    :param breaker: calls go through breakers.
     """
     clock = Clock()
     clock.advance(1000.0)
     upstream = Upstream()
     identity = identity or KnowsOne()
+    first = Secret(keys[0]) if keys else None
     providers = [
-        Provider.from_settings(
-            ProviderSettings(name=name, type=name, credentials=credentials), None if key is None else Secret(key)
-        )
+        Provider.from_settings(ProviderSettings(name=name, type=name, credentials=credentials), first)
         for name in ("openai", "anthropic")
     ]
     done: list[Completion] = []
@@ -250,19 +288,29 @@ def bridge(
         def add(self, completion: Completion) -> None:
             done.append(completion)
 
+    short = [Policy(scope=Scope.PRINCIPAL, limit=rate_limit, burst=rate_burst)] if rate_limit else []
     ids = iter(range(10**6))
+    seat_terms = SeatTerms(max_concurrency=limit, **(seats or {}))
     made = Bridge(
         terms=Terms(
             routes=Routes(providers),
             identity=identity,
-            clients={provider.name: upstream for provider in providers},
+            accounts={
+                provider.name: Account(
+                    upstream, KeyPool(map(Secret, keys)) if keys else None, RetryBudget(), **(account or {})
+                )
+                for provider in providers
+            },
+            policies=Policies([*short, *policies]),
+            breaks=breaker is not None,
             **{"max_body": 10000, **terms},
         ),
         clock=clock,
         wall_clock=lambda: 1.7e9,
         new_id=lambda: f"id-{next(ids)}",
-        gate=Gate(limit),
-        buckets=Buckets(1000),
+        chance=lambda: 0.0,
+        turns=Turns(clock, Seats(seat_terms, clock.seconds, lambda: 0.0)),
+        breakers=Breakers(breaker or BreakerTerms()),
         metrics=Metrics(CollectorRegistry()),
         completions=Kept(clock, None, str),
     )
@@ -282,8 +330,12 @@ def raises(error: type[Exception]) -> Callable[..., Any]:
 
 class Asked:
     """
-    A request as its channel would hand it over, with the client under the test's control.
+    A request that a client sends over a connection of its own, and what it is told.
+
+    :ivar request: as the exchange has it, once it was asked.
     """
+
+    request: Request
 
     def __init__(
         self,
@@ -293,105 +345,110 @@ class Asked:
         body: bytes = b'{"model":"m"}',
         *,
         wants_upgrade: bool = False,
+        body_comes_at_once: bool = True,
     ) -> None:
-        self.method = method
-        self.uri = uri
-        self.path = uri.partition(b"?")[0]
-        self.pairs = [(b"Host", b"bridge"), (b"Authorization", b"Bearer " + TOKEN)] if pairs is None else pairs
-        self.client_host = "192.0.2.1"
-        self.wants_upgrade = wants_upgrade
-        self.declared_length: int | None = len(body)
-        self.on_departure: Callable[[], None] | None = None
-        self.status = 0
-        self.answer_pairs: list[tuple[bytes, bytes]] = []
-        self.length: int | None = None
-        self.written = b""
-        self.finished = 0
-        self.aborted = 0
-        self.producer: Any = None
-        self.body = body
-        self.body_comes_at_once = True
-        self.body_wanted: tuple[Callable[[bytes], None], Callable[[Exception], None]] | None = None
+        pairs = [(b"Authorization", b"Bearer " + TOKEN)] if pairs is None else pairs
+        if wants_upgrade:
+            pairs = [*pairs, (b"Connection", b"Upgrade"), (b"Upgrade", b"websocket")]
+        if body:
+            pairs = [*pairs, (b"Content-Length", b"%d" % len(body))]
+        fields = b"".join(b"%b: %b\r\n" % pair for pair in pairs)
+        self._head = b"%b %b HTTP/1.1\r\nHost: bridge\r\n%b\r\n" % (method, uri, fields)
+        self._method = method
+        self._body = body
+        self._at_once = body_comes_at_once
+        self._talk: Talk
 
-    def header(self, name: bytes) -> bytes | None:
+    def ask(self, bridge: Bridge) -> Asked:
         """
-        The first value.
+        Send it to a bridge.
         """
-        return next(iter(self.headers_named(name)), None)
 
-    def headers_named(self, name: bytes) -> list[bytes]:
-        """
-        All values.
-        """
-        return [value for each, value in self.pairs if each.lower() == name]
+        def begin(request: Request) -> None:
+            self.request = request
+            Exchange(bridge, request).begin()
 
-    def forget_fields(self) -> None:
-        """
-        Nobody asks for them any more.
-        """
-        self.pairs = []
+        self._talk = Talk(begin, max_body=1 << 20)
+        self._talk.send(self._head + self._body if self._at_once else self._head)
+        return self
 
-    def read_body(self, limit: int, done: Callable[[bytes], None], failed: Callable[[Any], None]) -> None:
+    def send(self, data: bytes) -> None:
         """
-        Hand the body over, now or when the test says so.
+        Send what is left.
         """
-        self.body_wanted = (done, failed)
-        if self.body_comes_at_once:
-            done(self.body)
-
-    def body_producer(self, limit: int) -> Any:
-        """
-        Something that stands for the body.
-        """
-        return ("producer", limit)
-
-    def respond(self, status: int, pairs: list[tuple[bytes, bytes]], length: int | None) -> None:
-        """
-        The head of the answer.
-        """
-        assert not self.status, "a second status"
-        self.status, self.answer_pairs, self.length = status, list(pairs), length
-
-    def write(self, data: bytes) -> None:
-        """
-        A piece of the answer.
-        """
-        assert not self.finished, "written after the end"
-        self.written += data
-
-    def finish(self) -> None:
-        """
-        The end of the answer.
-        """
-        self.finished += 1
-
-    def abort(self) -> None:
-        """
-        A visible break.
-        """
-        self.aborted += 1
-
-    def registerProducer(self, producer: Any, streaming: bool) -> None:
-        """
-        Whom to pause.
-        """
-        self.producer = producer
-
-    def unregisterProducer(self) -> None:
-        """
-        Nobody any more.
-        """
-        self.producer = None
+        self._talk.send(data)
 
     def leave(self) -> None:
         """
         The client goes away.
         """
-        assert self.on_departure is not None, "nobody wants to know"
-        self.on_departure()
+        self._talk.transport.leave()
+
+    def wait(self, seconds: float) -> None:
+        """
+        Time passes on the connection.
+        """
+        self._talk.wait(seconds)
+
+    @property
+    def received(self) -> bytes:
+        """
+        All that the client was sent.
+        """
+        return self._talk.received
+
+    @property
+    def status(self) -> int:
+        """
+        What it was told, or 0.
+        """
+        received = self.received
+        return int(received[9:12]) if received else 0
+
+    @property
+    def answer_pairs(self) -> list[tuple[bytes, bytes]]:
+        """
+        The header fields of the answer, those of its wire left out.
+        """
+        head = self.received.partition(b"\r\n\r\n")[0]
+        pairs = [line.partition(b": ")[::2] for line in head.split(b"\r\n")[1:]]
+        return [
+            pair for pair in pairs if pair[0] not in (b"Date", b"Content-Length", b"Transfer-Encoding", b"Connection")
+        ]
 
     def told(self, name: bytes) -> bytes | None:
         """
-        A header of the answer.
+        A header field of the answer, by its name in lower case.
         """
-        return next((value for each, value in self.answer_pairs if each.lower() == name), None)
+        head = self.received.partition(b"\r\n\r\n")[0]
+        pairs = [line.partition(b": ")[::2] for line in head.split(b"\r\n")[1:]]
+        return next((value for each, value in pairs if each.lower() == name), None)
+
+    @property
+    def written(self) -> bytes:
+        """
+        The body of the answer, as far as it has come.
+        """
+        body = self.received.partition(b"\r\n\r\n")[2]
+        if self.told(b"transfer-encoding") is None:
+            return body
+        whole = b""
+        while body:
+            size, _, body = body.partition(b"\r\n")
+            whole += body[: int(size, 16)]
+            body = body[int(size, 16) + 2 :]
+        return whole
+
+    @property
+    def finished(self) -> bool:
+        """
+        The answer is whole.
+        """
+        return self.request.finished
+
+    @property
+    def aborted(self) -> bool:
+        """
+        The answer was visibly broken off.
+        """
+        return self.request.departed and self._talk.transport.ended != ""

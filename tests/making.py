@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from aibridge.errors import BridgeError
-from aibridge.log import Completion
+from aibridge.log import FIELDS, Completion
 from aibridge.options import declaration
 from aibridge.providers.provider import Provider
 from aibridge.providers.settings import ProviderSettings
@@ -35,14 +35,25 @@ def completion(**changes: Any) -> Completion:
         "stream": True,
         "credential": "central",
         "hint": "sk-a...wxyz",
+        "key": 2,
+        "attempts": 1,
         "upstream_status": 200,
         "bytes_in": 512,
         "bytes_out": 2048,
+        "tokens_in": 120,
+        "tokens_out": 480,
+        "usage": "provider",
+        "queued_s": 0.25,
         "first_byte_s": 0.75,
         "added_s": 0.000125,
         "duration_s": 3.5,
     }
-    return Completion(**{**told, **changes})
+    told |= changes
+    made = Completion(*(told.pop(name) for name in ("request_id", "client", "method")))
+    for name, value in told.items():
+        assert name in FIELDS
+        setattr(made, name, value)
+    return made
 
 
 def provider(type_: str, name: str = "", base_url: str = "", key: str | None = None, demo_url: str = "") -> Provider:

@@ -15,6 +15,8 @@ from prometheus_client import CollectorRegistry
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
+from aibridge.daemon.proxy.config import ProxyLoaded
+from aibridge.daemon.proxy.settings import ProxyDaemonSettings
 from aibridge.mitm.addresses import Guard
 from aibridge.mitm.dial import Route
 from aibridge.mitm.front import Front, Within
@@ -190,6 +192,20 @@ class Rig:
         A client that asks for a connection.
         """
         return self.asks(connect(authority, token))
+
+
+def loaded(**changes: Any) -> ProxyLoaded:
+    """
+    A configuration that is the default but for these.
+    """
+    told: dict[str, Any] = {
+        "settings": ProxyDaemonSettings(),
+        "hosts": Hosts(BUILTIN),
+        "authority": authority(),
+        "upstream": None,
+        "origins": {},
+    }
+    return ProxyLoaded(**{**told, **changes})
 
 
 def leaves(metrics: ProxyMetrics) -> Leaves:

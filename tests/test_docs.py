@@ -6,39 +6,40 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import attrs
 import pytest
-from prometheus_client import CollectorRegistry
 
 from aibridge import errors
+from aibridge.admission.settings import AdmissionSettings, BreakerSettings, LimitSettings
+from aibridge.daemon.admissionchecks import check_admission
+from aibridge.daemon.assembly import Upstreams
+from aibridge.daemon.decode import decode
+from aibridge.daemon.gauges import Gauges
+from aibridge.daemon.settings import leaves
 from aibridge.errors import BridgeError
-from aibridge.log import Completion
-from aibridge.metrics import Metrics
+from aibridge.log import FIELDS
 from aibridge.tally import Spread, Tally
+from aibridge.web.bridge import BridgeResource
 from aibridge.web.faults import FAULTS
+from aibridge.web.settings import HttpSettings
+from aibridge.web.site import BridgeSite
+from fakes import bridge
+from pages import ROOT, examples, prose, rows
 
-ROOT = Path(__file__).resolve().parent.parent
 OPERATIONS = ROOT / "docs" / "operations.md"
 CLIENTS = ROOT / "docs" / "clients.md"
+PROXY = ROOT / "docs" / "proxy.md"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "newsfragments").glob("*.md")])
 
-_FENCE = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]\n]*(?:\n[^\]\n]*)?\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 _ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:")
 
 # A path that is somebody's, or a thing that only those who wrote it have.
 FORBIDDEN = (r"/work\b", r"/tmp/", r"/root\b", r"/home/[a-z]", r"\bTODO\b", r"\bFIXME\b", r"\bXXX\b")
-
-
-def prose(page: Path) -> str:
-    """
-    A page without its fenced blocks.
-    """
-    return _FENCE.sub("", page.read_text())
 
 
 def anchors(page: Path) -> set[str]:
@@ -60,14 +61,6 @@ def broken(page: Path) -> Iterator[str]:
         there = page if not path else page.parent / path
         if not there.exists() or (anchor and anchor not in anchors(there)):
             yield target
-
-
-def rows(page: Path) -> list[list[str]]:
-    """
-    The rows of a page's tables, as cells.
-    """
-    lines = (line.strip() for line in prose(page).splitlines())
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
 
 
 def kinds() -> list[type[BridgeError]]:
@@ -117,6 +110,28 @@ def test_every_page_is_linked_from_the_index() -> None:
     assert pages - linked == set()
 
 
+@pytest.mark.parametrize("page", sorted({*PAGES} - {CLIENTS, PROXY}), ids=lambda page: str(page.relative_to(ROOT)))
+def test_examples_are_configurations(page: Path) -> None:
+    """
+    Each piece of TOML is one that the daemon would take, and nothing about its limits is odd; clients have their own,
+    and so has the proxy.
+    """
+    for text in examples(page):
+        settings, faults = decode(tomllib.loads(text))
+        assert faults == [], text
+        assert list(check_admission(settings, (), ())) == [], text
+
+
+def test_a_configuration_is_explained_whole() -> None:
+    """
+    Every option about limits is in the page that explains them.
+    """
+    told = (ROOT / "docs" / "limits.md").read_text()
+    for cls in (AdmissionSettings, BreakerSettings, LimitSettings):
+        for leaf in leaves(cls):
+            assert re.search(rf"\b{leaf.name}\b", told), leaf.name
+
+
 @pytest.mark.parametrize("error", kinds(), ids=lambda error: str(error.kind))
 def test_every_refusal_is_explained(error: type[BridgeError]) -> None:
     """
@@ -149,17 +164,20 @@ def test_every_metric_is_explained() -> None:
     """
     Each metric, by the name that is scraped, is in a row of operations with its labels, and no other is.
     """
-    registry = CollectorRegistry()
-    metrics = Metrics(registry)
-    labels = {}
-    for counted in vars(metrics).values():
+    fixture = bridge()
+    metrics, upstreams = fixture.bridge.metrics, Upstreams(fixture.clock)
+    labels: dict[str, Sequence[str]] = {}
+    for counted in (getattr(metrics, name) for name in dir(metrics)):
         if isinstance(counted, Tally | Spread):
             labels[counted.collect().name] = counted.names
         elif hasattr(counted, "_labelnames"):
             labels[counted._name] = counted._labelnames
+    site = BridgeSite(BridgeResource(fixture.bridge), HttpSettings(), fixture.clock)
+    gauges = [*Gauges(fixture.bridge, site, upstreams).collect()]
+    labels.update({family.name: family._labelnames for family in gauges})  # type: ignore[attr-defined]  # no other way
     wanted = {
         family.name + ("_total" if family.type == "counter" else ""): ", ".join(labels[family.name])
-        for family in registry.collect()
+        for family in (*metrics.registry.collect(), *gauges)
     }
     told = {row[0].strip("`"): row[1] for row in rows(OPERATIONS) if row[0].startswith("`aibridge_")}
     assert told == wanted
@@ -169,6 +187,6 @@ def test_every_field_of_a_completion_is_explained() -> None:
     """
     Each field of a completion line is in operations.
     """
-    fields = {"time" if field.name == "at" else field.name for field in attrs.fields(Completion)}
+    fields = {"time" if name == "at" else name for name in FIELDS}
     told = {name for row in rows(OPERATIONS) for name in re.findall(r"`(\w+)`", row[0])}
     assert fields - told == set()

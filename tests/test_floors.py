@@ -25,11 +25,11 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "aibridge.deadlines",
         "aibridge.tally",
         "aibridge.log",
-        "aibridge.metrics",
     ),
     2: (
         "aibridge.wire.*",
         "aibridge.dialects.*",
+        "aibridge.metrics",
         "aibridge.relay.headers",
         "aibridge.relay.noproxy",
         "aibridge.relay.proxyurl",

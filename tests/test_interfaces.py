@@ -27,12 +27,12 @@ def test_stand_ins_keep_the_promise(identity: KnowsOne) -> None:
 
 def test_an_agent_of_pairs() -> None:
     """
-    An agent is one that has `send`, with these four arguments.
+    An agent is one that has `ask`, with these five arguments.
     """
 
     @implementer(IPairsAgent)
     class Agent:
-        def send(self, method: bytes, uri: bytes, pairs: object, body: object) -> object:
+        def ask(self, receiver: object, method: bytes, uri: bytes, pairs: object, body: object) -> object:
             """
             Never.
             """
@@ -40,7 +40,7 @@ def test_an_agent_of_pairs() -> None:
 
     @implementer(IPairsAgent)
     class Another:
-        def send(self, method: bytes, uri: bytes) -> object:  # type: ignore[override]  # that it is refused is the point
+        def ask(self, method: bytes, uri: bytes) -> object:  # type: ignore[override]  # that it is refused is the point
             """
             Never.
             """

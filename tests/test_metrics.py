@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from aibridge.dialects.usage import Report, Unread, Usage
 from aibridge.metrics import OTHER, Metrics, Names
 from making import completion
 
@@ -21,23 +22,25 @@ CODERS = {
     "aibridge_interceptions_inflight": {"provider", "model", "route"},
     "aibridge_interceptions_duration_seconds": {"provider", "model"},
     "aibridge_passthrough": {"provider", "route", "method"},
+    "aibridge_tokens": {"provider", "model", "type", "initiator_id", "client"},
+    "aibridge_key_pool_state_transitions": {"provider", "reason"},
+    "aibridge_circuit_breaker_trips": {"provider", "endpoint", "model"},
+    "aibridge_circuit_breaker_rejects": {"provider", "endpoint", "model"},
     "aibridge_provider_info": {"provider_name", "provider_type", "status"},
     "aibridge_providers_last_reload_success_timestamp_seconds": set(),
 }
 """The names that dashboards of Coder's AI Bridge know, with our prefix, and their labels."""
 
 OURS = {
-    "aibridge_refusals": {"reason", "kind"},
+    "aibridge_refusals": {"reason", "kind", "policy", "class"},
+    "aibridge_queue_wait_seconds": {"class", "outcome"},
+    "aibridge_unread_answers": {"provider", "why"},
+    "aibridge_upstream_calls": {"provider"},
     "aibridge_upstream_errors": {"provider", "kind"},
     "aibridge_first_byte_seconds": {"provider"},
     "aibridge_added_seconds": {"provider"},
     "aibridge_bytes": {"provider", "direction"},
-    "aibridge_permits_in_use": set(),
-    "aibridge_permits_limit": set(),
-    "aibridge_client_connections": set(),
-    "aibridge_upstream_connections": {"provider", "state"},
     "aibridge_reloads": {"outcome"},
-    "aibridge_completions_lost": set(),
 }
 """What it lacks."""
 
@@ -69,12 +72,14 @@ def labels_of(metrics: Metrics, name: str, label: str) -> set[str]:
     }
 
 
-def complete(metrics: Metrics, *, bridged: bool = True, agent: str = "Codex", **changes: Any) -> None:
+def complete(
+    metrics: Metrics, *, bridged: bool = True, agent: str = "Codex", report: Report | None = None, **changes: Any
+) -> None:
     """
     An exchange has ended.
     """
     done = completion(**changes)
-    metrics.completed(done, bridged=bridged, agent=agent, initiator=done.principal)
+    metrics.completed(done, bridged=bridged, agent=agent, initiator=done.principal, report=report)
 
 
 def everything() -> Metrics:
@@ -83,11 +88,14 @@ def everything() -> Metrics:
     """
     metrics = make()
     metrics.ended(metrics.began("openai", "gpt-5.4", "/v1/responses"))
-    complete(metrics)
+    complete(metrics, attempts=1, report=Report(usage=Usage(1, 2), unread=Unread.TOO_LARGE))
     complete(metrics, bridged=False)
     metrics.refused("gate", "at_capacity")
+    metrics.queued("batch", "admitted", 0.5)
     metrics.upstream_failed("openai", "reset")
-    metrics.upstream_connections.labels("openai", "idle").set(1)
+    metrics.rested("openai", 429)
+    metrics.tripped("openai", "/v1/responses", "gpt-5.4")
+    metrics.rejected("openai", "/v1/responses", "gpt-5.4")
     metrics.reloads.labels("success").inc()
     metrics.provider_info.labels("openai", "openai", "enabled").set(1)
     return metrics
@@ -126,8 +134,9 @@ def test_registries_are_apart() -> None:
     """
     one, other = make(), make()
     one.refused("gate", "at_capacity")
-    assert value(one, "aibridge_refusals_total", reason="gate", kind="at_capacity") == 1
-    assert value(other, "aibridge_refusals_total", reason="gate", kind="at_capacity") is None
+    labels = {"reason": "gate", "kind": "at_capacity", "policy": "", "class": ""}
+    assert value(one, "aibridge_refusals_total", **labels) == 1
+    assert value(other, "aibridge_refusals_total", **labels) is None
 
 
 def test_a_bridged_exchange_is_counted() -> None:
@@ -163,6 +172,75 @@ def test_a_passthrough_exchange_is_counted_as_such() -> None:
     assert value(metrics, "aibridge_passthrough_total", provider="openai", route="/v1/models/*", method="GET") == 1
     assert labels_of(metrics, "aibridge_interceptions_total", "model") == set()
     assert metrics.models.known("gpt-5.4") == OTHER
+
+
+def test_refusals_say_by_which_limit() -> None:
+    """
+    And of which class the principal was.
+    """
+    metrics = make()
+    metrics.refused("rate", "rate_limited", "per-principal", "batch")
+    labels = {"reason": "rate", "kind": "rate_limited", "policy": "per-principal", "class": "batch"}
+    assert value(metrics, "aibridge_refusals_total", **labels) == 1
+
+
+def test_tokens_are_counted_by_type() -> None:
+    """
+    The four that add up, and what vendors tell beside them; not those that are zero.
+    """
+    metrics = make()
+    usage = Usage(input=10, output=5, cache_read=7, extras={"output_reasoning": 3, "total_tokens": 0})
+    complete(metrics, report=Report(usage=usage))
+    complete(metrics, report=Report())
+    told = {
+        sample.labels["type"]: sample.value
+        for family in metrics.registry.collect()
+        for sample in family.samples
+        if sample.name == "aibridge_tokens_total"
+    }
+    assert told == {"input": 10, "output": 5, "cache_read_input_tokens": 7, "output_reasoning": 3}
+
+
+def test_what_could_not_be_read_is_counted() -> None:
+    """
+    By why.
+    """
+    metrics = make()
+    complete(metrics, report=Report(unread=Unread.ENCODED))
+    assert value(metrics, "aibridge_unread_answers_total", provider="openai", why="encoded") == 1
+
+
+def test_every_call_is_counted() -> None:
+    """
+    Also on passthrough routes, and those that had no answer.
+    """
+    metrics = make()
+    complete(metrics, attempts=3)
+    complete(metrics, attempts=1, bridged=False, upstream_status=0)
+    assert value(metrics, "aibridge_upstream_calls_total", provider="openai") == 4
+
+
+def test_why_keys_rest() -> None:
+    """
+    In Coder's words.
+    """
+    metrics = make()
+    metrics.rested("openai", 429)
+    metrics.rested("openai", 401)
+    assert labels_of(metrics, "aibridge_key_pool_state_transitions_total", "reason") == {"rate_limited", "unauthorized"}
+
+
+def test_breakers_make_no_series_of_what_clients_say() -> None:
+    """
+    A model that no provider has served is ``other``.
+    """
+    metrics = make()
+    complete(metrics)
+    for model in ("made-up", "gpt-5.4"):
+        metrics.tripped("openai", "/v1/responses", model)
+        metrics.rejected("openai", "/v1/responses", model)
+    assert labels_of(metrics, "aibridge_circuit_breaker_trips_total", "model") == {OTHER, "gpt-5.4"}
+    assert labels_of(metrics, "aibridge_circuit_breaker_rejects_total", "model") == {OTHER, "gpt-5.4"}
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,16 @@ What is in the tree is what gets installed, and no module outgrows what can be r
 
 from __future__ import annotations
 
+import ast
 import configparser
+import importlib
 import re
+import shutil
+import sysconfig
+import tomllib
 from pathlib import Path
+
+import pytest
 
 import aibridge
 
@@ -64,6 +71,53 @@ def test_the_version_is_told_once() -> None:
     """
     assert _setup()["metadata"]["version"] == "attr: aibridge.__version__"
     assert re.fullmatch(r"2\d\.(1[0-2]|[1-9])\.\d+", aibridge.__version__)
+
+
+def _compiled() -> list[str]:
+    (listed,) = (
+        node.value
+        for node in ast.parse((ROOT / "setup.py").read_text()).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "COMPILED"
+    )
+    names: list[str] = list(ast.literal_eval(listed))
+    return names
+
+
+def test_what_is_to_be_compiled_is_there() -> None:
+    """
+    Each once, in order.
+    """
+    assert _compiled() == sorted(set(_compiled()))
+    assert not [name for name in _compiled() if not (ROOT / name).is_file()]
+
+
+def test_what_is_compiled_says_who_logs() -> None:
+    """
+    A logger looks at the frame that makes it for its name, and compiled modules have none.
+    """
+    assert not [name for name in _compiled() if re.search(r"\bLogger\(\)", (ROOT / name).read_text())]
+
+
+def test_what_is_installed_is_compiled() -> None:
+    """
+    All of it, wherever it can be: a build that silently went the slow way is found out here.
+    """
+    if Path(aibridge.__file__).is_relative_to(ROOT / "aibridge"):
+        pytest.skip("these are the sources")
+    if not any(map(shutil.which, ("cc", "gcc", "clang"))) or not Path(sysconfig.get_paths()["include"]).is_dir():
+        pytest.skip("there is no C compiler, or there are no headers")
+    modules = [importlib.import_module(name.removesuffix(".py").replace("/", ".")) for name in _compiled()]
+    assert not [module.__name__ for module in modules if str(module.__file__).endswith(".py")]
+
+
+def test_a_build_in_isolation_has_what_it_needs() -> None:
+    """
+    What is installed with the package, since its types have to be known, and what compiles.
+    """
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
+    setup = _setup()
+    listed = setup["options"]["install_requires"] + setup["options.extras_require"]["build"]
+    assert sorted(needed) == sorted(line.replace(" ", "") for line in listed.splitlines() if line)
 
 
 def test_modules_are_short() -> None:

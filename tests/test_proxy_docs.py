@@ -5,6 +5,7 @@ The page of the AI Proxy leaves nothing unexplained that it says, and what it te
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import attrs
@@ -12,14 +13,16 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from aibridge.cli.command import COMMANDS
+from aibridge.daemon.decode import decode
 from aibridge.daemon.proxy import service
+from aibridge.daemon.proxy.settings import SCHEMA
 from aibridge.mitm import asking, sessions, tunnel
 from aibridge.mitm.hosts import BUILTIN, Hosts
 from aibridge.mitm.lines import RequestLine, SessionLine
 from aibridge.mitm.metrics import ProxyMetrics
 from aibridge.mitm.refusals import Refusal
 from aibridge.tally import Tally
-from test_docs import ROOT, rows
+from pages import ROOT, examples, rows
 
 PAGE = ROOT / "docs" / "proxy.md"
 TESTS = ROOT / "tests" / "integration" / "test_proxy_sdks.py"
@@ -106,6 +109,14 @@ def test_what_people_are_told_to_set_is_tested(page: Path, word: str) -> None:
     Each way to trust the authority.
     """
     assert word in page.read_text()
+
+
+def test_examples_are_configurations() -> None:
+    """
+    Each piece of TOML is one that the proxy would take.
+    """
+    for text in examples(PAGE):
+        assert decode(tomllib.loads(text), SCHEMA)[1] == [], text
 
 
 def test_commands_exist() -> None:

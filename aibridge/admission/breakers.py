@@ -45,14 +45,17 @@ class _Entry:
 class Pass:
     """
     The right of one call to go to its provider, until it is told how that went. Only the first telling counts.
+
+    :ivar in_shadow: it would not have been given, if breakers were not in shadow.
     """
 
-    __slots__ = ("_breakers", "_name", "_round")
+    __slots__ = ("_breakers", "_name", "_round", "in_shadow")
 
-    def __init__(self, breakers: Breakers, name: Name, round_: int) -> None:
+    def __init__(self, breakers: Breakers, name: Name, round_: int, in_shadow: bool = False) -> None:
         self._breakers: Breakers | None = breakers
         self._name = name
         self._round = round_
+        self.in_shadow = in_shadow
 
     def success(self, now: float) -> None:
         """
@@ -147,7 +150,7 @@ class Breakers:
         if self._on_reject is not None:
             self._on_reject(entry.name, shadow)
         if shadow:
-            return Pass(self, name, 0)
+            return Pass(self, name, 0, True)
         raise errors.BreakerOpen(retry_after_s=wait)
 
     def state(self, provider: str, endpoint: str, model: str) -> State:

@@ -157,6 +157,14 @@ class Buckets:
         """
         return self.seconds_left(key, now) * rate
 
+    def sample(self, now: float, most: int) -> list[float]:
+        """
+        After how many seconds buckets are empty that are not: all of them, or `most` of them, evenly chosen.
+        """
+        keys, table = self._keys, self._empty_at
+        chosen = keys[:: max(1, -(-len(keys) // most))]
+        return [table[key] - now for key in chosen if table[key] > now]
+
     def stretch(self, now: float, factor: float) -> None:
         """
         Let every bucket take `factor` times as long to be empty: the same levels at another rate.

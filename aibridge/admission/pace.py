@@ -38,6 +38,8 @@ OPEN_AT: Final = 64
 BURST_SHARE: Final = 0.5
 PROBE_SHARE: Final = 0.1
 
+_UNITS: Final = ("requests", "tokens", "input_tokens", "output_tokens")
+
 Mark = tuple[int, int, int]
 """How much had been sent, a request included, when it was let through: requests, input and output tokens."""
 
@@ -129,7 +131,7 @@ class Pace:
         self._extra = 0
         self._base = 0
         self._probe_at = float("-inf")
-        # Rule 2, by what is counted: requests, all tokens, input tokens, output tokens.
+        # Rule 2, by what is counted, see `_UNITS`.
         self._shares: dict[int, _Share] = {}
         self._waited = False
 
@@ -155,6 +157,19 @@ class Pace:
                 return wait
         self._sent = (sent[0] + 1, sent[1] + input_tokens, sent[2] + output_tokens)
         return 0.0
+
+    def told(self, now: float) -> dict[str, float]:
+        """
+        What the provider has said and still holds, for those who look; nothing where it has not spoken.
+
+        :return: ``wait_s``, how long nobody is sent; and what is left of its limits by this count, such as
+            ``requests_left`` and ``tokens_left``.
+        """
+        told = {"wait_s": self._hold_until - now} if now < self._hold_until else {}
+        for unit, share in self._shares.items():
+            if now < share.until:
+                told[f"{_UNITS[unit]}_left"] = share.left
+        return told
 
     def _wait(self, now: float, costs: tuple[int, int, int, int]) -> float:
         if now < self._hold_until:

@@ -8,7 +8,6 @@ import enum
 from collections import deque
 from typing import Final, Protocol
 
-import attrs
 from twisted.internet.defer import Deferred
 
 from aibridge.admission.shares import Pool
@@ -16,7 +15,6 @@ from aibridge.errors import AtCapacity
 from aibridge.model import Class
 
 
-@attrs.frozen
 class Claim:
     """
     Who asks for a permit, and for what. May be kept and used again.
@@ -26,10 +24,13 @@ class Claim:
     :ivar max_in_flight: most permits that the principal may have; 0 is no limit.
     """
 
-    principal: str
-    class_: Class
-    provider: str
-    max_in_flight: int = 0
+    __slots__ = ("class_", "max_in_flight", "principal", "provider")
+
+    def __init__(self, principal: str, class_: Class, provider: str, max_in_flight: int = 0) -> None:
+        self.principal = principal
+        self.class_ = class_
+        self.provider = provider
+        self.max_in_flight = max_in_flight
 
 
 class State(enum.Enum):
@@ -89,6 +90,13 @@ class Permit:
         self.since = since
         self.state = state
         self.waited_s = 0.0
+
+    @property
+    def in_shadow(self) -> bool:
+        """
+        Its exchange would be waiting, or have been refused, if the limits were not in shadow.
+        """
+        return self.state is State.BESIDE or self.state is State.BESIDE_WAITING
 
     def give_back(self, now: float) -> None:
         """

@@ -12,21 +12,18 @@ import math
 from collections.abc import Iterable
 from typing import Final
 
-import attrs
-
-from aibridge.admission.bucket import ROUNDING_S, Buckets
-from aibridge.admission.charge import Charge, Charges
-from aibridge.admission.policy import BY_SCOPE, LEAST, MOST, Limit, Policy, Scope, State
+from aibridge.admission.bucket import Buckets
+from aibridge.admission.charge import Charge
+from aibridge.admission.limit import Limit, State
+from aibridge.admission.meter import Meter
+from aibridge.admission.policy import Policy, Scope
 from aibridge.errors import RateLimited
 from aibridge.model import Principal
 
 MEMORY: Final = 64 * 1024 * 1024
 """Bytes that all buckets together may take, unless told otherwise."""
 
-_MOST_OWN = 1000
 
-
-@attrs.frozen
 class Refusal:
     """
     A request that may not go now. Nothing was filled.
@@ -36,16 +33,20 @@ class Refusal:
     :ivar violated: the names of all policies that refused it, in the order of the configuration.
     """
 
-    policy: str
-    wait_s: float
-    violated: tuple[str, ...]
+    __slots__ = ("policy", "violated", "wait_s")
+
+    def __init__(self, policy: str, wait_s: float, violated: tuple[str, ...]) -> None:
+        self.policy = policy
+        self.wait_s = wait_s
+        self.violated = violated
 
     def error(self) -> RateLimited:
         """
-        The refusal as it is raised.
+        The refusal as an exchange is told it.
         """
         return RateLimited(
-            f'You\'ve been rate limited by the policy "{self.policy}". Please try again later.',
+            # Coder's words to the letter, and what they leave open.
+            f'You\'ve been rate limited. Please try again later. The policy is "{self.policy}".',
             retry_after_s=self.wait_s,
             policy=self.policy,
         )
@@ -82,135 +83,6 @@ ADMITTED: Final = Admission()
 """A request that may go, and was charged no tokens."""
 
 
-class _Meter:
-    """
-    One policy at work: whom it counts, in which bucket.
-
-    :param policy: None for one that only has what principals have of their own.
-    :param takes_own: limits of a principal's own stand in for it.
-    :ivar charges: the buckets as they are charged, if they are for tokens.
-    :ivar refused: requests that it refused, or would have.
-    """
-
-    __slots__ = (
-        "_class",
-        "_limit",
-        "_own",
-        "_provider",
-        "buckets",
-        "charges",
-        "counts_tokens",
-        "name",
-        "refused",
-        "scope",
-        "takes_own",
-    )
-
-    def __init__(self, policy: Policy | None, takes_own: bool) -> None:
-        self.takes_own = takes_own
-        self.refused = 0
-        self._own: dict[tuple[float | None, float | None], Limit | None] = {}
-        self.charges: Charges | None = None
-        if policy is None:
-            self.name, self.scope, self.counts_tokens = BY_SCOPE[Scope.PRINCIPAL], Scope.PRINCIPAL, False
-            self._class, self._provider, self._limit = None, "", None
-        else:
-            self.name, self.scope, self.counts_tokens = policy.name, policy.scope, policy.counts_tokens
-            self._class, self._provider = policy.class_, policy.provider
-            self._limit = Limit(policy.name, policy.counts_tokens, policy.rate, policy.size, policy.shadow)
-        self.buckets = Buckets()
-        if self.counts_tokens and self._limit is not None:
-            self.charges = Charges(self.buckets, self._limit.rate)
-
-    @property
-    def has_many_keys(self) -> bool:
-        """
-        Whether it has a bucket for each principal.
-        """
-        return self.scope is Scope.PRINCIPAL or self.scope is Scope.PRINCIPAL_PROVIDER
-
-    @property
-    def limit(self) -> Limit | None:
-        """
-        What holds for principals that have no limits of their own.
-        """
-        return self._limit
-
-    def go_on_with(self, before: _Meter, now: float) -> None:
-        """
-        Use the buckets of one that held until now.
-        """
-        self.refused = before.refused
-        self.buckets, self.charges = before.buckets, before.charges
-        if self.charges is not None and self._limit is not None:
-            self.charges.set_rate(self._limit.rate, now)
-
-    def limit_for(self, principal: Principal, provider: str, tokens: float | None) -> Limit | None:
-        """
-        What holds for a request; None if the policy has nothing to say about it.
-        """
-        if self._class is not None and self._class is not principal.class_:
-            return None
-        if self._provider and self._provider != provider:
-            return None
-        if tokens is None and self.counts_tokens:
-            return None
-        if self.takes_own and (principal.rate_limit is not None or principal.rate_burst is not None):
-            return self._own_limit(principal.rate_limit, principal.rate_burst)
-        return self._limit
-
-    def key_for(self, principal: Principal, provider: str) -> str:
-        """
-        The key of the bucket that counts a request.
-        """
-        if self.scope is Scope.PRINCIPAL:
-            return principal.id
-        if self.scope is Scope.PRINCIPAL_PROVIDER:
-            return f"{provider}\0{principal.id}"
-        return ""
-
-    def wait_for(self, key: str, limit: Limit, tokens: float | None, now: float) -> float:
-        """
-        Seconds until a request fits; 0.0 if it does now.
-        """
-        if self.charges is None:
-            return self.buckets.wait_for(key, now, limit.rate, limit.burst)
-        return self.charges.wait_for(key, now, limit.burst, tokens or 0.0)
-
-    def fill(self, key: str, limit: Limit, tokens: float | None, now: float) -> Charge | None:
-        """
-        Add a request that fits.
-        """
-        if self.charges is None:
-            self.buckets.fill(key, now, 1.0 / limit.rate)
-            return None
-        return self.charges.charge(key, now, limit.burst, tokens or 0.0)
-
-    def state(self, key: str, limit: Limit, now: float) -> State:
-        """
-        How the bucket stands.
-        """
-        left = self.buckets.seconds_left(key, now)
-        room = limit.burst + (ROUNDING_S - left) * limit.rate
-        return State(limit, math.floor(room) if room > 0 else 0, left)
-
-    def _own_limit(self, rate: float | None, burst: float | None) -> Limit | None:
-        asked = rate, burst
-        if asked in self._own:
-            return self._own[asked]
-        limit = self._limit
-        if rate is not None:
-            # A limit of a principal's own holds, whatever is tried out for the others.
-            rate = min(max(LEAST, rate), MOST) if rate > 0 else 0.0
-            limit = Limit(self.name, False, rate, max(1.0, rate), False) if rate else None
-        if limit is not None and burst is not None:
-            limit = attrs.evolve(limit, burst=min(max(1.0, burst), MOST))
-        if len(self._own) >= _MOST_OWN:
-            self._own.clear()
-        self._own[asked] = limit
-        return limit
-
-
 class Policies:
     """
     All policies of one configuration, and their buckets. See Note [Forgetting] in `aibridge.admission.bucket`.
@@ -223,10 +95,11 @@ class Policies:
     :param before: those that held until now. Policies that have the same name, scope and kind of unit go on with the
         buckets they had.
     :param now: monotonic seconds.
+    :ivar counts_tokens: one of them at least is for tokens.
     :raises ValueError: two policies have one name.
     """
 
-    __slots__ = ("_meters", "_sole")
+    __slots__ = ("_meters", "_sole", "counts_tokens")
 
     def __init__(
         self,
@@ -237,10 +110,10 @@ class Policies:
         now: float = 0.0,
     ) -> None:
         spread = [one for policy in policies for one in policy.for_each_class()]
-        first = next((policy for policy in spread if _may_take_own(policy)), None)
-        meters = [_Meter(policy, policy is first) for policy in spread]
+        first = next((policy for policy in spread if policy.is_per_principal), None)
+        meters = [Meter(policy, policy is first) for policy in spread]
         if first is None:
-            meters.append(_Meter(None, True))
+            meters.append(Meter(None, True))
         names = [meter.name for meter in meters]
         for name in names:
             if names.count(name) > 1:
@@ -252,10 +125,11 @@ class Policies:
             if known is not None:
                 meter.go_on_with(known, now)
             meter.buckets.memory = share if meter.has_many_keys else math.inf
-        self._meters: tuple[_Meter, ...] = tuple(meters)
+        self._meters: tuple[Meter, ...] = tuple(meters)
+        self.counts_tokens = any(meter.counts_tokens for meter in meters)
         self._sole = self._find_sole()
 
-    def _find_sole(self) -> tuple[_Meter, Buckets, float, float] | None:
+    def _find_sole(self) -> tuple[Meter, Buckets, float, float] | None:
         """
         The one policy, its buckets, rate and burst, if that is how it mostly is: so many requests for each principal,
         and no more to it.
@@ -283,10 +157,27 @@ class Policies:
             return Refusal(meter.name, wait, (meter.name,))
         return self._check(principal, provider, now, tokens)
 
+    def refuse(self, principal: Principal, provider: str, now: float, tokens: float | None = None) -> Refusal | None:
+        """
+        Refuse a request that `check` would refuse now, or return None. Nothing is filled either way.
+        """
+        violated: list[Meter] = []
+        longest, worst = 0.0, ""
+        for meter in self._meters:
+            limit = meter.limit_for(principal, provider, tokens)
+            if limit is None or limit.shadow:
+                continue
+            wait = meter.wait_for(meter.key_for(principal, provider), limit, tokens, now)
+            if wait:
+                violated.append(meter)
+                if wait > longest:
+                    longest, worst = wait, limit.name
+        return Refusal(worst, longest, _counted(violated)) if violated else None
+
     def _check(self, principal: Principal, provider: str, now: float, tokens: float | None) -> Admission | Refusal:
-        passed: list[tuple[_Meter, str, Limit]] = []
-        violated: list[_Meter] = []
-        shadowed: list[_Meter] = []
+        passed: list[tuple[Meter, str, Limit]] = []
+        violated: list[Meter] = []
+        shadowed: list[Meter] = []
         longest, worst = 0.0, ""
         for meter in self._meters:
             limit = meter.limit_for(principal, provider, tokens)
@@ -326,11 +217,23 @@ class Policies:
                 found.append(meter.state(meter.key_for(principal, provider), limit, now))
         return found
 
+    def levels(self, now: float, most: int = 1000) -> dict[str, list[float]]:
+        """
+        How full the buckets of each policy are that are not empty, as parts of what they hold; of `most` at most.
+        """
+        return {meter.name: meter.levels(now, most) for meter in self._meters}
+
     def refusals(self) -> dict[str, int]:
         """
         How many requests each policy has refused, or would have if it were no shadow, since the daemon began.
         """
         return {meter.name: meter.refused for meter in self._meters}
+
+    def would_have_refused(self) -> dict[str, int]:
+        """
+        The same, of shadows alone.
+        """
+        return {meter.name: meter.refused for meter in self._meters if meter.limit is not None and meter.limit.shadow}
 
     @property
     def bytes_used(self) -> int:
@@ -340,20 +243,14 @@ class Policies:
         return sum(meter.buckets.bytes_used for meter in self._meters)
 
 
-def _may_take_own(policy: Policy) -> bool:
-    if policy.scope is not Scope.PRINCIPAL or policy.counts_tokens:
-        return False
-    return policy.class_ is None and not policy.provider
-
-
-def _lasting(meter: _Meter) -> tuple[str, Scope, bool]:
+def _lasting(meter: Meter) -> tuple[str, Scope, bool]:
     """
     What a policy has in common with one of another configuration that goes on with its buckets.
     """
     return meter.name, meter.scope, meter.counts_tokens
 
 
-def _counted(meters: list[_Meter]) -> tuple[str, ...]:
+def _counted(meters: list[Meter]) -> tuple[str, ...]:
     for meter in meters:
         meter.refused += 1
     return tuple([meter.name for meter in meters])

@@ -18,7 +18,8 @@ LEAST: Final = 1e-6
 MOST: Final = 1e12
 """Largest limit and burst; its whole numbers are exact, and fit into a structured field (RFC 9651, 3.3.1)."""
 
-_NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
+NAME: Final = r"[a-z0-9]+(-[a-z0-9]+)*"
+"""What a policy may be called: a word in logs, labels and structured fields that needs no quotes."""
 
 
 class Scope(enum.Enum):
@@ -44,6 +45,8 @@ class Unit(enum.Enum):
     TOKENS_PER_MINUTE = "tokens/min"
     """Input and output together."""
 
+
+_OF_ONE: Final = (Scope.PRINCIPAL, Scope.PRINCIPAL_PROVIDER)
 
 BY_SCOPE: Final = {
     Scope.PRINCIPAL: "per-principal",
@@ -76,7 +79,7 @@ class Policy:
     shadow: bool = False
     class_: Class | None = None
     provider: str = ""
-    name: str = attrs.field(default="", validator=attrs.validators.matches_re(f"({_NAME})?"))
+    name: str = attrs.field(default="", validator=attrs.validators.matches_re(f"({NAME})?"))
 
     def __attrs_post_init__(self) -> None:
         if not LEAST <= self.limit <= MOST:
@@ -117,6 +120,34 @@ class Policy:
         """
         return max(1.0, self.burst or self.limit)
 
+    @property
+    def is_per_principal(self) -> bool:
+        """
+        Whether it counts requests for each principal, whatever its class and its provider; limits of a principal's own
+        stand in for such a policy.
+        """
+        plain = self.scope is Scope.PRINCIPAL and self.class_ is None and not self.provider
+        return plain and not self.counts_tokens
+
+    def covers(self, other: Policy) -> bool:
+        """
+        Whether this one refuses whatever `other` would, so that `other` never makes a difference: all that is in one
+        of its buckets is in one of these as well, which holds no more and leaks no faster. Of tokens that is so once
+        it is known how many were used.
+
+        Both are for one class or for all, see `for_each_class`, and limits of a principal's own are not considered.
+        """
+        return (
+            self.counts_tokens is other.counts_tokens
+            and self.rate <= other.rate
+            and self.size <= other.size
+            and self.class_ in (None, other.class_)
+            and self.provider in ("", other.provider)
+            and (other.shadow or not self.shadow)
+            and (self.scope not in _OF_ONE or other.scope in _OF_ONE)
+            and (self.scope is not Scope.PRINCIPAL_PROVIDER or other.scope is self.scope or bool(other.provider))
+        )
+
     def for_each_class(self) -> Iterator[Policy]:
         """
         Itself; or, for classes without saying which, the same for each of them.
@@ -127,40 +158,3 @@ class Policy:
         for class_ in Class:
             derived = "" if self.name == self._derived_name() else f"{self.name}-{class_.value}"
             yield attrs.evolve(self, class_=class_, name=derived)
-
-
-@attrs.frozen(eq=False)
-class Limit:
-    """
-    What holds for a request under one policy.
-
-    :ivar rate: requests or tokens per second.
-    :ivar burst: what the bucket holds.
-    """
-
-    name: str
-    counts_tokens: bool
-    rate: float
-    burst: float
-    shadow: bool
-
-
-@attrs.define
-class State:
-    """
-    How a bucket stands at one moment. One is made for every answer, and a frozen class takes twice as long to make.
-
-    :ivar remaining: whole requests that would be admitted now, or tokens that one request may be estimated at.
-    :ivar empty_in_s: seconds until the bucket is empty, if nothing is added.
-    """
-
-    limit: Limit
-    remaining: int
-    empty_in_s: float
-
-    @property
-    def level(self) -> float:
-        """
-        How full the bucket is, in requests or tokens; above the burst when it is in debt.
-        """
-        return self.empty_in_s * self.limit.rate

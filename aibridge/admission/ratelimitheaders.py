@@ -19,10 +19,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
-import attrs
-
 from aibridge.admission.bucket import ROUNDING_S, whole_seconds
-from aibridge.admission.policy import Limit, State
+from aibridge.admission.limit import Limit, State
 from aibridge.model import Dialect
 
 Pair = tuple[bytes, bytes]
@@ -38,20 +36,20 @@ _LAST_SECOND = 253402300799
 """The last of the year 9999, beyond which RFC 3339 has no time."""
 
 
-@attrs.frozen
 class _Names:
     """
     What a dialect calls the three numbers of one unit.
+
+    :ivar all: the three.
     """
 
-    limit: bytes
-    remaining: bytes
-    reset: bytes
-    all: frozenset[bytes] = attrs.field(init=False)
+    __slots__ = ("all", "limit", "remaining", "reset")
 
-    @all.default
-    def _all(self) -> frozenset[bytes]:
-        return frozenset((self.limit, self.remaining, self.reset))
+    def __init__(self, limit: bytes, remaining: bytes, reset: bytes) -> None:
+        self.limit = limit
+        self.remaining = remaining
+        self.reset = reset
+        self.all = frozenset((limit, remaining, reset))
 
 
 _OPENAI_REQUESTS = _Names(
@@ -70,23 +68,34 @@ _ANTHROPIC_TOKENS = _Names(
 )
 
 
-@attrs.frozen
 class _Static:
     """
     The parts of the fields that depend on the limit alone.
 
     :ivar policy: its member of ``RateLimit-Policy``.
-    :ivar policy_pair: the same, as the whole field.
     :ivar item: its member of ``RateLimit``, with places for two numbers.
     :ivar burst: what dialects call the limit.
+    :ivar lines: what an answer says that has met no other limit, by dialect, with places for what `item` says, for
+        what remains and for when it is reset.
     """
 
-    policy: bytes
-    policy_pair: Pair
-    item: bytes
-    burst: bytes
-    openai: _Names
-    anthropic: _Names
+    __slots__ = ("anthropic", "burst", "item", "lines", "openai", "policy")
+
+    def __init__(self, policy: bytes, item: bytes, burst: bytes, openai: _Names, anthropic: _Names) -> None:
+        self.policy = policy
+        self.item = item
+        self.burst = burst
+        self.openai = openai
+        self.anthropic = anthropic
+        told = b"%b: %b\r\n%b: %b\r\n" % (POLICY, policy, CURRENT, item)
+        self.lines: dict[Dialect, bytes] = {}
+        for dialect in Dialect:
+            if dialect is Dialect.PLAIN:
+                self.lines[dialect] = told
+                continue
+            names = anthropic if dialect is Dialect.MESSAGES else openai
+            own = (names.limit, burst, names.remaining, names.reset)
+            self.lines[dialect] = told + b"%b: %b\r\n%b: %%d\r\n%b: %%b\r\n" % own
 
 
 @lru_cache(maxsize=2048)
@@ -98,7 +107,6 @@ def _static(limit: Limit) -> _Static:
     policy = b"%s;q=%d;w=%d%s" % (name, quota, window, b';qu="tokens"' if limit.counts_tokens else b"")
     return _Static(
         policy=policy,
-        policy_pair=(POLICY, policy),
         item=name + b";r=%d;t=%d",
         burst=b"%d" % math.floor(limit.burst + 1e-9),
         openai=_OPENAI_TOKENS if limit.counts_tokens else _OPENAI_REQUESTS,
@@ -106,22 +114,45 @@ def _static(limit: Limit) -> _Static:
     )
 
 
-def fields(
+def lines(
     states: Sequence[State],
     dialect: Dialect,
-    sent: Iterable[bytes] = (),
+    sent: Sequence[bytes] = (),
     *,
     unix_now: float,
     retry_after_s: float | None = None,
-) -> list[Pair]:
+) -> bytes:
     """
-    All fields for one answer: the standard's, and the dialect's where the provider did not send them.
+    All fields for one answer, as lines of its head: the standard's, and the dialect's where the provider did not send
+    them.
 
     :param sent: names of the fields that the provider sent, in lower case.
     :param unix_now: wall-clock seconds, for dialects that tell a time and not a wait.
     :param retry_after_s: what the answer says in ``Retry-After``, if it does.
     """
-    return standard(states, retry_after_s) + of_dialect(states, dialect, sent, unix_now=unix_now)
+    if len(states) == 1 and not states[0].limit.shadow:
+        state = states[0]
+        static = _static(state.limit)
+        is_anthropic = dialect is Dialect.MESSAGES
+        names = static.anthropic if is_anthropic else static.openai
+        if dialect is Dialect.PLAIN:
+            return static.lines[dialect] % (state.remaining, _window(state, _longest(retry_after_s)))
+        if not sent or names.all.isdisjoint(sent):
+            left = state.empty_in_s
+            reset = moment(unix_now + left) if is_anthropic else duration(left)
+            remaining = state.remaining
+            return static.lines[dialect] % (remaining, _window(state, _longest(retry_after_s)), remaining, reset)
+    told = standard(states, retry_after_s) + of_dialect(states, dialect, sent, unix_now=unix_now)
+    return b"".join([b"%b: %b\r\n" % pair for pair in told])
+
+
+def _longest(retry_after_s: float | None) -> int:
+    return _MOST_INTEGER if retry_after_s is None else min(whole_seconds(retry_after_s), _MOST_INTEGER)
+
+
+def _window(state: State, longest: int) -> int:
+    # Rounding up as `whole_seconds` does, but down to 0: an empty bucket has no window.
+    return min(math.ceil(state.empty_in_s - ROUNDING_S / 2), longest)
 
 
 def standard(states: Sequence[State], retry_after_s: float | None = None) -> list[Pair]:
@@ -134,20 +165,15 @@ def standard(states: Sequence[State], retry_after_s: float | None = None) -> lis
         the draft), so that a client which minds both waits for one of them. Without it, `t` is the time until the
         bucket is empty.
     """
-    longest = _MOST_INTEGER if retry_after_s is None else min(whole_seconds(retry_after_s), _MOST_INTEGER)
+    longest = _longest(retry_after_s)
     policies: list[bytes] = []
     items: list[bytes] = []
     for state in states:
         if state.limit.shadow:
             continue
         static = _static(state.limit)
-        # Rounding up as `whole_seconds` does, but down to 0: an empty bucket has no window.
-        seconds = math.ceil(state.empty_in_s - ROUNDING_S / 2)
-        item = static.item % (state.remaining, seconds if seconds < longest else longest)
-        if len(states) == 1:
-            return [static.policy_pair, (CURRENT, item)]
         policies.append(static.policy)
-        items.append(item)
+        items.append(static.item % (state.remaining, _window(state, longest)))
     return [(POLICY, b", ".join(policies)), (CURRENT, b", ".join(items))] if items else []
 
 

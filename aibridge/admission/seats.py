@@ -23,7 +23,8 @@ from twisted.internet.defer import Deferred
 from aibridge.admission.fair import LAST, FairQueue, Flow
 from aibridge.admission.forecast import retry_after
 from aibridge.admission.permit import OVER, SEATED, WAITING, Answers, Claim, Permit, State, Waiter
-from aibridge.admission.shares import Obstacle, Pool, SeatTerms
+from aibridge.admission.seatterms import SeatTerms
+from aibridge.admission.shares import Obstacle, Pool
 from aibridge.errors import AtCapacity
 from aibridge.model import Class
 
@@ -34,7 +35,7 @@ class Seats:
     """
     The gate of a daemon.
 
-    :param terms: what holds until `adopt` says otherwise.
+    :ivar terms: what holds until `adopt` says otherwise.
     :param now: monotonic seconds; asked only when a caller that waits is cancelled, since `Deferred.cancel` cannot
         bring the time along.
     :param chance: random numbers from 0 to 1, one for each refusal.
@@ -49,14 +50,14 @@ class Seats:
         "_held",
         "_pools",
         "_queue",
-        "_terms",
         "_waiters",
         "now",
+        "terms",
         "would_have_refused",
     )
 
     def __init__(self, terms: SeatTerms, now: Callable[[], float], chance: Callable[[], float]) -> None:
-        self._terms = terms
+        self.terms = terms
         self.now = now
         self._chance = chance
         self._all: Pool[Waiter] = Pool(terms, terms.max_concurrency)
@@ -71,33 +72,26 @@ class Seats:
 
     # -- coming --------------------------------------------------------------------------------------------------
 
-    def enter(self, claim: Claim, now: float) -> Permit | Deferred[Permit]:
+    def enter(self, claim: Claim, now: float) -> Permit | Deferred[Permit] | AtCapacity:
         """
         Ask for a permit.
 
         :return: the permit; or, where it has to be waited for, a Deferred that fires with it, or fails with
-            `AtCapacity` when it is displaced or its time is up. A caller that cancels it leaves no trace.
-        :raises AtCapacity: there is neither a permit nor a place in the queue; its `policy` is that of an `Obstacle`.
+            `AtCapacity` when it is displaced or its time is up; or that error, where there is neither a permit nor a
+            place in the queue. A caller that cancels the Deferred leaves no trace. The error's `policy` is that of an
+            `Obstacle`; it is returned and not raised since, in an overload, that is what nearly everybody gets.
         """
         principal = claim.principal
         pool = self._pools.get(claim.provider)
         if pool is None:
-            pool = self._pools[claim.provider] = Pool(self._terms, 0)
+            pool = self._pools[claim.provider] = Pool(self.terms, 0)
         everyone, held = self._all, self._held
         mine = held.get(principal, 0)
         most = claim.max_in_flight
         interactive = claim.class_ is _INTERACTIVE
-        # `Pool.has_room`, written out: this is the path of nearly every request.
         if (
-            everyone.in_use < everyone.limit
-            and pool.in_use < pool.limit
-            and (
-                interactive
-                or (
-                    everyone.in_use - everyone.interactive < everyone.open
-                    and pool.in_use - pool.interactive < pool.open
-                )
-            )
+            everyone.has_room(interactive)
+            and pool.has_room(interactive)
             and (not most or mine < most)
             and (not self._waiters or principal not in self._queue)
         ):
@@ -110,13 +104,13 @@ class Seats:
             return Permit(self, principal, pool, interactive, now, SEATED)
         return self._wait(claim, pool, now)
 
-    def _wait(self, claim: Claim, pool: Pool[Waiter], now: float) -> Permit | Deferred[Permit]:
-        terms, flow = self._terms, self._queue.flow(claim.principal)
+    def _wait(self, claim: Claim, pool: Pool[Waiter], now: float) -> Permit | Deferred[Permit] | AtCapacity:
+        terms, flow = self.terms, self._queue.flow(claim.principal)
         # A token's class may have been changed while others of it wait: they all wait as one.
         class_ = claim.class_ if flow is None else flow.class_
         refused = self._make_room(claim, class_, pool, 0 if flow is None else len(flow), now)
         if refused is not None and not terms.shadow:
-            raise self._refusal(claim.principal, claim.max_in_flight, pool, class_ is _INTERACTIVE, refused, now)
+            return self._refusal(claim.principal, claim.max_in_flight, pool, class_ is _INTERACTIVE, refused, now)
         waiter = Waiter(self, claim, class_, pool, now, State.BESIDE_WAITING if terms.shadow else WAITING)
         answer = waiter.told
         if terms.shadow:
@@ -140,13 +134,13 @@ class Seats:
         """
         interactive = class_ is _INTERACTIVE
         is_ready = self._allows(claim.principal, claim.max_in_flight)
-        if self._terms.queue_size == 0:
+        if self.terms.queue_size == 0:
             if not is_ready:
                 return Obstacle.PRINCIPAL
             if not pool.has_room(interactive):
                 return Obstacle.PROVIDER
             return Obstacle.QUEUE if self._all.has_room(interactive) else Obstacle.DAEMON
-        if len(self._queue) >= self._terms.queue_size:
+        if len(self._queue) >= self.terms.queue_size:
             is_safe = interactive and is_ready and self._in_share(pool, 1)
             flow = self._queue.whose_room(class_, own + 1, is_safe, self._is_safe)
             if flow is None:
@@ -255,7 +249,7 @@ class Seats:
         """
         while self._waiters:
             waiter = next(iter(self._waiters))
-            if waiter.since + self._terms.queue_timeout_s > now:
+            if waiter.since + self.terms.queue_timeout_s > now:
                 break
             self._leave_queue(waiter)
             self._refuse(waiter, Obstacle.TIMEOUT, now)
@@ -267,7 +261,7 @@ class Seats:
         that `adopt` may shorten the time.
         """
         for waiter in self._waiters:
-            return waiter.since + self._terms.queue_timeout_s
+            return waiter.since + self.terms.queue_timeout_s
         return None
 
     def adopt(self, terms: SeatTerms, now: float) -> None:
@@ -276,7 +270,7 @@ class Seats:
         a limit that was lowered lets nobody in until there are fewer, and a queue that is too long now shrinks by
         itself.
         """
-        was_shadow, self._terms = self._terms.shadow, terms
+        was_shadow, self.terms = self.terms.shadow, terms
         self._queue.weigh(terms.weights)
         self._all.adopt(terms, terms.max_concurrency)
         pools, limits = self._pools, terms.providers
@@ -396,5 +390,5 @@ class Seats:
         if not self._allows(principal, max_in_flight):
             flow = self._queue.flow(principal)
             waits.append(pool.forecast.wait_s(0 if flow is None else len(flow), max_in_flight))
-        told = retry_after(max(waits, default=0.0), self._chance(), self._terms.max_retry_after_s)
+        told = retry_after(max(waits, default=0.0), self._chance(), self.terms.max_retry_after_s)
         return AtCapacity(retry_after_s=told, policy=obstacle.value)

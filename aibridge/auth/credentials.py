@@ -14,13 +14,11 @@ import enum
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Final
-from urllib.parse import unquote_to_bytes
-
-import attrs
 
 from aibridge.errors import BadRequest, CredentialMissing
 from aibridge.model import CredentialKind
 from aibridge.providers.types import KeyStyle
+from aibridge.relay.headers import carries
 from aibridge.secret import Secret
 
 Pair = tuple[bytes, bytes]
@@ -46,44 +44,51 @@ class Source(enum.Enum):
     NONE = "none"
 
 
-@attrs.frozen(kw_only=True)
 class Credentials:
     """
-    What one request showed.
+    What one request showed. It has no text, so that none of it comes into a log.
 
     :ivar token: for the bridge, or None.
     :ivar own_authorization: the ``Authorization`` that the client brought for the provider, as sent, or None.
     :ivar own_api_key: its ``X-Api-Key``, likewise.
     """
 
-    token: bytes | None = attrs.field(default=None, repr=False)
-    source: Source = Source.NONE
-    own_authorization: bytes | None = attrs.field(default=None, repr=False)
-    own_api_key: bytes | None = attrs.field(default=None, repr=False)
+    __slots__ = ("own_api_key", "own_authorization", "source", "token")
+
+    def __init__(
+        self,
+        token: bytes | None = None,
+        source: Source = Source.NONE,
+        own_authorization: bytes | None = None,
+        own_api_key: bytes | None = None,
+    ) -> None:
+        self.token = token
+        self.source = source
+        self.own_authorization = own_authorization
+        self.own_api_key = own_api_key
 
 
 NO_CREDENTIALS: Final = Credentials()
 
 
-@attrs.frozen
 class Credential:
     """
-    What the provider is shown.
+    What the provider is shown. It has no text either.
 
+    :ivar kind: its word in the log is `word`.
     :ivar pairs: the header fields that show it.
     :ivar hint: the key, masked; empty where there is none.
+    :ivar is_clients: it is the client's own, and so the client who pays.
     """
 
-    kind: CredentialKind
-    pairs: Sequence[Pair] = attrs.field(repr=False)
-    hint: str = ""
+    __slots__ = ("hint", "is_clients", "kind", "pairs", "word")
 
-    @property
-    def is_clients(self) -> bool:
-        """
-        Whether it is the client's own, and so the client who pays.
-        """
-        return self.kind is CredentialKind.CLIENT
+    def __init__(self, kind: CredentialKind, pairs: Sequence[Pair], hint: str = "") -> None:
+        self.kind = kind
+        self.word: str = kind.value
+        self.pairs = pairs
+        self.hint = hint
+        self.is_clients = kind is CredentialKind.CLIENT
 
 
 _NO_KEY: Final = Credential(CredentialKind.NONE, ())
@@ -156,17 +161,7 @@ def decide(credentials: Credentials, policy: str, key: Secret | None, key_style:
         if policy == "central":
             raise CredentialMissing("No key is configured for this provider.")
         raise CredentialMissing
-    return _central(key, key_style)
-
-
-def carries(token: bytes, value: bytes) -> bool:
-    """
-    Whether a header value or a URI contains the token, as it is or with its characters percent-encoded.
-
-    This is against mistakes (a base URL with the token in its query, a client that repeats it in a header of its
-    own); somebody who wants to give a token of theirs away cannot be kept from it.
-    """
-    return token in value or (b"%" in value and token in unquote_to_bytes(value))
+    return central(key, key_style)
 
 
 def _only(name: bytes, headers_named: Callable[[bytes], Sequence[bytes]]) -> bytes | None:
@@ -219,8 +214,11 @@ def _is(token: bytes, value: bytes) -> bool:
 
 
 # As many as there are likely to be configured keys; those of an old configuration leave as others come.
-@lru_cache(64)
-def _central(key: Secret, key_style: KeyStyle) -> Credential:
+@lru_cache(256)
+def central(key: Secret, key_style: KeyStyle) -> Credential:
+    """
+    How a provider is shown a configured key.
+    """
     text = key.reveal().encode()
     pair = (b"X-Api-Key", text) if key_style is KeyStyle.API_KEY else (b"Authorization", b"Bearer " + text)
     return Credential(CredentialKind.CENTRAL, (pair,), key.hint())

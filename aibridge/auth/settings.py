@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import attrs
 
+from aibridge.model import Class
 from aibridge.options import ABSOLUTE_PATH, OPTIONAL_PATH, OPTIONAL_URL, option
 
 BACKENDS = ("file", "coder", "none")
@@ -54,6 +55,12 @@ class AuthSettings:
         least=0.001,
         most=600,
         unit="s",
+    )
+    default_class: str = option(
+        Class.DEFAULT.value,
+        why="Class of everybody where backend is coder or none, which know of no classes; tokens of a file have their "
+        "own.",
+        choices=tuple(class_.value for class_ in Class),
     )
     failure_rate: float = option(
         1.0,

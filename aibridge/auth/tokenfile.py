@@ -27,6 +27,7 @@ HEAD: Final = """\
 MOST_NAME: Final = 64
 NAME_FORM: Final = f"1 to {MOST_NAME} printable characters, no blanks at its ends, and nothing that looks like a token"
 MOST_RATE: Final = 1e6
+MOST_IN_FLIGHT: Final = 1000000
 
 _HEADER: Final = re.compile(r"[ \t]*\[\[[ \t]*token[ \t]*\]\][ \t]*(#.*)?")
 _SHOWABLE_KEY: Final = re.compile(r"[a-z_]{1,32}")
@@ -229,6 +230,10 @@ def _is_number(least: float) -> Any:
     return lambda value: isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= MOST_RATE
 
 
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_IN_FLIGHT
+
+
 def _is_time(value: object) -> bool:
     if not isinstance(value, datetime):
         return isinstance(value, date)
@@ -254,6 +259,7 @@ _KNOWN: Final[dict[str, tuple[Any, str]]] = {
     "class": (_is_text(_CLASSES.__contains__), "one of " + ", ".join(_CLASSES)),
     "rate_limit": (_is_number(0), f"a number of requests per second from 0 to {MOST_RATE:.0f}"),
     "rate_burst": (_is_number(1), f"a number of requests from 1 to {MOST_RATE:.0f}"),
+    "max_in_flight": (_is_count, f"a whole number of exchanges from 0 to {MOST_IN_FLIGHT}"),
     "expires": (_is_time, _TIME_FORM),
     "disabled": (lambda value: isinstance(value, bool), "true or false"),
     "previous_hash": (_is_text(is_hash), HASH_FORM),

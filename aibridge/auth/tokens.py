@@ -124,6 +124,7 @@ class Entry:
     :ivar disabled: it is not good until somebody says otherwise.
     :ivar rate_limit: requests per second, 0 for no limit, None for the configured one.
     :ivar rate_burst: requests at once, or None for what follows from the limit.
+    :ivar max_in_flight: exchanges in flight, 0 for no limit, None for the configured one.
     :ivar previous_hash: of the secret before the last rotation, if that is still good.
     :ivar previous_expires: how long it is.
     """
@@ -135,6 +136,7 @@ class Entry:
     class_: Class = Class.DEFAULT
     rate_limit: float | None = None
     rate_burst: float | None = None
+    max_in_flight: int | None = None
     expires: datetime | None = None
     disabled: bool = False
     previous_hash: str | None = attrs.field(default=None, repr=False)
@@ -149,18 +151,28 @@ class Entry:
         return self.expires is not None and self.expires.timestamp() <= now_utc
 
 
-@attrs.frozen(eq=False)
 class _Row:
     """
     An entry as a look-up meets it; times are Unix seconds.
     """
 
-    principal: Principal
-    digest: bytes = attrs.field(repr=False)
-    until: float
-    previous: bytes = attrs.field(repr=False)
-    previous_until: float
-    disabled: bool
+    __slots__ = ("digest", "disabled", "previous", "previous_until", "principal", "until")
+
+    def __init__(
+        self,
+        principal: Principal,
+        digest: bytes,
+        until: float,
+        previous: bytes,
+        previous_until: float,
+        disabled: bool,
+    ) -> None:
+        self.principal = principal
+        self.digest = digest
+        self.until = until
+        self.previous = previous
+        self.previous_until = previous_until
+        self.disabled = disabled
 
 
 # Stands in for an id that is not known, so that the look-up of one takes the same steps. No secret is known whose
@@ -204,20 +216,35 @@ class TokenTable:
             raise Unauthenticated("This bridge token has expired.")
         return row.principal
 
+    def named(self, name: str) -> Principal | None:
+        """
+        The principal of this name or id, whether or not its token is good now.
+        """
+        return next(
+            (row.principal for row in self._rows.values() if name in (row.principal.name, row.principal.id)), None
+        )
+
     def __len__(self) -> int:
         return len(self._rows)
 
 
-def _row(entry: Entry) -> _Row:
-    principal = Principal(
+def principal_of(entry: Entry) -> Principal:
+    """
+    Whom a token belongs to.
+    """
+    return Principal(
         id=entry.id,
         name=entry.name,
         class_=entry.class_,
         rate_limit=entry.rate_limit,
         rate_burst=entry.rate_burst,
+        max_in_flight=entry.max_in_flight,
     )
+
+
+def _row(entry: Entry) -> _Row:
     return _Row(
-        principal=principal,
+        principal=principal_of(entry),
         digest=_digest(entry.hash),
         until=math.inf if entry.expires is None else entry.expires.timestamp(),
         previous=_NO_DIGEST if entry.previous_hash is None else _digest(entry.previous_hash),

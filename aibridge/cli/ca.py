@@ -18,7 +18,7 @@ from typing import Final, TextIO
 import attrs
 from cryptography import x509
 
-from aibridge.cli.parser import Parser, parse
+from aibridge.cli.parser import Parser, parsed
 from aibridge.daemon.config import ConfigErrors
 from aibridge.daemon.proxy.config import DEFAULT_PATH, PATH_VARIABLE, load_for_ca
 from aibridge.mitm.authority import (
@@ -120,7 +120,7 @@ def run(
     :param roots: where the system's roots may be; empty for where systems have them.
     :return: the exit status: 0 done, 2 not done, for a reason that was said in one line each.
     """
-    options = parse(_parser(), arguments, stdout, stderr)
+    options = parsed(_parser(), arguments, stdout, stderr)
     if isinstance(options, int):
         return options
     try:
@@ -254,7 +254,7 @@ def _days(text: str) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="aibridge ca", allow_abbrev=False, description="The AI Proxy's certificate authority.")
+    parser = Parser(prog="aibridge ca", description="The AI Proxy's certificate authority.")
     commands = parser.add_subparsers(required=True, metavar="command", parser_class=Parser)
     where = Parser(add_help=False)
     where.add_argument(
@@ -277,7 +277,7 @@ def _parser() -> argparse.ArgumentParser:
         ("rotate", _rotate, (where, made), "make a new one; the old one is exported still, for a transition"),
     )
     for name, act, parents, what in kinds:
-        command = commands.add_parser(name, parents=list(parents), help=what, description=what, allow_abbrev=False)
+        command = commands.add_parser(name, parents=list(parents), help=what, description=what)
         command.set_defaults(act=act)
         if name == "export":
             command.add_argument("--bundle", action="store_true", help="the system's roots too, for what replaces them")

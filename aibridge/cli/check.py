@@ -9,6 +9,7 @@ from typing import TextIO
 
 from twisted.python import usage
 
+from aibridge.cli.terminal import say
 from aibridge.daemon.config import ConfigErrors, Loaded
 from aibridge.daemon.config import load as load_bridge
 from aibridge.daemon.proxy.config import ProxyLoaded
@@ -43,25 +44,26 @@ def run(arguments: list[str], stdout: TextIO, stderr: TextIO, environ: Mapping[s
     """
     options = Options()
     if {"--help", "-h"} & set(arguments):
-        _say(stdout, str(options))
+        for line in str(options).splitlines():
+            say(stdout, line)
         return FINE
     try:
         options.parseOptions(arguments)
     except usage.UsageError as error:
-        _say(stderr, f"aibridge check: {error}")
+        say(stderr, f"aibridge check: {error}")
         return ERRORS
     try:
         load = load_proxy if options["proxy"] else load_bridge
         loaded: Loaded | ProxyLoaded = load(options["config"], environ, {})
     except ConfigErrors as errors:
         for problem in (*errors.problems, *errors.warnings):
-            _say(stderr, f"{problem.severity.value}: {problem}")
+            say(stderr, f"{problem.severity.value}: {problem}")
         daemon = "proxy" if options["proxy"] else "daemon"
-        _say(stdout, f"The {daemon} would not start: {_count(len(errors.problems), 'error')}.")
+        say(stdout, f"The {daemon} would not start: {_count(len(errors.problems), 'error')}.")
         return ERRORS
     for problem in loaded.warnings:
-        _say(stderr, f"{problem.severity.value}: {problem}")
-    _say(stdout, _summary(loaded))
+        say(stderr, f"{problem.severity.value}: {problem}")
+    say(stdout, _summary(loaded))
     return WARNINGS if loaded.warnings else FINE
 
 
@@ -76,9 +78,3 @@ def _summary(loaded: Loaded | ProxyLoaded) -> str:
 
 def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
-
-
-def _say(stream: TextIO, line: str) -> None:
-    # A path may hold what the terminal's encoding does not.
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    stream.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")

@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TextIO
 
 from aibridge import __version__
-from aibridge.cli import ca, check, token, trial
-from aibridge.cli.parser import Parser, parse
+from aibridge.cli import ca, check, explain, limits, token, trial
+from aibridge.cli.parser import Parser, parsed
 
 INTERRUPTED: Final = 130
 
@@ -21,6 +21,8 @@ Command = Callable[[list[str], TextIO, TextIO, Mapping[str, str]], int]
 COMMANDS: Final[dict[str, tuple[Command, str]]] = {
     "ca": (ca.run, "make, show, export and rotate the certificate authority of the AI Proxy"),
     "check": (check.run, "say whether the configuration is good, and everything that is wrong with it"),
+    "explain": (explain.run, "tell from the log what happened to a request, and why"),
+    "limits": (limits.run, "show the limits in force, where each comes from, and how full it is"),
     "token": (token.run, "create, list, revoke and rotate tokens"),
     "try-proxy": (trial.run, "run bridge and AI Proxy here and now, with simulated providers under real names"),
 }
@@ -45,18 +47,17 @@ def run(arguments: list[str], stdout: TextIO, stderr: TextIO, environ: Mapping[s
 
     :return: the exit status: the command's own, or 2 where there is no such command.
     """
-    options = parse(_parser(), arguments, stdout, stderr)
+    options = parsed(_parser(), arguments, stdout, stderr)
     if isinstance(options, int):
         return options
     command, _ = COMMANDS[options.command]
     return command(options.arguments, stdout, stderr, environ)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> Parser:
     width = max(map(len, COMMANDS))
     parser = Parser(
         prog="aibridge",
-        allow_abbrev=False,
         description="Looks after a bridge between AI clients and AI providers. The daemon itself is `twistd aibridge`.",
         epilog="commands:\n" + "\n".join(f"  {name:{width}}  {what}" for name, (_, what) in COMMANDS.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,

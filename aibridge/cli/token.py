@@ -11,31 +11,36 @@ import argparse
 import os
 import re
 import time
-import tomllib
 from collections.abc import Callable, Mapping
-from contextlib import redirect_stderr, redirect_stdout
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final, NoReturn, TextIO
+from typing import Any, Final, TextIO
 
 import attrs
 
-from aibridge.auth.settings import AuthSettings
-from aibridge.auth.tokenfile import MOST_RATE, NAME_FORM, TokenAbsent, TokenFile, TokensUnusable, name_is_allowed
+from aibridge.auth.tokenfile import (
+    MOST_IN_FLIGHT,
+    MOST_RATE,
+    NAME_FORM,
+    TokenAbsent,
+    TokenFile,
+    TokensUnusable,
+    name_is_allowed,
+)
 from aibridge.auth.tokens import RANDOM_BYTES, Entry, Token
-from aibridge.daemon.config import DEFAULT_PATH, PATH_VARIABLE
+from aibridge.cli.parser import Parser, hide, parsed
+from aibridge.cli.setting import Configuration, Unsettled
+from aibridge.cli.terminal import say, table
+from aibridge.daemon.config import DEFAULT_PATH
 from aibridge.identity.editing import edit
 from aibridge.identity.file import read_file
 from aibridge.model import Class
-from aibridge.options import declaration
-from aibridge.secret import HIDDEN
 
 FINE: Final = 0
 FAILED: Final = 2
 
 SOON: Final = "a running daemon notices within 5 s"
 
-_LIKE_A_TOKEN: Final = re.compile(r"aib_[A-Za-z0-9_-]+", re.IGNORECASE)
 _DURATION: Final = re.compile(r"([0-9]{1,9})([smhdw])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -76,7 +81,7 @@ class _Context:
         edit(self.path, change, self.pause)
 
     def say(self, line: str) -> None:
-        print(_hide(line), file=self.stderr)
+        print(hide(line), file=self.stderr)
 
     def show(self, token: Token) -> None:
         print(token.reveal(), file=self.stdout, flush=True)
@@ -98,18 +103,16 @@ def run(
 
     :return: the exit status: 0 done, 2 not done, for a reason that was said in one line each.
     """
-    try:
-        with redirect_stdout(stdout), redirect_stderr(stderr):
-            options = _parser(now).parse_args(arguments)
-    except SystemExit as exit:
-        return int(exit.code or 0)
+    options = parsed(_parser(now), arguments, stdout, stderr)
+    if isinstance(options, int):
+        return options
     try:
         path, remark = _tokens_file(options, environ, default_config)
         context = _Context(
             stdout=stdout, stderr=stderr, path=path, now=now().replace(microsecond=0), random=random, pause=pause
         )
         options.act(context, options)
-    except (TokensUnusable, _Refused, TokenAbsent) as error:
+    except (TokensUnusable, _Refused, TokenAbsent, Unsettled) as error:
         return _fail(stderr, getattr(error, "problems", (str(error),)))
     except OSError as error:
         return _fail(stderr, [f"{error.filename or path}: {error.strerror or error}"])
@@ -131,6 +134,7 @@ def _create(context: _Context, options: argparse.Namespace) -> None:
         class_=Class(options.class_),
         rate_limit=options.rate_limit,
         rate_burst=options.rate_burst,
+        max_in_flight=options.max_in_flight,
         expires=options.expires,
     )
     context.edit(lambda file: file.adding(entry))
@@ -140,13 +144,10 @@ def _create(context: _Context, options: argparse.Namespace) -> None:
 
 
 def _list(context: _Context, options: argparse.Namespace) -> None:
-    rows: list[tuple[str, ...]] = [("ID", "NAME", "CLASS", "RATE", "BURST", "CREATED", "EXPIRES", "STATE")]
+    rows: list[tuple[str, ...]] = [("ID", "NAME", "CLASS", "RATE", "BURST", "IN-FLIGHT", "CREATED", "EXPIRES", "STATE")]
     rows.extend(_row(entry, context.now) for entry in read_file(context.path))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print(
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip(), file=context.stdout
-        )
+    for line in table(rows):
+        say(context.stdout, line)
 
 
 def _row(entry: Entry, now: datetime) -> tuple[str, ...]:
@@ -163,6 +164,7 @@ def _row(entry: Entry, now: datetime) -> tuple[str, ...]:
         entry.class_.value,
         "-" if entry.rate_limit is None else f"{entry.rate_limit:g}",
         "-" if entry.rate_burst is None else f"{entry.rate_burst:g}",
+        "-" if entry.max_in_flight is None else str(entry.max_in_flight),
         _when(entry.created),
         "-" if entry.expires is None else _when(entry.expires),
         state,
@@ -216,44 +218,19 @@ def _must_exist(context: _Context) -> None:
 # -- the command line --------------------------------------------------------------------------------------------
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """
-        Say what is wrong, in one line, and never repeat a token.
-        """
-        self.exit(FAILED, _hide(f"{self.prog}: {message}; see {self.prog} --help\n"))
-
-
 def _parser(now: Clock) -> argparse.ArgumentParser:
-    parser = _Parser(prog="aibridge token", description="Tokens that are kept, hashed, in a file.", allow_abbrev=False)
+    parser = Parser(prog="aibridge token", description="Tokens that are kept, hashed, in a file.")
     commands = parser.add_subparsers(metavar="command", required=True)
 
     def command(name: str, act: Callable[[_Context, argparse.Namespace], None], what: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.", allow_abbrev=False)
+        added = commands.add_parser(name, help=what, description=f"{what[0].upper()}{what[1:]}.")
         added.set_defaults(act=act)
         place = added.add_mutually_exclusive_group()
         place.add_argument("--file", metavar="PATH", help="the file of tokens")
         place.add_argument("--config", metavar="FILE", help="the configuration that names it, if not the daemon's own")
         return added
 
-    create = command("create", _create, "make a token, and show it on standard output, this once")
-    create.add_argument("--name", required=True, type=_name, help=f"for people; unique; {NAME_FORM}")
-    create.add_argument(
-        "--class",
-        dest="class_",
-        choices=[class_.value for class_ in Class],
-        default=Class.DEFAULT.value,
-        help="how much its requests matter when not all can be served",
-    )
-    create.add_argument("--rate-limit", type=_number(0), metavar="R", help="requests per second; 0 is no limit")
-    create.add_argument("--rate-burst", type=_number(1), metavar="B", help="requests at once")
-    create.add_argument(
-        "--expires",
-        type=lambda text: _expiry(text, now()),
-        metavar="DATE|90d",
-        help="when it ends: a date (its first moment in UTC), a date and time with zone, or a time from now (s, m, h, "
-        "d, w); without it, never",
-    )
+    _entry_options(command("create", _create, "make a token, and show it on standard output, this once"), now)
     command("list", _list, "list the tokens; their secrets are not known")
     for name, act, what in (
         ("revoke", _revoke, "take a token out of the file for good"),
@@ -269,6 +246,27 @@ def _parser(now: Clock) -> argparse.ArgumentParser:
                 help="how long the old secret stays good; without it, not at all",
             )
     return parser
+
+
+def _entry_options(create: argparse.ArgumentParser, now: Clock) -> None:
+    create.add_argument("--name", required=True, type=_name, help=f"for people; unique; {NAME_FORM}")
+    create.add_argument(
+        "--class",
+        dest="class_",
+        choices=[class_.value for class_ in Class],
+        default=Class.DEFAULT.value,
+        help="how much its requests matter when not all can be served",
+    )
+    create.add_argument("--rate-limit", type=_number(0), metavar="R", help="requests per second; 0 is no limit")
+    create.add_argument("--rate-burst", type=_number(1), metavar="B", help="requests at once")
+    create.add_argument("--max-in-flight", type=_count, metavar="N", help="exchanges in flight; 0 is no limit")
+    create.add_argument(
+        "--expires",
+        type=lambda text: _expiry(text, now()),
+        metavar="DATE|90d",
+        help="when it ends: a date (its first moment in UTC), a date and time with zone, or a time from now (s, m, h, "
+        "d, w); without it, never",
+    )
 
 
 def _name(text: str) -> str:
@@ -288,6 +286,12 @@ def _number(least: float) -> Callable[[str], float]:
         return int(number) if number == int(number) else number
 
     return parse
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) > MOST_IN_FLIGHT:
+        raise argparse.ArgumentTypeError(f"a whole number from 0 to {MOST_IN_FLIGHT} is needed")
+    return int(text)
 
 
 def _duration(text: str) -> timedelta:
@@ -325,29 +329,11 @@ def _tokens_file(options: argparse.Namespace, environ: Mapping[str, str], defaul
     """
     if options.file:
         return str(Path(options.file).absolute()), ""
-    named = options.config or environ.get(PATH_VARIABLE)
-    auth = _auth_table(named or default_config, is_default=not named)
-    field = attrs.fields_dict(AuthSettings)["tokens_file"]
-    path = next((environ[name] for name in declaration(field).env if environ.get(name)), None)
-    path = path or auth.get("tokens_file", field.default)
-    if not isinstance(path, str) or not path.startswith("/"):
-        raise _Refused("auth.tokens_file has to be an absolute path")
-    backend = auth.get("backend", "file")
+    configuration = Configuration(options.config, environ, default_config)
+    path: str = configuration.value("auth.tokens_file")
+    backend = configuration.value("auth.backend")
     remark = f'The configuration says auth.backend = "{backend}": tokens in this file are not asked for.'
-    return path, remark if backend in ("coder", "none") else ""
-
-
-def _auth_table(config: str, *, is_default: bool) -> dict[str, Any]:
-    try:
-        document = tomllib.loads(Path(config).read_text("utf-8-sig"))
-    except FileNotFoundError:
-        if is_default:
-            return {}
-        raise
-    except ValueError:
-        raise _Refused(f"{config}: it is not valid TOML; aibridge check says where") from None
-    auth = document.get("auth", {})
-    return auth if isinstance(auth, dict) else {}
+    return path, remark if backend != "file" else ""
 
 
 # -- what is said ------------------------------------------------------------------------------------------------
@@ -358,11 +344,7 @@ def _when(at: datetime) -> str:
     return text.removesuffix("T00:00:00Z")
 
 
-def _hide(text: str) -> str:
-    return _LIKE_A_TOKEN.sub(HIDDEN, text)
-
-
 def _fail(stderr: TextIO, problems: Any) -> int:
     for problem in problems:
-        print(_hide(f"aibridge token: {problem}"), file=stderr)
+        print(hide(f"aibridge token: {problem}"), file=stderr)
     return FAILED

@@ -26,7 +26,7 @@ import attrs
 
 from aibridge import __version__
 from aibridge.cli import ca, token
-from aibridge.cli.parser import Parser, parse
+from aibridge.cli.parser import Parser, parsed
 
 FAILED: Final = 2
 HOST: Final = "127.0.0.1"
@@ -88,7 +88,7 @@ def run(arguments: list[str], stdout: TextIO, stderr: TextIO, environ: Mapping[s
 
     :return: the exit status: 0 they were ended, 2 they did not start, or one ended by itself.
     """
-    options = parse(_parser(), arguments, stdout, stderr)
+    options = parsed(_parser(), arguments, stdout, stderr)
     if isinstance(options, int):
         return options
     try:
@@ -257,7 +257,6 @@ def _free() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(
         prog="aibridge try-proxy",
-        allow_abbrev=False,
         description="Runs bridge and AI Proxy in this terminal, with simulated providers under real providers' names.",
     )
     for name, default, what in (

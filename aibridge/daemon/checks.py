@@ -7,19 +7,20 @@ from __future__ import annotations
 import ipaddress
 import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Collection, Generator, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from twisted.internet.endpoints import serverFromString
 
-from aibridge.admission.settings import AdmissionSettings
 from aibridge.auth.settings import AuthSettings
 from aibridge.auth.tokenfile import TokensUnusable
-from aibridge.daemon.problems import NOT_SHOWN, Fault, KeyPath, Severity, quoted
+from aibridge.auth.tokens import Entry
+from aibridge.daemon.admissionchecks import check_admission, warning
+from aibridge.daemon.problems import NOT_SHOWN, Fault, KeyPath, quoted
 from aibridge.daemon.secrets import unreadable, why
 from aibridge.daemon.settings import PROVIDER, ListenSettings, LogSettings, Settings
-from aibridge.identity.file import read_table
+from aibridge.identity.file import read_file
 from aibridge.providers.provider import TYPES
 from aibridge.providers.settings import ProviderSettings
 from aibridge.providers.types import KeyStyle
@@ -29,16 +30,17 @@ _ENDPOINT = "a Twisted server endpoint such as tcp:port=4000:interface=127.0.0.1
 _URL = "a URL such as https://api.example.com/v1"
 
 
-def check(settings: Settings, *, embedded: bool) -> Iterator[Fault]:
+def check(settings: Settings, *, embedded: bool, given: Collection[str] = ()) -> Iterator[Fault]:
     """
     Everything that is wrong with settings whose options are all right one by one.
 
     :param embedded: there is no configuration file, so the daemon sees to its tokens itself.
+    :param given: the options, dotted, that have another source than a default.
     """
     yield from check_listen(settings.listen)
-    yield from _admission(settings.admission)
-    yield from check_auth(settings.auth, embedded=embedded)
+    tokens = yield from check_auth(settings.auth, embedded=embedded, given=given)
     yield from check_log(settings.log)
+    yield from check_admission(settings, given, tokens)
     seen: dict[str, int] = {}
     for index, provider in enumerate(settings.provider):
         first = seen.setdefault(provider.name, index)
@@ -49,13 +51,6 @@ def check(settings: Settings, *, embedded: bool) -> Iterator[Fault]:
                 allowed="a name of its own",
             )
         yield from _provider((PROVIDER, index), provider, is_open=settings.auth.backend == "none")
-
-
-def warning(path: KeyPath, found: str, allowed: str = "", hint: str = "") -> Fault:
-    """
-    Something that is odd, and can be used.
-    """
-    return Fault(path=path, found=found, allowed=allowed, hint=hint, severity=Severity.WARNING)
 
 
 # -- where it listens --------------------------------------------------------------------------------------------
@@ -95,32 +90,27 @@ def _refused_endpoint(text: str) -> str:
     return "no such port" if any(int(port[:6]) > 65535 for port in _PORT.findall(text)) else ""
 
 
-# -- who and when ------------------------------------------------------------------------------------------------
+# -- who may come in ---------------------------------------------------------------------------------------------
 
 
-def _admission(admission: AdmissionSettings) -> Iterator[Fault]:
-    burst = admission.rate_burst
-    if 0 < burst < 1:
-        yield Fault(
-            path=("admission", "rate_burst"),
-            found=f"the number {burst}, into which no request fits",
-            allowed="0, or at least 1",
-        )
-    elif burst and not admission.rate_limit:
-        yield warning(
-            ("admission", "rate_burst"),
-            "a burst that nothing limits, since admission.rate_limit is 0",
-            "a rate_limit above 0, or no rate_burst",
-        )
+Tokens = Generator[Fault, None, tuple[Entry, ...]]
 
 
-def check_auth(auth: AuthSettings, *, embedded: bool) -> Iterator[Fault]:
+def check_auth(auth: AuthSettings, *, embedded: bool, given: Collection[str]) -> Tokens:
     """
     Whether tokens can be verified.
+
+    :return: the tokens of the file, if there is one to be read.
     """
     if auth.backend == "file":
+        if "auth.default_class" in given:
+            yield warning(
+                ("auth", "default_class"),
+                'a class of those whose backend knows none, and auth.backend is "file"',
+                "classes of tokens (aibridge token create --class)",
+            )
         if not embedded:
-            yield from _tokens(auth.tokens_file)
+            return (yield from _tokens(auth.tokens_file))
     elif auth.backend == "coder":
         path = ("auth", "coder_url")
         if not auth.coder_url:
@@ -128,12 +118,13 @@ def check_auth(auth: AuthSettings, *, embedded: bool) -> Iterator[Fault]:
         else:
             yield from check_url(path, auth.coder_url, carries="tokens")
         yield from check_certificates(("auth", "coder_ca_file"), auth.coder_ca_file)
+    return ()
 
 
-def _tokens(path: str) -> Iterator[Fault]:
+def _tokens(path: str) -> Tokens:
     where = ("auth", "tokens_file")
     try:
-        tokens = read_table(path)
+        tokens = read_file(path)
     except TokensUnusable as error:
         for problem in error.problems:
             yield Fault(path=where, found=problem, allowed="")
@@ -143,6 +134,8 @@ def _tokens(path: str) -> Iterator[Fault]:
         if not tokens:
             hint = "`aibridge token create` makes one"
             yield warning(where, f"no token in {quoted(path)}, so nobody can come in", hint=hint)
+        return tokens
+    return ()
 
 
 def check_log(log: LogSettings) -> Iterator[Fault]:
@@ -177,11 +170,14 @@ def _provider(path: KeyPath, provider: ProviderSettings, *, is_open: bool) -> It
             path=(*path, "base_url"), found="nothing", allowed=f"{_URL}, since type {provider.type} has no default"
         )
     yield from check_certificates((*path, "ca_file"), provider.ca_file)
-    yield from _key((*path, "key"), provider, takes_key=takes_key, is_open=is_open)
+    yield from _keys(path, provider, takes_key=takes_key, is_open=is_open)
 
 
-def _key(path: KeyPath, provider: ProviderSettings, *, takes_key: bool, is_open: bool) -> Iterator[Fault]:
-    if not provider.key:
+def _keys(table: KeyPath, provider: ProviderSettings, *, takes_key: bool, is_open: bool) -> Iterator[Fault]:
+    path = (*table, "key" if provider.key or not provider.keys else "keys")
+    if provider.key_order != "first" and len(provider.references) < 2:
+        yield warning((*table, "key_order"), "an order of fewer than two keys", "more keys, or no key_order")
+    if not provider.references:
         if provider.credentials == "central" and takes_key:
             yield Fault(path=path, found="nothing", allowed='a reference to the key, since credentials is "central"')
     elif not takes_key:

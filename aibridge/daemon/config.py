@@ -55,7 +55,7 @@ class Loaded:
     """
     One configuration, checked whole.
 
-    :ivar secrets: the key of each provider that has one, by the provider's name.
+    :ivar secrets: the keys of each provider that has any, by the provider's name, in the order of their use.
     :ivar proxies: the proxy of each provider that is reached through one, likewise.
     :ivar origins: where each value comes from, by its dotted name.
     :ivar path: the file, or empty if there is none.
@@ -63,7 +63,7 @@ class Loaded:
     """
 
     settings: Settings
-    secrets: Mapping[str, Secret]
+    secrets: Mapping[str, tuple[Secret, ...]]
     origins: Mapping[str, Origin]
     proxies: Mapping[str, ProxyURL] = attrs.field(factory=dict)
     warnings: tuple[Problem, ...] = ()
@@ -165,9 +165,10 @@ class Reading:
         file = Origin(Kind.FILE, self._path)
         for section, cls in self.schema.sections.items():
             self._remember_table((section,), cls, document.get(section), file)
-        tables = document.get(PROVIDER)
-        for index, table in enumerate(tables if isinstance(tables, list) else ()):
-            self._remember_table((PROVIDER, index), self.schema.provider, table, file)
+        for name, cls in self.schema.repeated.items():
+            tables = document.get(name)
+            for index, table in enumerate(tables if isinstance(tables, list) else ()):
+                self._remember_table((name, index), cls, table, file)
 
     def _remember_table(self, path: KeyPath, cls: type[attrs.AttrsInstance], table: object, file: Origin) -> None:
         given = table if isinstance(table, dict) else {}
@@ -183,7 +184,7 @@ class Reading:
                 for origin, given in self._given(leaf):
                     read: Callable[..., Any] = parse if isinstance(given, str) else accept
                     try:
-                        changes[leaf.name] = read(given, leaf.type, leaf.declared)
+                        changes[leaf.attribute] = read(given, leaf.type, leaf.declared)
                     except Unacceptable as refusal:
                         self._refuse(path, refusal, origin)
                     else:
@@ -212,11 +213,17 @@ class Reading:
         """
         if not document.get(PROVIDER):
             self._embedded_providers()
-        faults = list(check(self._settings, embedded=self._is_embedded()))
+        faults = list(check(self._settings, embedded=self._is_embedded(), given=self._chosen()))
         secrets, unresolved = resolve(self._settings, self._environ)
         proxies, unusable = resolve_proxies(self._settings, self._environ)
         self._report_all((*faults, *unresolved, *unusable))
         return secrets, proxies
+
+    def _chosen(self) -> set[str]:
+        """
+        The options, dotted, that have another source than a default.
+        """
+        return {name for name, origin in self._origins.items() if origin not in (_DEFAULT, _EMBEDDED)}
 
     def _report_all(self, faults: Iterable[Fault]) -> None:
         for fault in faults:
@@ -271,7 +278,7 @@ class Reading:
         known = {PATH_VARIABLE}
         for cls in self.schema.sections.values():
             known.update(name for leaf in leaves(cls) for name in leaf.declared.env)
-        references = [text for provider in self._settings.provider for text in (provider.key, provider.proxy)]
+        references = [text for provider in self._settings.provider for text in (*provider.references, provider.proxy)]
         parts = [reference for text in references if (reference := REFERENCE.fullmatch(text))]
         known.update(reference["variable"] for reference in parts if reference["env"])
         return known
@@ -292,7 +299,7 @@ class Reading:
             Problem(
                 origin=origin,
                 key=key,
-                provider=self._provider_at(fault.path),
+                whose=self._table_at(fault.path),
                 found=fault.found,
                 allowed=fault.allowed,
                 hint=fault.hint,
@@ -300,10 +307,12 @@ class Reading:
             )
         )
 
-    def _provider_at(self, path: KeyPath) -> str:
+    def _table_at(self, path: KeyPath) -> str:
         match path:
-            case ("provider", int(index), *_) if index < len(self._settings.provider):
-                return str(self._settings.provider[index].name)
+            case (str(table), int(index), *_):
+                tables = getattr(self._settings, table)
+                name = tables[index].name if index < len(tables) else ""
+                return f"{table} {name}" if name else ""
             case _:
                 return ""
 

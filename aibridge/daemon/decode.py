@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
+from operator import eq
 from typing import Any
 
 import attrs
@@ -19,8 +20,8 @@ from cattrs.gen import make_dict_structure_fn, override
 
 from aibridge.daemon.problems import Fault, KeyPath, Unacceptable, dotted, shown
 from aibridge.daemon.schema import BRIDGE, Schema
-from aibridge.daemon.settings import PROVIDER, Leaf, leaves
-from aibridge.daemon.values import accept
+from aibridge.daemon.settings import Leaf, in_file, leaves
+from aibridge.daemon.values import NUMBERS, TEXTS, accept
 
 Document = dict[str, Any]
 
@@ -30,14 +31,17 @@ REFUSED = object()
 UNKNOWN = "an unknown key"
 MISSING = "nothing"
 
+_NOTHING: dict[Any, Any] = {bool: False, int: 0, float: 0.0, str: "", TEXTS: (), NUMBERS: ()}
+"""What stands for an option that has no default, type by type."""
+
 
 def decode(document: Document, schema: Schema = BRIDGE) -> tuple[Any, list[Fault]]:
     """
     Read a document. It is changed: what was refused is taken out or becomes `REFUSED`.
 
     :param schema: what may stand in it.
-    :return: settings in which what was refused has its default (or empty text, where there is none), and a fault
-        for each thing that was.
+    :return: settings in which what was refused has its default (or nothing of its type, where there is none), and a
+        fault for each thing that was.
     """
     try:
         return _converter(schema).structure(document, schema.settings), []
@@ -53,16 +57,16 @@ def decode(document: Document, schema: Schema = BRIDGE) -> tuple[Any, list[Fault
 
 
 def _of_option(leaf: Leaf) -> Any:
-    fallback = "" if leaf.default is attrs.NOTHING else leaf.default
+    fallback = _NOTHING[leaf.type] if leaf.default is attrs.NOTHING else leaf.default
 
     def structure(value: object, _: Any) -> Any:
         return fallback if value is REFUSED else accept(value, leaf.type, leaf.declared)
 
-    return override(struct_hook=structure)
+    return override(rename=leaf.name, struct_hook=structure)
 
 
 def _of_table(cls: type[attrs.AttrsInstance], converter: Converter) -> Callable[[Any, Any], Any]:
-    overrides: dict[str, Any] = {leaf.name: _of_option(leaf) for leaf in leaves(cls)}
+    overrides: dict[str, Any] = {leaf.attribute: _of_option(leaf) for leaf in leaves(cls)}
     required = [leaf.name for leaf in leaves(cls) if leaf.default is attrs.NOTHING]
     structure = make_dict_structure_fn(cls, converter, **overrides)
 
@@ -76,14 +80,14 @@ def _of_table(cls: type[attrs.AttrsInstance], converter: Converter) -> Callable[
     return checked
 
 
-def _of_providers(converter: Converter, type_: Any) -> Callable[[Any, Any], Any]:
+def _of_tables(name: str, type_: Any, converter: Converter) -> Callable[[Any, Any], Any]:
     structure = converter.get_structure_hook(type_)
 
     def checked(value: Any, type_: Any) -> Any:
         if value is REFUSED:
             return ()
         if not isinstance(value, list):
-            raise Unacceptable(shown(value), f"tables, each headed [[{PROVIDER}]]")
+            raise Unacceptable(shown(value), f"tables, each headed [[{name}]]")
         return structure(value, type_)
 
     return checked
@@ -92,10 +96,11 @@ def _of_providers(converter: Converter, type_: Any) -> Callable[[Any, Any], Any]
 @lru_cache
 def _converter(schema: Schema) -> Converter:
     converter = Converter(forbid_extra_keys=True, detailed_validation=True)
-    for cls in (*schema.sections.values(), schema.provider):
+    for cls in (*schema.sections.values(), *schema.repeated.values()):
         converter.register_structure_hook(cls, _of_table(cls, converter))
-    providers: Any = tuple[schema.provider, ...]  # type: ignore[name-defined]  # it is known when it is asked for
-    converter.register_structure_hook_func(lambda type_: type_ == providers, _of_providers(converter, providers))
+    for name, cls in schema.repeated.items():
+        type_: Any = tuple[cls, ...]  # type: ignore[valid-type]  # a type made of a value
+        converter.register_structure_hook_func(partial(eq, type_), _of_tables(name, type_, converter))
     return converter
 
 
@@ -107,7 +112,7 @@ def _faults(error: Exception, path: KeyPath, schema: Schema) -> Iterator[Fault]:
         case ClassValidationError():
             named, others = error.group_exceptions()
             for inner, note in named:
-                yield from _faults(inner, (*path, note.name), schema)
+                yield from _faults(inner, (*path, in_file(note.name)), schema)
             for inner in others:
                 yield from _faults(inner, path, schema)
         case IterableValidationError():
@@ -119,7 +124,7 @@ def _faults(error: Exception, path: KeyPath, schema: Schema) -> Iterator[Fault]:
         case Unacceptable():
             yield error.at(path)
         case KeyError():
-            (leaf,) = (leaf for leaf in leaves(schema.provider) if leaf.name == path[-1])
+            (leaf,) = (leaf for leaf in leaves(schema.table(str(path[0]))) if leaf.name == path[-1])
             yield Fault(path=path, found=MISSING, allowed=_required(leaf))
         case _:
             raise error
@@ -135,9 +140,8 @@ def _required(leaf: Leaf) -> str:
 
 def _known(path: KeyPath, schema: Schema) -> list[str]:
     if not path:
-        return [*schema.sections, PROVIDER]
-    cls = schema.provider if path[0] == PROVIDER else schema.sections[str(path[0])]
-    return sorted(leaf.name for leaf in leaves(cls))
+        return [*schema.sections, *schema.repeated]
+    return sorted(leaf.name for leaf in leaves(schema.table(str(path[0]))))
 
 
 def _unknown(key: str, path: KeyPath, schema: Schema) -> Fault:

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from aibridge.daemon.checks import check_certificates, warning
+from aibridge.daemon.admissionchecks import warning
+from aibridge.daemon.checks import check_certificates
 from aibridge.daemon.problems import NOT_SHOWN, Fault, Unacceptable
 from aibridge.daemon.secrets import fetch
 from aibridge.daemon.settings import PROVIDER, Settings

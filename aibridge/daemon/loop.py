@@ -14,7 +14,7 @@ from typing import Any
 from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import Logger
 
-_log = Logger()
+_log = Logger(namespace=__name__)
 
 
 def quicken(reactor: Any) -> bool:

@@ -94,7 +94,7 @@ class Problem:
     One thing wrong with a configuration; its text is one line, and free of secrets.
 
     :ivar key: dotted, as in ``provider[1].base_url``; empty if it is not about one key.
-    :ivar provider: the name of the provider that `key` is about, if it has one.
+    :ivar whose: the table that `key` is about by its name, where there are several: ``provider corp``.
     """
 
     origin: Origin
@@ -102,11 +102,11 @@ class Problem:
     found: str
     allowed: str
     hint: str = ""
-    provider: str = ""
+    whose: str = ""
     severity: Severity = Severity.ERROR
 
     def __str__(self) -> str:
-        whose = f" (provider {self.provider})" if self.provider else ""
+        whose = f" ({self.whose})" if self.whose else ""
         place = f"{self.key}{whose}: " if self.key else ""
         allowed = f"allowed: {self.allowed}" if self.allowed else ""
         return one_line(

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from io import FileIO
-from random import SystemRandom
 from typing import Any, BinaryIO, Protocol, TypeVar
 
 from twisted.logger import LogLevel
@@ -145,23 +144,6 @@ def _stop_on_signals(reactor: Any, service: Stoppable) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         _on_signal(reactor, number, stop)
-
-
-def ids() -> Callable[[], str]:
-    """
-    A function that makes ids. They are unguessable, so that nobody can ask about somebody else's request, and drawn in
-    blocks, since each draw is a system call.
-    """
-    random = SystemRandom()
-    block: list[str] = []
-
-    def new_id() -> str:
-        if not block:
-            text = f"{random.getrandbits(96 * 64):01536x}"
-            block.extend(text[start : start + 24] for start in range(0, 1536, 24))
-        return block.pop()
-
-    return new_id
 
 
 class Log:

@@ -17,15 +17,13 @@ import attrs
 from aibridge.daemon.config import DEFAULT_PATH, PATH_VARIABLE
 from aibridge.daemon.embedded import VENDORS
 from aibridge.daemon.schema import BRIDGE, Schema
-from aibridge.daemon.settings import PROVIDER, Leaf, leaves
+from aibridge.daemon.settings import Leaf, leaves
 from aibridge.daemon.values import allowed
 
 TOML_PATH = "etc/aibridge/aibridge.toml"
 PAGE_PATH = "docs/configuration.md"
 
 WIDTH = 110
-
-_EXAMPLES = {"name": "openai", "type": "openai"}
 
 _TOML_HEAD = f"""\
 # Configuration of aibridge, installed as {DEFAULT_PATH}.
@@ -37,8 +35,6 @@ _TOML_HEAD = f"""\
 # Secrets are never written here, only where they are: file:/PATH, env:NAME, or credential:NAME for what systemd hands
 # out (LoadCredential=).
 """
-
-_PROVIDER_TITLE = "a vendor account that requests can go to; repeat the table for each."
 
 _PAGE_HEAD = f"""\
 # Configuration
@@ -57,8 +53,9 @@ A later source goes before an earlier one:
 4. the command line of `twistd aibridge`, for options that have an option there.
 
 In the environment and on the command line the items of a list are separated by white space, and `true`, `yes`, `on`
-and `1` are true, `false`, `no`, `off` and `0` false. In the file nothing is converted: `"5"` is no number. What a
-later source overrides is checked all the same.
+and `1` are true, `false`, `no`, `off` and `0` false; a time is a number of seconds, or has its units as Go writes them
+(`90s`, `1m30s`, `500ms`). In the file nothing is converted: `"5"` is no number, and times are seconds. What a later
+source overrides is checked all the same.
 
 Everything that is wrong is reported at once, one line each, with its source, its key, what was found and what is
 allowed. An unknown key is an error; a variable that begins with `AIBRIDGE_` and sets nothing is a warning.
@@ -107,6 +104,12 @@ _PAGE_TAIL = """\
 | `aibridge check` | 0 | nothing is wrong |
 | | 1 | warnings only: the daemon would start |
 | | 2 | errors: the daemon would not start |
+| `aibridge limits` | 0 | they are in force |
+| | 1 | no daemon answers; they are those that are configured |
+| | 2 | neither is to be had |
+| `aibridge explain` | 0 | done |
+| | 1 | the log does not tell of that request |
+| | 2 | there is no log to look in |
 | `twistd aibridge` | 0 | it was told to stop, and did |
 | | 1 | it cannot start, for example since an address is in use |
 | | 2 | the configuration has errors |
@@ -117,21 +120,20 @@ def toml() -> str:
     """
     The configuration file as it is installed: every option as a comment, with its default.
     """
-    return _TOML_HEAD + toml_tables(BRIDGE, _PROVIDER_TITLE)
+    return _TOML_HEAD + toml_tables(BRIDGE)
 
 
-def toml_tables(schema: Schema, provider_title: str) -> str:
+def toml_tables(schema: Schema) -> str:
     """
     Every option of a schema as a comment, with its default.
-
-    :param provider_title: what a ``[[provider]]`` is.
     """
     parts = []
     for section, cls in schema.sections.items():
         parts.append(f"\n{_comment(_title(cls))}[{section}]\n")
         parts.extend(_toml_option(leaf) for leaf in leaves(cls))
-    parts.append(f"\n{_comment(provider_title + ' Its options need its heading.')}# [[{PROVIDER}]]\n")
-    parts.extend(_toml_option(leaf) for leaf in leaves(schema.provider))
+    for table, cls in schema.repeated.items():
+        parts.append(f"\n{_comment(_title(cls) + ' Its options need its heading.')}# [[{table}]]\n")
+        parts.extend(_toml_option(leaf) for leaf in leaves(cls))
     return "".join(parts)
 
 
@@ -150,18 +152,16 @@ def page() -> str:
     rows.append(("HTTPS_PROXY", "the proxy to providers, if `daemon.trust_env` is true; `https_proxy` goes before it"))
     rows.append(("NO_PROXY", "hosts that are reached without it, likewise; `no_proxy` goes before it"))
     head = _PAGE_HEAD.replace("{vendors}", f"{vendors}.")
-    return f"{head}{page_tables(BRIDGE, _PROVIDER_TITLE)}\n{variables(BRIDGE, rows)}\n{_PAGE_TAIL}"
+    return f"{head}{page_tables(BRIDGE)}\n{variables(BRIDGE, rows)}\n{_PAGE_TAIL}"
 
 
-def page_tables(schema: Schema, provider_title: str) -> str:
+def page_tables(schema: Schema) -> str:
     """
     Every option of a schema in Markdown, a table for each of its tables.
     """
-    parts = [
-        f"\n## `[{section}]`\n\n{_sentence(_title(cls))}\n\n{_table(leaves(cls))}"
-        for section, cls in schema.sections.items()
-    ]
-    parts.append(f"\n## `[[{PROVIDER}]]`\n\n{_sentence(provider_title)}\n\n{_table(leaves(schema.provider))}")
+    headed = [(f"[{name}]", cls) for name, cls in schema.sections.items()]
+    headed += [(f"[[{name}]]", cls) for name, cls in schema.repeated.items()]
+    parts = [f"\n## `{heading}`\n\n{_sentence(_title(cls))}\n\n{_table(leaves(cls))}" for heading, cls in headed]
     return "".join(parts)
 
 
@@ -246,7 +246,7 @@ def _toml_option(leaf: Leaf) -> str:
         notes += " Required."
     if declared.restart:
         notes += " (restart)"
-    value = _EXAMPLES[leaf.name] if leaf.default is attrs.NOTHING else leaf.default
+    value = declared.example if leaf.default is attrs.NOTHING else leaf.default
     return f"\n{_comment(declared.why)}{_comment(notes)}# {leaf.name} = {literal(value)}\n"
 
 

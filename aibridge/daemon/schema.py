@@ -1,5 +1,5 @@
 """
-What may stand in one configuration file: the tables that occur once, and the one that may occur often.
+What may stand in one configuration file: the tables that occur once, and those that may occur often.
 """
 
 from __future__ import annotations
@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import attrs
 
-from aibridge.daemon.settings import SECTIONS, Settings
-from aibridge.providers.settings import ProviderSettings
+from aibridge.daemon.settings import REPEATED, SECTIONS, Settings
+
+Tables = dict[str, type[attrs.AttrsInstance]]
 
 
 @attrs.frozen(eq=False)
@@ -18,22 +19,32 @@ class Schema:
     """
     One daemon's file.
 
-    :ivar settings: frozen attrs class with a field for each table; its field ``provider`` holds all ``[[provider]]``.
+    :ivar settings: frozen attrs class with a field for each table.
     :ivar sections: the tables that occur once, in the order of the file.
-    :ivar provider: the class of a ``[[provider]]``.
+    :ivar repeated: those that may occur often, such as ``[[provider]]``; their settings are tuples.
     """
 
     settings: type[Any]
-    sections: dict[str, type[attrs.AttrsInstance]]
-    provider: type[attrs.AttrsInstance]
+    sections: Tables
+    repeated: Tables
 
     @classmethod
-    def of(cls, settings: type[Any], provider: type[attrs.AttrsInstance]) -> Schema:
+    def of(cls, settings: type[Any]) -> Schema:
         """
         The schema that a settings class describes.
         """
-        tables = {name: cls for name, cls in typing.get_type_hints(settings).items() if attrs.has(cls)}
-        return cls(settings, tables, provider)
+        hints = typing.get_type_hints(settings)
+        sections = {name: type_ for name, type_ in hints.items() if attrs.has(type_)}
+        repeated = {
+            name: typing.get_args(type_)[0] for name, type_ in hints.items() if typing.get_origin(type_) is tuple
+        }
+        return cls(settings, sections, repeated)
+
+    def table(self, name: str) -> type[attrs.AttrsInstance]:
+        """
+        The settings class of a table.
+        """
+        return self.repeated[name] if name in self.repeated else self.sections[name]
 
 
-BRIDGE: Final = Schema(Settings, SECTIONS, ProviderSettings)
+BRIDGE: Final = Schema(Settings, SECTIONS, REPEATED)

@@ -11,12 +11,13 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from aibridge.daemon.problems import NOT_SHOWN, Fault, Unacceptable, quoted
+from aibridge.daemon.problems import NOT_SHOWN, Fault, KeyPath, Unacceptable, dotted, quoted
 from aibridge.daemon.settings import PROVIDER, Settings
 from aibridge.daemon.values import REFERENCE, REFERENCE_FORM
 from aibridge.identity.file import is_open
+from aibridge.providers.settings import ProviderSettings
 from aibridge.secret import Secret
 
 MOST_BYTES = 65536
@@ -25,22 +26,36 @@ CREDENTIALS = "CREDENTIALS_DIRECTORY"
 _ONE_LINE = "one line of visible ASCII characters"
 
 
-def resolve(settings: Settings, environ: Mapping[str, str]) -> tuple[dict[str, Secret], list[Fault]]:
+def resolve(settings: Settings, environ: Mapping[str, str]) -> tuple[dict[str, tuple[Secret, ...]], list[Fault]]:
     """
     Fetch every secret that the settings refer to.
 
-    :return: the key of each provider that has one, by the provider's name; and a fault for each that cannot be had.
+    :return: the keys of each provider that has any, by the provider's name and in the order of their use; and a fault
+        for each that cannot be had, or is there twice.
     """
-    keys: dict[str, Secret] = {}
+    keys: dict[str, tuple[Secret, ...]] = {}
     faults: list[Fault] = []
     for index, provider in enumerate(settings.provider):
-        if not provider.key:
-            continue
-        try:
-            keys[provider.name] = fetch(provider.key, environ)
-        except Unacceptable as refusal:
-            faults.append(refusal.at((PROVIDER, index, "key")))
+        found: dict[Secret, str] = {}
+        for place, reference in _references(provider):
+            path = (PROVIDER, index, *place)
+            try:
+                secret = fetch(reference, environ)
+                if secret in found:
+                    raise Unacceptable(f"the same key as {found[secret]}", "a key that is there once")
+                found[secret] = dotted(path)
+            except Unacceptable as refusal:
+                faults.append(refusal.at(path))
+        if found:
+            keys[provider.name] = tuple(found)
     return keys, faults
+
+
+def _references(provider: ProviderSettings) -> Iterator[tuple[KeyPath, str]]:
+    if provider.key:
+        yield ("key",), provider.key
+    for number, reference in enumerate(provider.keys):
+        yield ("keys", number), reference
 
 
 def fetch(reference: str, environ: Mapping[str, str]) -> Secret:

@@ -12,10 +12,14 @@ from typing import Any
 
 from twisted.internet.defer import maybeDeferred
 
-from aibridge.daemon.assembly import Upstreams, make_terms
+from aibridge.admission.configured import breaker_terms, seat_terms
+from aibridge.admission.report import report
+from aibridge.daemon.assembly import Shop, Upstreams
 from aibridge.daemon.config import Loaded
 from aibridge.daemon.demo import DemoListener
+from aibridge.daemon.gauges import Gauges
 from aibridge.daemon.lifecycle import DaemonService
+from aibridge.daemon.limiting import limiters
 from aibridge.daemon.notify import Notifier
 from aibridge.errors import Draining
 from aibridge.interfaces import IIdentity
@@ -45,6 +49,7 @@ class BridgeService(DaemonService[Loaded]):
         loaded: Loaded,
         bridge: Bridge,
         upstreams: Upstreams,
+        shop: Shop,
         demo: DemoListener,
         notifier: Notifier,
         *,
@@ -56,13 +61,18 @@ class BridgeService(DaemonService[Loaded]):
         super().__init__(reactor, loaded, notifier, load=load, reloads=bridge.metrics.reloads)
         self.bridge = bridge
         self._upstreams = upstreams
+        self._shop = shop
         self._demo = demo
         self._make_identity = make_identity
         self._on_change = on_change
         self._banner = banner
         http = loaded.settings.http
-        self.site: Any = BridgeSite(BridgeResource(bridge), http, reactor, new_id=bridge.new_id)
-        admin = admin_resource(bridge.metrics.registry, self.unready, self._refresh)
+        # Connections to the simulated provider end in this process too.
+        each = 3 if any(provider.type == "demo" for provider in loaded.settings.provider) else 2
+        root = BridgeResource(bridge)
+        self.site: Any = BridgeSite(root, http, reactor, new_id=bridge.new_id, descriptors_each=each)
+        bridge.metrics.registry.register(Gauges(bridge, self.site, upstreams))
+        admin = admin_resource(bridge.metrics.registry, self.unready, report=self._report)
         self.admin_site = BridgeSite(admin, http, reactor)
 
     # -- start ---------------------------------------------------------------------------------------------------
@@ -78,7 +88,7 @@ class BridgeService(DaemonService[Loaded]):
         if listen.proxy_protocol_from:
             factory = ProxiedFactory(self.site, listen.proxy_protocol_from, self._reactor)
         self.api.open(listen.endpoints, factory)
-        self.site.ports = self.api.ports
+        self.site.accept_from(self.api.ports)
 
     def abandon(self) -> None:
         """
@@ -107,16 +117,23 @@ class BridgeService(DaemonService[Loaded]):
         """
         return self.bridge.draining
 
-    def _refresh(self) -> None:
-        metrics, bridge = self.bridge.metrics, self.bridge
-        metrics.permits.set(bridge.gate.in_use)
-        metrics.permit_limit.set(bridge.gate.limit)
-        metrics.connections.set(len(self.site.connections))
-        metrics.lost_completions.set(bridge.completions.lost)
-        for name, agent in self._upstreams.agents().items():
-            for state in ("open", "idle", "waiting"):
-                count = getattr(agent, "waiting" if state == "waiting" else f"{state}_connections")
-                metrics.upstream_connections.labels(name, state).set(count)
+    def _report(self, name: str | None) -> dict[str, Any]:
+        bridge = self.bridge
+        principal = None
+        if name is not None:
+            principal = bridge.terms.identity.principal_named(name)
+            if principal is None:
+                raise LookupError(name)
+        accounts = bridge.terms.accounts
+        told = limiters(
+            self.loaded,
+            bridge.turns.seats,
+            bridge.terms.policies,
+            bridge.breakers if bridge.terms.breaks else None,
+            {name: account.keys for name, account in accounts.items() if account.keys is not None},
+            {name: account.budget for name, account in accounts.items() if account.retries},
+        )
+        return report(told, principal, bridge.now())
 
     # -- reload --------------------------------------------------------------------------------------------------
 
@@ -130,9 +147,11 @@ class BridgeService(DaemonService[Loaded]):
         if identity is not old:
             identity.start()
         # From here on nothing can fail: all of it comes into force, in one turn.
-        clients = self._upstreams.adopt(prepared)
-        self.bridge.terms = make_terms(loaded.settings, loaded.secrets, identity, clients, self._demo.url)
-        self.bridge.gate.limit = loaded.settings.admission.max_concurrency
+        bridge, settings = self.bridge, loaded.settings
+        now = bridge.now()
+        bridge.terms = self._shop.terms(settings, loaded.secrets, identity, prepared, now)
+        bridge.turns.adopt(seat_terms(settings.admission, settings.provider), now)
+        bridge.breakers.terms = breaker_terms(settings.breaker) or bridge.breakers.terms
         if identity is not old:
             old.stop()
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import attrs
 
-from aibridge.admission.settings import AdmissionSettings
+from aibridge.admission.settings import AdmissionSettings, BreakerSettings, LimitSettings
 from aibridge.auth.settings import AuthSettings
 from aibridge.options import OPTIONAL_PATH, Declaration, declaration, option
 from aibridge.providers.settings import ProviderSettings
@@ -122,15 +122,18 @@ class Settings:
     Everything that can be configured.
 
     :ivar provider: the ``[[provider]]`` tables, in the order of the file.
+    :ivar limit: the ``[[limit]]`` tables, likewise.
     """
 
     listen: ListenSettings = attrs.field(factory=ListenSettings)
     http: HttpSettings = attrs.field(factory=HttpSettings)
     admission: AdmissionSettings = attrs.field(factory=AdmissionSettings)
+    breaker: BreakerSettings = attrs.field(factory=BreakerSettings)
     auth: AuthSettings = attrs.field(factory=AuthSettings)
     log: LogSettings = attrs.field(factory=LogSettings)
     daemon: BridgeDaemonSettings = attrs.field(factory=BridgeDaemonSettings)
     provider: tuple[ProviderSettings, ...] = ()
+    limit: tuple[LimitSettings, ...] = ()
 
     def restart_needed(self, new: Settings) -> list[str]:
         """
@@ -140,12 +143,19 @@ class Settings:
 
 
 SECTIONS: dict[str, type[attrs.AttrsInstance]] = {
-    name: cls for name, cls in typing.get_type_hints(Settings).items() if attrs.has(cls)
+    name: type_ for name, type_ in typing.get_type_hints(Settings).items() if attrs.has(type_)
 }
 """The tables that occur once, in the order of the file."""
 
+REPEATED: dict[str, type[attrs.AttrsInstance]] = {
+    name: typing.get_args(type_)[0]
+    for name, type_ in typing.get_type_hints(Settings).items()
+    if typing.get_origin(type_) is tuple
+}
+"""The tables that may occur often, such as ``[[provider]]``, in the order of the file; their settings are tuples."""
+
 PROVIDER = "provider"
-"""The table that may occur often: ``[[provider]]``."""
+LIMIT = "limit"
 
 
 @attrs.frozen(kw_only=True)
@@ -153,10 +163,13 @@ class Leaf:
     """
     One option of a settings class.
 
+    :ivar name: as the file has it.
+    :ivar attribute: as the class has it: the same, but for names that Python keeps for itself.
     :ivar default: as the class has it, or `attrs.NOTHING` for a required option.
     """
 
     name: str
+    attribute: str
     type: Any
     default: Any
     declared: Declaration
@@ -169,7 +182,20 @@ def leaves(cls: type[attrs.AttrsInstance]) -> Iterator[Leaf]:
     types = typing.get_type_hints(cls)
     fields = sorted(attrs.fields(cls), key=lambda field: field.inherited)
     for field in fields:
-        yield Leaf(name=field.name, type=types[field.name], default=field.default, declared=declaration(field))
+        yield Leaf(
+            name=in_file(field.name),
+            attribute=field.name,
+            type=types[field.name],
+            default=field.default,
+            declared=declaration(field),
+        )
+
+
+def in_file(attribute: str) -> str:
+    """
+    The name of an option in the file: ``class`` of `class_`.
+    """
+    return attribute.removesuffix("_")
 
 
 def restart_needed(sections: Mapping[str, type[attrs.AttrsInstance]], old: Any, new: Any) -> list[str]:
@@ -181,5 +207,5 @@ def restart_needed(sections: Mapping[str, type[attrs.AttrsInstance]], old: Any, 
         for section, cls in sections.items()
         for leaf in leaves(cls)
         if leaf.declared.restart
-        and getattr(getattr(old, section), leaf.name) != getattr(getattr(new, section), leaf.name)
+        and getattr(getattr(old, section), leaf.attribute) != getattr(getattr(new, section), leaf.attribute)
     ]

@@ -9,20 +9,24 @@ import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from random import SystemRandom, random
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from aibridge.admission.bucket import Buckets
-from aibridge.admission.gate import Gate
+from aibridge.admission.breaker import BreakerTerms, State
+from aibridge.admission.breakers import Breakers, Name
+from aibridge.admission.configured import breaker_terms, seat_terms
+from aibridge.admission.seats import Seats
 from aibridge.auth.tokens import RANDOM_BYTES, Entry, Token, TokenTable
-from aibridge.daemon.assembly import Upstreams, make_terms
+from aibridge.daemon.assembly import Shop, Upstreams
 from aibridge.daemon.banner import banner
 from aibridge.daemon.config import Loaded, load
 from aibridge.daemon.demo import DemoListener
 from aibridge.daemon.notify import Notifier
-from aibridge.daemon.process import DaemonOptions, Log, heed_signals, ids, read_or_exit, the_reactor
+from aibridge.daemon.process import DaemonOptions, Log, heed_signals, read_or_exit, the_reactor
 from aibridge.daemon.service import BridgeService
+from aibridge.daemon.settings import Settings
 from aibridge.identity.build import build_identity
 from aibridge.identity.failures import Failures
 from aibridge.identity.file import TableIdentity
@@ -31,7 +35,9 @@ from aibridge.log import as_json, as_text
 from aibridge.metrics import Metrics
 from aibridge.secret import Secret
 from aibridge.web.completions import Completions
+from aibridge.web.ids import Ids
 from aibridge.web.terms import Bridge
+from aibridge.web.turns import Turns
 
 
 class Options(DaemonOptions):
@@ -83,7 +89,8 @@ def _assemble(reactor: Any, loaded: Loaded, read: Any, environ: Mapping[str, str
         identity = TableIdentity(table, Failures.from_settings(settings.auth), time.time)
     upstreams = Upstreams(reactor)
     demo = DemoListener(reactor, time.time, settings.http)
-    clients = upstreams.adopt(upstreams.prepare(settings, loaded.proxies))
+    metrics = Metrics(CollectorRegistry())
+    shop = Shop(upstreams, demo.url, metrics.rested)
     completions = Completions(reactor, None, as_text)
     log = Log(completions, as_json, as_text)
 
@@ -92,14 +99,16 @@ def _assemble(reactor: Any, loaded: Loaded, read: Any, environ: Mapping[str, str
         unchanged = now.embedded or now.settings.auth == service.loaded.settings.auth
         return bridge.terms.identity if unchanged else build_identity(now.settings.auth, reactor, time.time)
 
+    prepared = upstreams.prepare(settings, loaded.proxies)
     bridge = Bridge(
-        terms=make_terms(settings, loaded.secrets, identity, clients, demo.url),
+        terms=shop.terms(settings, loaded.secrets, identity, prepared, reactor.seconds()),
         clock=reactor,
         wall_clock=time.time,
-        new_id=ids(),
-        gate=Gate(settings.admission.max_concurrency),
-        buckets=Buckets(settings.admission.max_principals),
-        metrics=Metrics(CollectorRegistry()),
+        new_id=Ids(SystemRandom().getrandbits).new,
+        chance=random,
+        turns=Turns(reactor, Seats(seat_terms(settings.admission, settings.provider), reactor.seconds, random)),
+        breakers=_breakers(settings, metrics),
+        metrics=metrics,
         completions=completions,
     )
     service = BridgeService(
@@ -107,6 +116,7 @@ def _assemble(reactor: Any, loaded: Loaded, read: Any, environ: Mapping[str, str
         loaded,
         bridge,
         upstreams,
+        shop,
         demo,
         Notifier(environ),
         load=read,
@@ -116,3 +126,15 @@ def _assemble(reactor: Any, loaded: Loaded, read: Any, environ: Mapping[str, str
     )
     heed_signals(reactor, service)
     return service
+
+
+def _breakers(settings: Settings, metrics: Metrics) -> Breakers:
+    def changed(name: Name, state: State) -> None:
+        if state is State.OPEN:
+            metrics.tripped(*name)
+
+    def rejected(name: Name, in_shadow: bool) -> None:
+        metrics.rejected(*name)
+
+    terms = breaker_terms(settings.breaker) or BreakerTerms()
+    return Breakers(terms, settings.breaker.max_models, changed, rejected)

@@ -4,13 +4,15 @@ What a request says about itself, read from a copy of its body.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from typing import Any, Final
 
-import attrs
+import msgspec
 
-MOST_READ = 262144
-"""Bodies larger than this are relayed unread: reading one of 32 MB would stop every other stream for its time."""
+from aibridge.dialects.abridged import abridged
+
+MOST_READ = 4194304
+"""Bodies larger than this are relayed unread. To read one takes two milliseconds, in which nothing else is done."""
 
 MOST_NAME = 256
 """Characters; what is longer is no model's name."""
@@ -21,11 +23,14 @@ MOST_TOKENS: Final = 2**53 - 1
 MOST_CHOICES: Final = 128
 """Answers that OpenAI gives to one request at most."""
 
-# OpenAI's newer name for chat completions, its responses, and what everybody else and it in older days call it.
-_MOST_TOKENS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+# The names of what is read; all others are passed over, which takes a tenth of the time that making objects of them
+# would. The most tokens have three names: OpenAI's newer one for chat completions, that of its responses, and what
+# everybody else and it in older days call it. Whatever type a value has is no reason to leave the others unread.
+_NAMES = ("model", "stream", "n", "max_completion_tokens", "max_output_tokens", "max_tokens")
+_Request: Any = msgspec.defstruct("_Request", [(name, Any, None) for name in _NAMES])
+_decode: Callable[[bytes], Any] = msgspec.json.Decoder(_Request).decode
 
 
-@attrs.frozen
 class Facts:
     """
     :ivar model: as the client named it, or empty.
@@ -35,10 +40,22 @@ class Facts:
     :ivar choices: answers it asked for.
     """
 
-    model: str = ""
-    stream: bool = False
-    max_tokens: int | None = None
-    choices: int = 1
+    __slots__ = ("choices", "max_tokens", "model", "stream")
+
+    def __init__(self, model: str = "", stream: bool = False, max_tokens: int | None = None, choices: int = 1) -> None:
+        self.model = model
+        self.stream = stream
+        self.max_tokens = max_tokens
+        self.choices = choices
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Facts) and repr(self) == repr(other)
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+    def __repr__(self) -> str:
+        return f"Facts({self.model!r}, {self.stream}, {self.max_tokens}, {self.choices})"
 
 
 UNREAD = Facts()
@@ -51,16 +68,14 @@ def read(body: bytes) -> Facts:
     if len(body) > MOST_READ:
         return UNREAD
     try:
-        request = json.loads(body)
+        request = _decode(abridged(body))
     except (ValueError, RecursionError):
         return UNREAD
-    if not isinstance(request, dict):
-        return UNREAD
     return Facts(
-        name_of(request.get("model")),
-        request.get("stream") is True,
+        name_of(request.model),
+        request.stream is True,
         _max_tokens(request),
-        _count(request.get("n"), MOST_CHOICES) or 1,
+        _count(request.n, MOST_CHOICES) or 1,
     )
 
 
@@ -74,9 +89,9 @@ def name_of(value: object) -> str:
     return value if isinstance(value, str) and len(value) <= MOST_NAME and value.isprintable() else ""
 
 
-def _max_tokens(request: dict[str, Any]) -> int | None:
-    for name in _MOST_TOKENS:
-        count = _count(request.get(name), MOST_TOKENS)
+def _max_tokens(request: Any) -> int | None:
+    for value in (request.max_completion_tokens, request.max_output_tokens, request.max_tokens):
+        count = _count(value, MOST_TOKENS)
         if count is not None:
             return count
     return None

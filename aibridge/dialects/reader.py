@@ -11,8 +11,7 @@ from __future__ import annotations
 import zlib
 from typing import Any, Final, Protocol
 
-import attrs
-
+from aibridge.dialects.abridged import abridged
 from aibridge.dialects.chat import Chat
 from aibridge.dialects.messages import Messages
 from aibridge.dialects.reading import Reading, loaded
@@ -25,6 +24,9 @@ MOST_KEPT: Final = 4 * 1024 * 1024
 
 MOST_INFLATED: Final = 16
 """Times `limit`: bytes to which an encoded stream is inflated at most, which is more than any model writes in one."""
+
+_TINY: Final = 512
+"""Bytes of a piece that is not worth an object of its own."""
 
 _STEP = 65536
 """Bytes that are inflated at once."""
@@ -92,35 +94,45 @@ class _Body:
     Reads a response that is one JSON object.
     """
 
-    __slots__ = ("_body", "_is_too_large", "_limit", "_reading")
+    __slots__ = ("_left", "_pieces", "_reading", "_small")
 
     def __init__(self, reading: Reading, limit: int) -> None:
         self._reading = reading
-        self._limit = limit
-        self._body = bytearray()  # not a list: of tiny pieces, each would be larger than what is in it
-        self._is_too_large = False
+        self._left = limit
+        self._pieces: list[bytes] = []
+        self._small = bytearray()  # tiny pieces behind those: of a list of them, most would not be what is in them
 
     def feed(self, data: bytes) -> None:
         """
         The next bytes of the body.
         """
-        if self._is_too_large:
-            return
-        if len(self._body) + len(data) <= self._limit:
-            self._body += data
+        size = len(data)
+        if size <= self._left:
+            self._left -= size
+            if size < _TINY:
+                self._small += data
+                return
+            if self._small:
+                self._pieces.append(bytes(self._small))
+                self._small.clear()
+            self._pieces.append(data)
         else:
-            self._is_too_large = True
-            self._body = bytearray()
+            self._left = -1
+            self._pieces = []
+            self._small.clear()
 
     def end(self) -> Report:
         """
         The body is over.
         """
-        if self._is_too_large:
+        if self._left < 0:
             return Report(unread=Unread.TOO_LARGE)
-        told = loaded(self._body)
+        if self._small:
+            self._pieces.append(bytes(self._small))
+        body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+        told = loaded(abridged(body))
         if told is None:
-            return Report(unread=Unread.BROKEN if self._body else None)
+            return Report(unread=Unread.BROKEN if body else None)
         self._reading.whole(told)
         return self._reading.report()
 
@@ -170,7 +182,7 @@ class _Inflated:
         if self._unread is Unread.BROKEN:
             return Report(unread=self._unread)
         report = self._reader.end()
-        return report if self._unread is None else attrs.evolve(report, unread=self._unread)
+        return report if self._unread is None else report.but_for(self._unread)
 
     def _is_wrapped(self, data: bytes) -> bool:
         # RFC 1950, 2.2: the method is 8, and both bytes together are a multiple of 31.

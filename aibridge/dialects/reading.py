@@ -5,9 +5,10 @@ dialects.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import msgspec
 
 from aibridge.dialects import sse
 from aibridge.dialects.facts import name_of
@@ -18,6 +19,8 @@ MOST_WORD = 64
 
 UNKNOWN = "unknown"
 """Stands for an error whose type is not told in a word."""
+
+_decode: Callable[[bytes], Any] = msgspec.json.decode
 
 _IN_WORDS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.:")
 
@@ -97,12 +100,12 @@ class Reading:
         self.id = self.id or name_of(told.get("id"))
 
 
-def loaded(data: bytes | bytearray) -> dict[str, Any] | None:
+def loaded(data: bytes) -> dict[str, Any] | None:
     """
     A JSON object, or None if `data` is none.
     """
     try:
-        value = json.loads(data)
+        value = _decode(data)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
-
-import attrs
 
 from aibridge.dialects.facts import MOST_TOKENS, Facts
 
@@ -42,6 +41,9 @@ EXTRAS: Final = (
 """All names that `Usage.extras` can have; a closed set, so that they can be labels."""
 
 
+_NONE: Final[Mapping[str, int]] = MappingProxyType({})
+
+
 class Source(enum.Enum):
     """
     How a count of tokens is known.
@@ -70,10 +72,9 @@ class Unread(enum.Enum):
     """It is not what its content type or its content encoding says."""
 
 
-@attrs.frozen
 class Usage:
     """
-    The tokens of one answer, each counted once, in the same way for all vendors.
+    The tokens of one answer, each counted once, in the same way for all vendors. It does not change.
 
     :ivar input: read afresh: neither from a cache nor into one.
     :ivar output: written, thoughts included.
@@ -83,11 +84,33 @@ class Usage:
         four, and none is to be added to them.
     """
 
-    input: int = 0
-    output: int = 0
-    cache_read: int = 0
-    cache_write: int = 0
-    extras: Mapping[str, int] = attrs.field(factory=dict)
+    __slots__ = ("cache_read", "cache_write", "extras", "input", "output")
+
+    def __init__(
+        self,
+        input: int = 0,
+        output: int = 0,
+        cache_read: int = 0,
+        cache_write: int = 0,
+        extras: Mapping[str, int] = _NONE,
+    ) -> None:
+        self.input = input
+        self.output = output
+        self.cache_read = cache_read
+        self.cache_write = cache_write
+        self.extras = extras
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Usage) and self._all() == other._all()
+
+    def __hash__(self) -> int:
+        return hash((self.input, self.output, self.cache_read, self.cache_write))
+
+    def __repr__(self) -> str:
+        return f"Usage{self._all()}"
+
+    def _all(self) -> tuple[int, int, int, int, dict[str, int]]:
+        return self.input, self.output, self.cache_read, self.cache_write, dict(self.extras)
 
     @classmethod
     def of_inclusive(cls, read: int, output: int, cached: int, written: int, extras: Mapping[str, int]) -> Usage:
@@ -115,10 +138,9 @@ class Usage:
         return self.read + self.output
 
 
-@attrs.frozen(kw_only=True)
 class Report:
     """
-    What a response has told about itself. Texts in it are short, and none is the model's.
+    What a response has told about itself. Texts in it are short, and none is the model's. It does not change.
 
     :ivar usage: as far as it was told, or None.
     :ivar model: as the response names it, which may be longer than what was asked for, or empty.
@@ -131,15 +153,59 @@ class Report:
     :ivar unread: why something could not be read, or None.
     """
 
-    usage: Usage | None = None
-    source: Source = Source.NONE
-    model: str = ""
-    id: str = ""
-    stop: str = ""
-    error: str = ""
-    complete: bool = False
-    pieces: int = 0
-    unread: Unread | None = None
+    __slots__ = ("complete", "error", "id", "model", "pieces", "source", "stop", "unread", "usage")
+
+    def __init__(
+        self,
+        *,
+        usage: Usage | None = None,
+        source: Source = Source.NONE,
+        model: str = "",
+        id: str = "",
+        stop: str = "",
+        error: str = "",
+        complete: bool = False,
+        pieces: int = 0,
+        unread: Unread | None = None,
+    ) -> None:
+        self.usage = usage
+        self.source = source
+        self.model = model
+        self.id = id
+        self.stop = stop
+        self.error = error
+        self.complete = complete
+        self.pieces = pieces
+        self.unread = unread
+
+    def but_for(self, unread: Unread) -> Report:
+        """
+        The same, of an answer of which something could not be read.
+        """
+        return Report(
+            usage=self.usage,
+            source=self.source,
+            model=self.model,
+            id=self.id,
+            stop=self.stop,
+            error=self.error,
+            complete=self.complete,
+            pieces=self.pieces,
+            unread=unread,
+        )
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Report) and self._all() == other._all()
+
+    def __hash__(self) -> int:
+        return hash((self.source, self.model, self.id, self.pieces))
+
+    def __repr__(self) -> str:
+        return f"Report{self._all()}"
+
+    def _all(self) -> tuple[object, ...]:
+        told = (self.usage, self.source, self.model, self.id, self.stop, self.error, self.complete)
+        return (*told, self.pieces, self.unread)
 
 
 def estimate(facts: Facts, body_bytes: int, default_output: int = DEFAULT_OUTPUT) -> int:

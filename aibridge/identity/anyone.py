@@ -4,13 +4,14 @@ The backend ``none``: nobody is asked for a token, and everyone is told apart by
 
 from __future__ import annotations
 
+import ipaddress
 from hashlib import sha256
 
 from zope.interface import implementer
 
 from aibridge.identity.address import place_of
 from aibridge.interfaces import IIdentity
-from aibridge.model import Principal
+from aibridge.model import Class, Principal
 
 
 @implementer(IIdentity)
@@ -21,9 +22,14 @@ class Anyone:
 
     A client that shows something else each time is somebody else each time: limits by principal hold only for those
     who need their key to be a good one. The gate holds for all.
+
+    :param class_: of everybody.
     """
 
     verifies_tokens = False
+
+    def __init__(self, class_: Class = Class.DEFAULT) -> None:
+        self._class = class_
 
     def identify(self, token: bytes | None, client_host: str, now: float) -> Principal:
         """
@@ -31,9 +37,25 @@ class Anyone:
         """
         if token is None:
             place = place_of(client_host)
-            return Principal(id=f"address:{place}", name=place or "unknown")
+            return self._at(place)
         digest = sha256(token).hexdigest()
-        return Principal(id=f"shown:{digest[:32]}", name=f"shown-{digest[:8]}")
+        return Principal(id=f"shown:{digest[:32]}", name=f"shown-{digest[:8]}", class_=self._class)
+
+    def principal_named(self, name: str) -> Principal | None:
+        """
+        See `IIdentity.principal_named`. Nobody is remembered; but an address tells who comes from there, and an id is
+        somebody's.
+        """
+        if name.startswith(("shown:", "address:")):
+            return Principal(id=name, name=name, class_=self._class)
+        try:
+            ipaddress.ip_network(name, strict=False)
+        except ValueError:
+            return None
+        return self._at(place_of(name))
+
+    def _at(self, place: str) -> Principal:
+        return Principal(id=f"address:{place}", name=place or "unknown", class_=self._class)
 
     def start(self) -> None:
         """

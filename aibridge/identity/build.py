@@ -13,6 +13,7 @@ from aibridge.identity.coder import CoderIdentity, treq_client
 from aibridge.identity.failures import Failures
 from aibridge.identity.file import FileIdentity
 from aibridge.interfaces import IIdentity
+from aibridge.model import Class
 from aibridge.providers.settings import TransportSettings
 from aibridge.relay.agent import RelayAgent
 
@@ -55,7 +56,7 @@ def _coder(settings: AuthSettings, reactor: Any, wall_clock: WallClock) -> IIden
 
 
 def _none(settings: AuthSettings, reactor: Any, wall_clock: WallClock) -> IIdentity:
-    return Anyone()
+    return Anyone(Class(settings.default_class))
 
 
 _BACKENDS: Final[dict[str, Callable[[AuthSettings, Any, WallClock], IIdentity]]] = {

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -37,7 +37,7 @@ from aibridge.auth.settings import AuthSettings
 from aibridge.errors import IdentityUnavailable, TooManyFailures, Unauthenticated
 from aibridge.identity.failures import Failures
 from aibridge.interfaces import IIdentity
-from aibridge.model import Principal
+from aibridge.model import Class, Principal
 
 ME: Final = "/api/v2/users/me"
 TOKEN_HEADER: Final = "Coder-Session-Token"
@@ -144,6 +144,12 @@ class _Memory(Generic[Value]):
         if len(self._known) > self._size:
             del self._known[next(iter(self._known))]
 
+    def __iter__(self) -> Iterator[Value]:
+        """
+        All values, those that are not good any more among them.
+        """
+        return (value for value, _ in self._known.values())
+
 
 @implementer(IIdentity)
 class CoderIdentity:
@@ -170,6 +176,7 @@ class CoderIdentity:
         self._remember_s = settings.coder_cache
         self._unknown_s = min(settings.coder_cache, UNKNOWN_S)
         self._timeout_s = settings.coder_timeout
+        self._class = Class(settings.default_class)
         self._client = client
         self._failures = failures
         self._clock = clock
@@ -216,6 +223,12 @@ class CoderIdentity:
             raise IdentityUnavailable(retry_after_s=BUSY_RETRY_S)
         return self._look_up(key, token, client_host)
 
+    def principal_named(self, name: str) -> Principal | None:
+        """
+        See `IIdentity.principal_named`. Known are those whose tokens were shown lately.
+        """
+        return next((principal for principal in self._known if name in (principal.name, principal.id)), None)
+
     def _look_up(self, key: bytes, token: bytes, client_host: str) -> Deferred[Principal]:
         lookup = self._lookups[key] = _Lookup(client_host)
         answer = lookup.wait(client_host)
@@ -242,7 +255,7 @@ class CoderIdentity:
             return None
         if response.code != 200:
             raise _Odd(f"it answered {response.code}")
-        return _principal(content)
+        return _principal(content, self._class)
 
     def _answered(self, result: Principal | Failure | None, key: bytes, lookup: _Lookup) -> None:
         del self._lookups[key]
@@ -308,7 +321,7 @@ class _Body(ByteProtocol):
             transport.stopProducing()
 
 
-def _principal(content: bytes) -> Principal | None:
+def _principal(content: bytes, class_: Class) -> Principal | None:
     try:
         user = json.loads(content)
         id, name, status = str(uuid.UUID(str(user["id"]))), user["username"], user.get("status")
@@ -316,7 +329,7 @@ def _principal(content: bytes) -> Principal | None:
         raise _Odd("its answer is not that of a Coder deployment") from None
     if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= MOST_NAME:
         raise _Odd("its answer names nobody")
-    return None if status == "suspended" else Principal(id=id, name=name)
+    return None if status == "suspended" else Principal(id=id, name=name, class_=class_)
 
 
 def _unknown() -> Unauthenticated:

@@ -57,6 +57,12 @@ class TableIdentity:
         except Unauthenticated as error:
             raise self._failures.count(error, client_host, now) from None
 
+    def principal_named(self, name: str) -> Principal | None:
+        """
+        See `IIdentity.principal_named`.
+        """
+        return self._table.named(name)
+
     def start(self) -> None:
         """
         There is nothing to follow.

@@ -7,14 +7,14 @@ it goes. Note [One ending] of `aibridge.web.exchange` holds here too: `Forwardin
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseFailed, ResponseNeverReceived
-from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
+from twisted.web.iweb import UNKNOWN_LENGTH
 
 from aibridge import errors
 from aibridge.dialects.sse import Boundary
@@ -22,6 +22,7 @@ from aibridge.mitm.headers import from_bridge, to_bridge
 from aibridge.mitm.lines import RequestLine
 from aibridge.mitm.terms import Proxy
 from aibridge.model import Dialect
+from aibridge.relay.call import Cancellable
 from aibridge.relay.client import response_pairs
 from aibridge.relay.headers import connection_values
 from aibridge.relay.pump import Pump
@@ -73,6 +74,7 @@ class Forwarding:
         "_session",
         "_target",
         "_terms",
+        "_told",
     )
 
     def __init__(
@@ -86,7 +88,8 @@ class Forwarding:
         self._checks_host = checks_host
         self._dialect = Dialect.PLAIN
         self._began = proxy.now()
-        self._call: Deferred[IResponse] | None = None
+        self._call: Cancellable | None = None
+        self._told = False
         self._pump: Pump | None = None
         self._answering = False
         self._ended = False
@@ -136,23 +139,47 @@ class Forwarding:
         pairs = to_bridge(request.pairs, request.headers_named(b"connection"), session.token, self._line.request_id)
         self._line.bytes_in = declared or 0
         url = terms.bridge_url + path
-        if isinstance(request.body, bytes):
-            # All of it is there, and leaves in one piece with the head.
-            request.read_body(terms.max_body, lambda body: self._send(url, pairs, body), self._fail)
-        else:
-            self._send(url, pairs, request.body_producer(terms.max_body))
+        # A body that is all there leaves in one piece with the head.
+        body = request.take_body()
+        self._send(url, pairs, request.body_producer(terms.max_body) if body is None else body)
 
     def _send(self, url: bytes, pairs: list[tuple[bytes, bytes]], body: object) -> None:
-        call = self._call = self._terms.client.request(self._request.method, url, headers=pairs, data=body)
-        call.addCallbacks(self._answered, self._unanswered)
-        call.addErrback(self._broken)
+        call = self._terms.client.ask(self, self._request.method, url, pairs, body)
+        if not self._told:
+            self._call = call
 
     # -- the way back --------------------------------------------------------------------------------------------
 
-    def _answered(self, response: IResponse) -> None:
-        self._call = None
+    def answered(self, response: Any) -> None:
+        """
+        The bridge answers. Called by the client.
+        """
+        self._told, self._call = True, None
         if self._ended:
             return
+        try:
+            self._answered(response)
+        except Exception:
+            self._broken(Failure())
+
+    def failed(self, failure: Failure) -> None:
+        """
+        There will be no answer. Called by the client.
+        """
+        self._told, self._call = True, None
+        if self._ended:
+            return
+        error = failure.value
+        if isinstance(error, errors.UpstreamError):
+            self._away(error)
+        elif isinstance(error, errors.BridgeError):
+            self._fail(error)
+        elif isinstance(error, _FOREIGN):
+            self._away(errors.UpstreamReset())
+        else:
+            self._broken(failure)
+
+    def _answered(self, response: Any) -> None:
         line, request = self._line, self._request
         line.first_byte_s = self._proxy.now() - self._began
         self._terms.outage.is_over()
@@ -169,20 +196,6 @@ class Forwarding:
         self._proxy.metrics.responded(response.code, line.provider)
         self._pump = Pump(request, Boundary() if _is_stream(received) else None, self._pumped)
         response.deliverBody(self._pump)
-
-    def _unanswered(self, failure: Failure) -> None:
-        self._call = None
-        if self._ended:
-            return
-        error = failure.value
-        if isinstance(error, errors.UpstreamError):
-            self._away(error)
-        elif isinstance(error, errors.BridgeError):
-            self._fail(error)
-        elif isinstance(error, _FOREIGN):
-            self._away(errors.UpstreamReset())
-        else:
-            self._broken(failure)
 
     def _pumped(self, error: errors.UpstreamError | None) -> None:
         if error is not None:
@@ -234,10 +247,8 @@ class Forwarding:
         elif not has_left:
             self._proxy.metrics.refused(error.reason, error.kind)
             self._proxy.metrics.responded(line.status, line.provider)
-            told = faults.answer(error, self._dialect, line.request_id)
-            request.respond(told.status, told.pairs, len(told.body))
-            request.write(told.body)
-            request.finish()
+            told = faults.answer(error, self._dialect, line.request_id, faults.retry_after(error, DRAIN_RETRY_S))
+            request.answer(told.status, told.lines, told.body)
 
     def _end(self, cause: str) -> None:
         proxy, line, session = self._proxy, self._line, self._session

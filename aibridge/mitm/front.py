@@ -4,10 +4,7 @@ The resources at the two doors of the proxy: where clients ask for connections, 
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET
 
 from aibridge.mitm.connecting import Connecting
 from aibridge.mitm.forwarding import Forwarding
@@ -20,45 +17,36 @@ from aibridge.web.request import Request
 class Front(Resource):
     """
     What clients of the proxy meet.
-
-    :cvar renders_on_head: tells the channel not to read the body first.
     """
 
     isLeaf = True
-    renders_on_head = True
 
     def __init__(self, proxy: Proxy) -> None:
         super().__init__()
         self._proxy = proxy
 
-    def render(self, request: Request) -> int:
+    def render_on_head(self, request: Request) -> None:
         """
-        Begin what was asked for; it answers when it can.
+        Begin what was asked for; it answers when it can. That this is here tells the site not to read the body first.
         """
         kind = Connecting if request.method == b"CONNECT" else PlainRequest
         kind(self._proxy, request).begin()
-        return NOT_DONE_YET
 
 
 class Within(Resource):
     """
     What the requests of intercepted connections meet.
-
-    :cvar renders_on_head: likewise.
     """
 
     isLeaf = True
-    renders_on_head = True
 
     def __init__(self, proxy: Proxy) -> None:
         super().__init__()
         self._proxy = proxy
 
-    def render(self, request: Request) -> int:
+    def render_on_head(self, request: Request) -> None:
         """
         Hand it to the bridge.
         """
-        layer: Any = request.transport
-        session: Session = layer.session
+        session: Session = request.channel.transport.session
         Forwarding(self._proxy, request, session, request.uri).begin()
-        return NOT_DONE_YET

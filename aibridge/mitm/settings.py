@@ -183,15 +183,18 @@ class CASettings:
 @attrs.frozen(kw_only=True)
 class ProxiedProvider:
     """
-    One ``[[provider]]``.
+    ``[[provider]]``: a provider of the bridge's whose traffic is intercepted; repeat the table for each.
     """
 
     name: str = option(
         why="Its name at the bridge; lower-case letters, digits and single hyphens, unique.",
         matches=NAME,
         form="lower-case letters and digits, in parts joined by single hyphens",
+        example="openai",
     )
-    type: str = option(why="Which routes it has and which dialects it speaks, as at the bridge.", choices=TYPES)
+    type: str = option(
+        why="Which routes it has and which dialects it speaks, as at the bridge.", choices=TYPES, example="openai"
+    )
     base_url: str = option(
         "",
         why="What clients know as its API: host and port are intercepted, and the path is what the bridge's prefix "

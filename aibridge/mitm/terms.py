@@ -18,8 +18,8 @@ from aibridge.mitm.lines import Line
 from aibridge.mitm.metrics import ProxyMetrics
 from aibridge.mitm.tunnel import Tunnels
 from aibridge.relay.outage import Outage
+from aibridge.web.account import Client
 from aibridge.web.completions import Completions
-from aibridge.web.terms import Client
 
 if TYPE_CHECKING:
     from aibridge.mitm.asking import Asking

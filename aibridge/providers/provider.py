@@ -4,8 +4,6 @@ One configured provider: its type, where it is, and its key.
 
 from __future__ import annotations
 
-import attrs
-
 from aibridge.providers.anthropic import ANTHROPIC
 from aibridge.providers.copilot import COPILOT
 from aibridge.providers.demo import DEMO
@@ -17,29 +15,30 @@ from aibridge.secret import Secret
 TYPES: dict[str, ProviderType] = {type_.name: type_ for type_ in (OPENAI, COMPATIBLE, ANTHROPIC, COPILOT, DEMO)}
 
 
-@attrs.frozen(kw_only=True)
 class Provider:
     """
     A provider as requests meet it.
 
+    :ivar name: the first segment of its paths, and its label.
+    :ivar credentials: whose key it is shown, one of `aibridge.providers.settings.CREDENTIALS`.
+    :ivar key_style: how it is shown one.
     :ivar base_url: scheme, authority and path, without a slash at the end, ready for the wire.
     :ivar key: the configured key, or None if clients bring theirs.
     """
 
-    settings: ProviderSettings
-    type: ProviderType
-    base_url: bytes
-    key: Secret | None = None
+    __slots__ = ("base_url", "credentials", "key", "key_style", "name", "settings", "type")
 
-    @property
-    def name(self) -> str:
-        """
-        The first segment of its paths, and its label.
-        """
-        return self.settings.name
+    def __init__(self, settings: ProviderSettings, type: ProviderType, base_url: bytes, key: Secret | None) -> None:
+        self.settings = settings
+        self.type = type
+        self.name = settings.name
+        self.credentials = settings.credentials
+        self.key_style = type.key_style
+        self.base_url = base_url
+        self.key = key
 
-    @classmethod
-    def from_settings(cls, settings: ProviderSettings, key: Secret | None, demo_url: str = "") -> Provider:
+    @staticmethod
+    def from_settings(settings: ProviderSettings, key: Secret | None, demo_url: str = "") -> Provider:
         """
         Make the provider that `settings` describe.
 
@@ -47,4 +46,4 @@ class Provider:
         """
         type_ = TYPES[settings.type]
         base_url = settings.base_url or type_.base_url or demo_url
-        return cls(settings=settings, type=type_, base_url=base_url.rstrip("/").encode("ascii"), key=key)
+        return Provider(settings, type_, base_url.rstrip("/").encode("ascii"), key)

@@ -11,8 +11,6 @@ import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import unquote_to_bytes
 
-import attrs
-
 from aibridge.errors import BadRequest, RouteUnknown
 from aibridge.model import Dialect
 from aibridge.providers.provider import Provider
@@ -28,7 +26,6 @@ _SEPARATORS = re.compile(rb"[/\\]")
 _DEEPEST_ESCAPE = 4
 
 
-@attrs.frozen(kw_only=True, eq=False)
 class Route:
     """
     One place at one provider; made when the configuration is read, never by a request.
@@ -38,28 +35,31 @@ class Route:
     :ivar label: the route's pattern, for metrics and logs.
     """
 
-    provider: Provider
-    dialect: Dialect
-    bridged: bool
-    label: str
+    __slots__ = ("bridged", "dialect", "label", "provider")
+
+    def __init__(self, provider: Provider, dialect: Dialect, bridged: bool, label: str) -> None:
+        self.provider = provider
+        self.dialect = dialect
+        self.bridged = bridged
+        self.label = label
 
 
-@attrs.define(eq=False)
 class _Places:
     """
     The paths of one provider.
     """
 
-    provider: Provider
-    prefix: bytes
-    bridged: dict[bytes, Route] = attrs.Factory(dict)
-    exact: dict[bytes, Route] = attrs.Factory(dict)
-    below: list[tuple[bytes, Route]] = attrs.Factory(list)
+    def __init__(self, provider: Provider) -> None:
+        self.provider = provider
+        self.prefix = provider.type.prefix.encode()
+        self.bridged: dict[bytes, Route] = {}
+        self.exact: dict[bytes, Route] = {}
+        self.below: list[tuple[bytes, Route]] = []
 
-    @classmethod
-    def of(cls, provider: Provider) -> _Places:
+    @staticmethod
+    def of(provider: Provider) -> _Places:
         type_ = provider.type
-        places = cls(provider, type_.prefix.encode())
+        places = _Places(provider)
         for path, dialect in type_.bridged.items():
             label = type_.prefix + path
             places.bridged[path.encode()] = Route(provider=provider, dialect=dialect, bridged=True, label=label)

@@ -11,6 +11,7 @@ from aibridge.options import OPTIONAL_PATH, OPTIONAL_URL, PROXY_URL, option
 NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 TYPES = ("openai", "anthropic", "copilot", "openai-compatible", "demo")
 CREDENTIALS = ("client-or-central", "central", "client")
+KEY_ORDERS = ("first", "round-robin")
 
 
 @attrs.frozen(kw_only=True)
@@ -98,15 +99,16 @@ class TransportSettings:
 @attrs.frozen(kw_only=True)
 class ProviderSettings(TransportSettings):
     """
-    One ``[[provider]]``.
+    ``[[provider]]``: a vendor account that requests can go to; repeat the table for each.
     """
 
     name: str = option(
         why="First segment of the provider's paths; lower-case letters, digits and single hyphens, unique.",
         matches=NAME,
         form="lower-case letters and digits, in parts joined by single hyphens",
+        example="openai",
     )
-    type: str = option(why="Which routes it has and which dialects it speaks.", choices=TYPES)
+    type: str = option(why="Which routes it has and which dialects it speaks.", choices=TYPES, example="openai")
     base_url: str = option(
         "",
         why="Where its API is; empty means the type's own default, and openai-compatible has none.",
@@ -117,6 +119,19 @@ class ProviderSettings(TransportSettings):
         why="Reference to the provider key: file:PATH, env:NAME or credential:NAME; empty means that clients bring "
         "their own.",
         secret=True,
+    )
+    keys: tuple[str, ...] = option(
+        (),
+        why="References to further keys of the same account or of others, after key if that is set; a key that the "
+        "provider answers 429 or 401 rests, and the next one is used.",
+        most=16,
+        secret=True,
+    )
+    key_order: str = option(
+        "first",
+        why="Which of several keys is used: the first that does not rest, since prompt caches are an account's own, or "
+        "each in turn.",
+        choices=KEY_ORDERS,
     )
     credentials: str = option(
         "client-or-central",
@@ -135,3 +150,29 @@ class ProviderSettings(TransportSettings):
         why="PEM file of further certificate authorities to trust for an https:// proxy.",
         **OPTIONAL_PATH,
     )
+    max_concurrency: int = option(
+        0,
+        why="Most exchanges in flight with this provider, besides admission.max_concurrency; one more waits, or is "
+        "answered 503. 0 means no limit of its own.",
+        least=0,
+        most=1000000,
+    )
+    heed_limits: bool = option(
+        True,
+        why="Whether a key slows down by what the provider says is left of its limits (retry-after, x-ratelimit-*, "
+        "anthropic-ratelimit-*), so that a thousand agents do not hammer one that said wait.",
+    )
+    retries: int = option(
+        0,
+        why="How often a request is sent again that the provider did not act on, before the first byte of an answer; "
+        "never more than a tenth of what lately succeeded, and three. 0, since the SDKs retry by themselves.",
+        least=0,
+        most=5,
+    )
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """
+        The references to its keys, in the order of their use.
+        """
+        return (self.key, *self.keys) if self.key else self.keys

@@ -17,6 +17,8 @@ class KeyStyle(enum.Enum):
     The header in which a provider expects its key.
     """
 
+    __hash__ = object.__hash__  # as that of `Dialect`
+
     BEARER = "bearer"
     """``Authorization: Bearer KEY``"""
     API_KEY = "api-key"

@@ -13,11 +13,11 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IAgent, IBodyProducer, IResponse
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from aibridge.interfaces import IPairsAgent
 from aibridge.providers.settings import TransportSettings
-from aibridge.relay.call import Call, Waits
+from aibridge.relay.call import Call, Later, Receiver, Waits
 from aibridge.relay.endpoint import OriginEndpoint
 from aibridge.relay.pool import Pool
 from aibridge.relay.response import Pair
@@ -59,7 +59,6 @@ class Origin:
     authority: bytes
 
 
-@implementer(IAgent, IPairsAgent)
 class RelayAgent:
     """
     Makes requests to one provider, over connections of its own.
@@ -113,23 +112,32 @@ class RelayAgent:
                     pairs += [(name, value) for value in values]
         return self.send(method, uri, pairs, bodyProducer)
 
-    def send(self, method: bytes, uri: bytes, pairs: Any, body: Any = None) -> Deferred[IResponse]:
+    def send(self, method: bytes, uri: bytes, pairs: list[Pair], body: Any = None) -> Deferred[IResponse]:
+        """
+        As `ask`, for those who wait for a Deferred; a request that cannot be written is a failure like any other.
+        """
+        later = Later()
+        try:
+            later.call = self.ask(later, method, uri, pairs, body)
+        except ValueError as error:
+            return fail(error)
+        return later.deferred
+
+    def ask(self, receiver: Any, method: bytes, uri: bytes, pairs: Any, body: Any) -> Call:
         """
         Make a request as `IPairsAgent` has it.
 
+        :param receiver: a `Receiver`.
         :param pairs: list of (name, value); Host, framing and the fields of one hop are the agent's.
         :param body: None, bytes, or an `IBodyProducer`.
+        :raises ValueError: the request cannot be written.
         """
-        try:
-            pool, line = self._lines.get((method, uri)) or self._begin(method, uri)
-            call = self._call(method, uri, line, pairs, body)
-        except ValueError as error:
-            return fail(error)
-        deferred: Deferred[Any] = call.deferred
+        pool, line = self._lines.get((method, uri)) or self._begin(method, uri)
+        call = self._call(receiver, method, uri, line, pairs, body)
         pool.submit(call)
-        return deferred
+        return call
 
-    def _call(self, method: bytes, uri: bytes, line: bytes, pairs: list[Pair], body: Any) -> Call:
+    def _call(self, receiver: Receiver, method: bytes, uri: bytes, line: bytes, pairs: list[Pair], body: Any) -> Call:
         rest: memoryview | None = None
         producer: Any = None
         length: int | None = None
@@ -148,7 +156,7 @@ class RelayAgent:
         if len(content) > PIECE:
             rest = memoryview(content)[PIECE:]
             content = content[:PIECE]
-        call = Call(self._waits, method, uri, pairs, head + content if content else head, rest)
+        call = Call(self._waits, receiver, method, uri, pairs, head + content if content else head, rest)
         if producer is not None:
             call.producer, call.length = producer, length
         elif not content and method in _SAFE:
@@ -258,6 +266,9 @@ class RelayAgent:
         return sum(len(pool.waiting) for pool in self._pools.values())
 
 
+classImplements(RelayAgent, IAgent, IPairsAgent)
+
+
 def write_line(method: bytes, target: bytes, authority: bytes) -> bytes:
     """
     A request line, and the Host field.
@@ -284,6 +295,6 @@ def write_head(line: bytes, pairs: Iterable[Pair], framing: bytes) -> bytes:
         return b"%b%b\r\n" % (line, framing)
     fields = b"\r\n".join(lines)
     breaks = len(lines) - 1
-    if fields.count(b"\n") != breaks or fields.count(b"\r") != breaks or b"\0" in fields:
+    if fields.count(b"\n") != breaks or fields.count(b"\r") != breaks or fields.find(0) >= 0:
         raise ValueError("A request field has a byte in it that none may have.")
     return b"%b%b\r\n%b\r\n" % (line, fields, framing)

@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IClientRequest
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from aibridge import errors
 from aibridge.deadlines import Deadlines
@@ -37,7 +37,56 @@ class Place(Protocol):
         """
 
 
-@implementer(IClientRequest)
+class Cancellable(Protocol):
+    """
+    A call that can be ended.
+    """
+
+    def cancel(self) -> None: ...
+
+
+class Receiver(Protocol):
+    """
+    Who asked. One of the two is called, once, unless the call is cancelled.
+    """
+
+    def answered(self, response: Response) -> None:
+        """
+        The response's head is there; its body is to be delivered, or given up.
+        """
+
+    def failed(self, failure: Failure) -> None:
+        """
+        There will be no response.
+        """
+
+
+class Later:
+    """
+    Receives for a Deferred. Cancelling that ends the call within the turn.
+    """
+
+    def __init__(self) -> None:
+        self.call: Cancellable | None = None
+        self.deferred: Deferred[Any] = Deferred(self._cancelled)
+
+    def answered(self, response: Any) -> None:
+        """
+        Hand it on.
+        """
+        self.deferred.callback(response)
+
+    def failed(self, failure: Failure) -> None:
+        """
+        Hand it on.
+        """
+        self.deferred.errback(failure)
+
+    def _cancelled(self, _: object) -> None:
+        if self.call is not None:
+            self.call.cancel()
+
+
 class Call:
     """
     One request and what becomes of it. It ends once: with a response that was read to its end, or by `fail`.
@@ -53,7 +102,7 @@ class Call:
     """
 
     __slots__ = (
-        "_deferred",
+        "_receiver",
         "_waits",
         "absoluteURI",
         "first",
@@ -70,6 +119,7 @@ class Call:
     def __init__(
         self,
         waits: Waits,
+        receiver: Receiver,
         method: bytes,
         uri: bytes,
         pairs: list[Pair],
@@ -87,7 +137,7 @@ class Call:
         self.repeatable = False
         self.place: Place | None = None
         self.response: Response | None = None
-        self._deferred: Deferred[Response] | None = Deferred(self._cancelled)
+        self._receiver: Receiver | None = receiver
         if waits.total.seconds:
             waits.total.start(self)
 
@@ -98,22 +148,14 @@ class Call:
         """
         return headers_of(self.pairs)
 
-    @property
-    def deferred(self) -> Deferred[Response]:
-        """
-        Fires with the response; cancelling it ends the call within the turn.
-        """
-        assert self._deferred is not None
-        return self._deferred
-
     def answered(self, response: Response) -> None:
         """
         The response's head has come.
         """
         self.response = response
-        deferred, self._deferred = self._deferred, None
-        assert deferred is not None
-        deferred.callback(response)
+        receiver, self._receiver = self._receiver, None
+        assert receiver is not None
+        receiver.answered(response)
 
     def ended(self) -> None:
         """
@@ -128,18 +170,21 @@ class Call:
         End the call, whatever it is doing: give up its place, and tell who waits for it.
         """
         self._give_up()
-        deferred, self._deferred = self._deferred, None
+        receiver, self._receiver = self._receiver, None
         response, self.response = self.response, None
-        if deferred is None and response is None:
+        if receiver is None and response is None:
             return
         failure = error if isinstance(error, Failure) else Failure(error)
-        if deferred is not None:
-            deferred.errback(failure)
+        if receiver is not None:
+            receiver.failed(failure)
         elif response is not None:
             response.ended(failure)
 
-    def _cancelled(self, _: Deferred[Response]) -> None:
-        self._deferred = None
+    def cancel(self) -> None:
+        """
+        Nobody wants the response any more: end the call, and tell nobody.
+        """
+        self._receiver = None
         self._give_up()
 
     def _give_up(self) -> None:
@@ -148,6 +193,9 @@ class Call:
         if place is not None:
             place.leave(self)
         self.first, self.rest, self.producer = b"", None, None
+
+
+classImplements(Call, IClientRequest)
 
 
 class Waits:

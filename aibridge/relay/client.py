@@ -14,6 +14,7 @@ from twisted.web.iweb import IAgent, IBodyProducer, IResponse
 from zope.interface import implementer
 
 from aibridge.interfaces import IPairsAgent
+from aibridge.relay.call import Cancellable, Later, Receiver
 from aibridge.relay.response import Pair, headers_of
 
 
@@ -30,7 +31,7 @@ class RelayClient(HTTPClient):
     def __init__(self, agent: IAgent) -> None:
         # Not treq's: it would make a cookie jar.
         self._agent = agent
-        self._send: Any = agent.send if IPairsAgent.providedBy(agent) else None
+        self._ask: Any = agent.ask if IPairsAgent.providedBy(agent) else None
 
     def request(  # type: ignore[override]  # what is left out is what a relay must not do
         self,
@@ -58,18 +59,30 @@ class RelayClient(HTTPClient):
             method = method.encode("ascii")
         if isinstance(url, str):
             url = url.encode("ascii")
-        send = self._send
-        if send is not None:
-            if headers is None:
-                headers = []
-            elif isinstance(headers, Headers):
-                headers = pairs_of(headers)
-            sent: Deferred[IResponse] = send(method, url, headers, data)
-            return sent
+        if self._ask is not None:
+            later = Later()
+            pairs = pairs_of(headers) if isinstance(headers, Headers) else headers or []
+            later.call = self._ask(later, method, url, pairs, data)
+            return later.deferred
         if not isinstance(headers, Headers):
             headers = headers_of(headers or ())
         body = BytesProducer(data) if isinstance(data, bytes) else data
         return self._agent.request(method, url, headers, body)
+
+    def ask(self, receiver: Receiver, method: bytes, url: bytes, pairs: list[Pair], body: Any) -> Cancellable:
+        """
+        Make a request, and be told without a Deferred, which costs a tenth of all that a relayed request does.
+
+        :param receiver: told once, perhaps before this returns.
+        :param body: bytes, an `IBodyProducer`, or None.
+        :raises ValueError: the request cannot be written.
+        """
+        if self._ask is not None:
+            asked: Cancellable = self._ask(receiver, method, url, pairs, body)
+            return asked
+        waiting: Any = self.request(method, url, headers=pairs, data=body)
+        waiting.addCallbacks(receiver.answered, receiver.failed)
+        return waiting  # type: ignore[no-any-return]  # a Deferred can be cancelled, which is all that is asked of it
 
 
 @implementer(IBodyProducer)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 from twisted.internet import tcp
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener, IProtocol
+from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from aibridge import errors
 from aibridge.relay.response import PERHAPS_WHOLE, WHOLE, Response
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     from aibridge.relay.call import Call
     from aibridge.relay.pool import Pool
 
+_log = Logger(namespace=__name__)
+
+SHOWN: Final = 48
+"""Bytes of what is no response that the log is told."""
+
 VERSIONS: Final = ((b"HTTP", 1, 0), (b"HTTP", 1, 1))
 
 # A peer that vanished without a word is noticed within two minutes, and address translators on the way, which forget
@@ -33,7 +39,6 @@ VERSIONS: Final = ((b"HTTP", 1, 0), (b"HTTP", 1, 1))
 _KEEP_ALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 
 
-@implementer(IProtocol, IHandshakeListener)
 class Connection:
     """
     A connection to a provider. It serves one call at a time.
@@ -282,6 +287,13 @@ class Connection:
         if response is None:
             if not reader.code:
                 if reader.phase == FAULTY:
+                    # What a head begins with tells whether it is TLS, another protocol, or somebody else's answer.
+                    _log.debug(
+                        "{uri} was answered with {start} and so on: {fault}.",
+                        uri=call.absoluteURI.partition(b"?")[0].decode("ascii"),
+                        start=data[:SHOWN],
+                        fault=reader.fault,
+                    )
                     self._violated(call)
                 return
             response = self._answer(call)
@@ -358,9 +370,11 @@ class Connection:
         """
         Read again.
         """
-        if self._call is not None:
+        call = self._call
+        if call is not None:
+            self._waits.silence.start(call)
+            # What is read at once may end the call.
             self.transport.resumeProducing()
-            self._waits.silence.start(self._call)
 
     def abort_body(self) -> None:
         """
@@ -372,6 +386,9 @@ class Connection:
             call.ended()
         self._response = response
         self.abort()
+
+
+classImplements(Connection, IProtocol, IHandshakeListener)
 
 
 def _caused(error: errors.UpstreamError, reason: Failure) -> errors.UpstreamError:

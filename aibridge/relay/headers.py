@@ -9,8 +9,12 @@ to a hop, or to the bridge.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
+from urllib.parse import unquote_to_bytes
 
 Pair = tuple[bytes, bytes]
+
+_PERCENT: Final = ord("%")
 
 HOP_BY_HOP = frozenset(
     (
@@ -110,8 +114,8 @@ def to_provider(
     if not client_pays:
         crossing = [pair for pair in crossing if not _is_billing[pair[0]]]
     crossing = _without_listed(crossing, connection)
-    if withheld:
-        crossing = [pair for pair in crossing if withheld not in pair[1] and withheld not in pair[0]]
+    if withheld and carries(withheld, b"\n".join([text for pair in crossing for text in pair])):
+        crossing = [pair for pair in crossing if not carries(withheld, b"\n".join(pair))]
     crossing.extend(credentials)
     return crossing
 
@@ -124,6 +128,17 @@ def to_client(pairs: Iterable[Pair], connection: Sequence[bytes] = ()) -> list[P
     :param connection: the values of its ``Connection`` fields.
     """
     return _without_listed([pair for pair in pairs if not _stays_there[pair[0]]], connection)
+
+
+def carries(token: bytes, value: bytes) -> bool:
+    """
+    Whether a header value or a URI contains the token, as it is or with its characters percent-encoded.
+
+    This is against mistakes (a base URL with the token in its query, a client that repeats it in a header of its
+    own); somebody who wants to give a token of theirs away cannot be kept from it.
+    """
+    # Not `in`, which costs an exception each time it is given bytes.
+    return value.find(token) >= 0 or (value.find(_PERCENT) >= 0 and unquote_to_bytes(value).find(token) >= 0)
 
 
 def connection_values(pairs: Iterable[Pair]) -> list[bytes]:

@@ -7,14 +7,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from twisted.internet.interfaces import IPushProducer
-from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.interfaces import IProtocol, IPushProducer
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
+from zope.interface import classImplements
 
 from aibridge.dialects.sse import Boundary
 from aibridge.errors import UpstreamError, UpstreamTruncated
+from aibridge.relay.response import WHOLE
+
+_log = Logger(namespace=__name__)
 
 
 class Sink(Protocol):
@@ -29,18 +33,36 @@ class Sink(Protocol):
     def unregisterProducer(self) -> Any: ...
 
 
-class Pump(TwistedProtocol):
+class Reader(Protocol):
+    """
+    Who reads along.
+    """
+
+    def feed(self, data: bytes) -> None: ...
+
+
+class Pump:
     """
     Takes a response body from a provider and gives it to a client, unchanged, each piece in the turn in which it came.
 
     Back-pressure: the upstream connection is the client's producer. While the client does not read, the provider is
     not read either, so what waits in between is bounded by the two socket buffers and one segment.
 
+    :param boundary: of events, if the body is a stream of them.
     :param ended: called once: with None when the body was whole, else with what went wrong.
+    :param reader: is given a copy of each piece once it has been passed on; one that raises gets no more.
     """
 
-    def __init__(self, sink: Sink, boundary: Boundary | None, ended: Callable[[UpstreamError | None], None]) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        boundary: Boundary | None,
+        ended: Callable[[UpstreamError | None], None],
+        reader: Reader | None = None,
+    ) -> None:
         self.bytes = 0
+        self._reader = reader
+        self.transport: Any = None
         self._sink = sink
         self._boundary = boundary
         self._ended: Callable[[UpstreamError | None], None] | None = ended
@@ -53,11 +75,19 @@ class Pump(TwistedProtocol):
         """
         return self._boundary is not None and bool(self._boundary)
 
+    def makeConnection(self, transport: Any) -> None:
+        """
+        There is a body.
+
+        :param transport: that it comes from; one that can be paused is.
+        """
+        self.transport = transport
+        self.connectionMade()
+
     def connectionMade(self) -> None:
         """
         The body begins.
         """
-        assert self.transport is not None
         if IPushProducer.providedBy(self.transport):
             self._sink.registerProducer(self.transport, True)
 
@@ -69,6 +99,13 @@ class Pump(TwistedProtocol):
         if self._boundary is not None:
             self._boundary.passed(data)
         self._write(data)
+        reader = self._reader
+        if reader is not None:
+            try:
+                reader.feed(data)
+            except Exception:
+                self._reader = None
+                _log.failure("What an answer says of itself could not be read.")
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         """
@@ -79,7 +116,7 @@ class Pump(TwistedProtocol):
             return
         self._sink.unregisterProducer()
         assert reason is not None
-        if reason.check(ResponseDone, PotentialDataLoss):
+        if reason is WHOLE or reason.check(ResponseDone, PotentialDataLoss):
             # A body that ends with its connection (RFC 9112, 6.3) has no other end that could be waited for.
             ended(None)
         elif isinstance(reason.value, UpstreamError):
@@ -95,7 +132,7 @@ class Pump(TwistedProtocol):
             return
         self._ended = None
         self._write = _nowhere  # not every transport stops at once
-        transport: Any = self.transport
+        transport = self.transport
         if transport is None:
             return
         abort = getattr(transport, "abortConnection", None) or getattr(transport, "loseConnection", None)
@@ -107,3 +144,6 @@ class Pump(TwistedProtocol):
 
 def _nowhere(data: bytes) -> None:
     pass
+
+
+classImplements(Pump, IProtocol)

@@ -13,7 +13,7 @@ from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import UNKNOWN_LENGTH, IClientRequest, IResponse
-from zope.interface import implementer
+from zope.interface import classImplements
 
 Pair = tuple[bytes, bytes]
 
@@ -44,7 +44,6 @@ def headers_of(pairs: Iterable[Pair]) -> Headers:
     return headers
 
 
-@implementer(IResponse, IPushProducer)
 class Response:
     """
     A response, and the transport of its body: a consumer's `transport` is the response itself.
@@ -200,5 +199,17 @@ class Response:
         if self._source is not None:
             self._source.abort_body()
 
-    loseConnection = stopProducing
-    abortConnection = stopProducing
+    def loseConnection(self) -> None:
+        """
+        The same, as protocols of bodies call it.
+        """
+        self.stopProducing()
+
+    def abortConnection(self) -> None:
+        """
+        The same.
+        """
+        self.stopProducing()
+
+
+classImplements(Response, IResponse, IPushProducer)

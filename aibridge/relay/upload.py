@@ -4,14 +4,16 @@ The way of a request up to the provider: at once as far as the socket takes it, 
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IConsumer, IPullProducer
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import classImplements
 
 PIECE: Final = 65536
 """Bytes handed to the transport at a time once it is behind, and held before a producer is paused."""
@@ -36,7 +38,6 @@ class Sender(Protocol):
         """
 
 
-@implementer(IPullProducer)
 class Outbox:
     """
     What a connection has yet to send.
@@ -51,14 +52,15 @@ class Outbox:
     :ivar waiting: not everything has been taken yet.
     """
 
-    __slots__ = ("_direct", "_lower", "_paused", "_producer", "_queue", "_sender", "_size", "_transport", "waiting")
+    __slots__ = ("_lower", "_paused", "_producer", "_queue", "_send", "_sender", "_size", "_transport", "waiting")
 
     def __init__(self, sender: Sender, transport: Any, lower: Any) -> None:
         self._sender = sender
         self._transport = transport
         self._lower = lower
         # Only if it is the socket itself: a layer above it hands on every attribute that it does not have.
-        self._direct = transport if isinstance(transport, tcp.Connection) and not transport.TLS else None
+        is_direct = isinstance(transport, tcp.Connection) and not transport.TLS
+        self._send: Callable[[bytes], int] | None = transport.socket.send if is_direct else None
         self._queue: deque[bytes | memoryview] = deque()
         self._size = 0
         self._producer: Any = None
@@ -71,10 +73,13 @@ class Outbox:
 
         :return: False if the connection is dead and certainly not a byte has left.
         """
-        direct = self._direct
-        if direct is not None:
-            sent = direct.writeSomeData(first)
-            if not isinstance(sent, int):
+        send = self._send
+        if send is not None:
+            try:
+                sent = send(first)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
                 return False
             if sent == len(first) and rest is None:
                 return True
@@ -94,16 +99,14 @@ class Outbox:
         """
         Send a piece of a body. Its producer is paused while more than `PIECE` bytes wait.
         """
-        if not self.waiting and self._direct is not None:
-            sent = self._direct.writeSomeData(data)
+        sent = 0
+        if not self.waiting and self._send is not None:
+            # If the socket is dead, the transport finds it out when it is handed the bytes.
+            with contextlib.suppress(OSError):
+                sent = self._send(data)
             if sent == len(data):
                 return
-            if isinstance(sent, int) and sent > 0:
-                self._queue_up(memoryview(data)[sent:])
-                self._wait()
-                return
-        # If the socket is dead, the transport finds it out when it is handed the bytes.
-        self._queue_up(data)
+        self._queue_up(memoryview(data)[sent:] if sent else data)
         self._wait()
 
     def attach(self, producer: Any) -> None:
@@ -190,6 +193,9 @@ class Outbox:
         return piece
 
 
+classImplements(Outbox, IPullProducer)
+
+
 class Uploader(Protocol):
     """
     Who wants to know how an upload ends.
@@ -200,7 +206,6 @@ class Uploader(Protocol):
     def upload_failed(self, failure: Failure) -> None: ...
 
 
-@implementer(IConsumer)
 class Upload:
     """
     A body that is produced while it is sent. What an `IBodyProducer` writes to, and nothing after `stop`.
@@ -280,3 +285,6 @@ class Upload:
         self._over = True
         self._outbox.detach()
         self._owner.upload_failed(failure)
+
+
+classImplements(Upload, IConsumer)

@@ -1,12 +1,15 @@
 """
-The pages for those who run the daemon: is it alive, will it take requests, what has it counted.
+The pages for those who run the daemon: is it alive, will it take requests, what has it counted, what does it limit.
 
 They are on a listener of their own, outside the gate and the buckets.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -26,7 +29,7 @@ class _Root(Resource):
 class _Page(Resource):
     isLeaf = True
 
-    def __init__(self, read: Callable[[], tuple[int, str, bytes]]) -> None:
+    def __init__(self, read: Callable[[Any], tuple[int, str, bytes]]) -> None:
         super().__init__()
         self._read = read
 
@@ -34,7 +37,7 @@ class _Page(Resource):
         """
         Say how it is now.
         """
-        status, content_type, body = self._read()
+        status, content_type, body = self._read(request)
         request.setResponseCode(status)
         request.setHeader(b"Content-Type", content_type.encode())
         request.setHeader(b"Cache-Control", b"no-store")
@@ -42,26 +45,34 @@ class _Page(Resource):
 
 
 PLAIN = "text/plain; charset=utf-8"
+JSON = "application/json"
+
+Report = Callable[[str | None], dict[str, Any]]
+"""The limits and their levels, with those of the principal of a name; raises `LookupError` if there is none."""
 
 
 def admin_resource(
-    registry: CollectorRegistry, unready: Callable[[], str], refresh: Callable[[], None] = lambda: None
+    registry: CollectorRegistry,
+    unready: Callable[[], str],
+    refresh: Callable[[], None] = lambda: None,
+    report: Report | None = None,
 ) -> Resource:
     """
-    ``/healthz``, ``/readyz`` and ``/metrics``.
+    ``/healthz``, ``/readyz``, ``/metrics``, and ``/limits``, which takes ``?principal=NAME``.
 
     :param unready: why no new exchanges are taken, or an empty text if they are.
     :param refresh: called before the metrics are read, for those that are looked up rather than counted.
+    :param report: what the limits are; without it there is no such page.
     """
 
-    def health() -> tuple[int, str, bytes]:
+    def health(_: Any) -> tuple[int, str, bytes]:
         return 200, PLAIN, b"ok\n"
 
-    def readiness() -> tuple[int, str, bytes]:
+    def readiness(_: Any) -> tuple[int, str, bytes]:
         why = unready()
         return (503, PLAIN, f"{why}\n".encode()) if why else (200, PLAIN, b"ready\n")
 
-    def metrics() -> tuple[int, str, bytes]:
+    def metrics(_: Any) -> tuple[int, str, bytes]:
         refresh()
         return 200, CONTENT_TYPE_LATEST, generate_latest(registry)
 
@@ -69,4 +80,15 @@ def admin_resource(
     root.putChild(b"healthz", _Page(health))
     root.putChild(b"readyz", _Page(readiness))
     root.putChild(b"metrics", _Page(metrics))
+    if report is not None:
+        root.putChild(b"limits", _Page(partial(_limits, report)))
     return root
+
+
+def _limits(report: Report, request: Any) -> tuple[int, str, bytes]:
+    name = b"".join(request.args.get(b"principal", ())[:1]).decode("utf-8", "replace")
+    try:
+        status, told = 200, report(name or None)
+    except LookupError:
+        status, told = 404, {"message": "No principal of this name is known."}
+    return status, JSON, json.dumps(told, ensure_ascii=True, allow_nan=False).encode() + b"\n"

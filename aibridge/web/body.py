@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IConsumer
 from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
-from zope.interface import implementer
+from zope.interface import classImplements
 
 from aibridge.errors import BadRequest, BodyTooLarge, BridgeError
 from aibridge.wire.chunked import ChunkedBody
@@ -217,7 +217,6 @@ class Whole:
         self._failed(error)
 
 
-@implementer(IBodyProducer)
 class BodyStream:
     """
     Passes a body on while it comes, as fast as its consumer takes it.
@@ -297,3 +296,6 @@ class BodyStream:
         There will be no more.
         """
         self._done.errback(error)
+
+
+classImplements(BodyStream, IBodyProducer)

@@ -11,9 +11,11 @@ two cannot be told apart, and an upstream call for nobody costs money.
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from aibridge.errors import BodyTooSlow
@@ -22,6 +24,11 @@ from aibridge.web.faults import REASON, REQUEST_ID
 from aibridge.web.link import Link
 from aibridge.web.request import Request
 from aibridge.wire.request import Head, Refusal
+
+if TYPE_CHECKING:
+    from aibridge.web.site import BridgeSite
+
+_log = Logger(namespace=__name__)
 
 MOST_AT_ONCE: Final = 64
 """Pipelined requests of one connection that may be answered in one turn of the reactor, while others wait."""
@@ -34,10 +41,12 @@ class Channel(Link):
     The server's end of one connection.
     """
 
-    _input = b""  # what has come and was not looked at, or is a head in part
-    _seen = 0  # how much of it was looked at in vain
-    _body: Body | None = None  # of the request, or of the one before, while it is not complete
-    _running = False
+    def __init__(self, site: BridgeSite, address: IAddress) -> None:
+        super().__init__(site, address)
+        self._input = b""  # what has come and was not looked at, or is a head in part
+        self._seen = 0  # how much of it was looked at in vain
+        self._body: Body | None = None  # of the request, or of the one before, while it is not complete
+        self._running = False
 
     # -- called by the transport ---------------------------------------------------------------------------------
 
@@ -67,7 +76,7 @@ class Channel(Link):
         if self.request is None and not self._full:
             self._run()
         elif len(self._input) > self.site.settings.max_pipelined:
-            self._log.debug("{client} sent too much ahead.", client=self.client_host)
+            _log.debug("{client} sent too much ahead.", client=self.client_host)
             self.abort()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -134,7 +143,7 @@ class Channel(Link):
             self.wait_for(None)
         request = self.request = Request(self, head)
         self._take_body(request, head, data[head.size :])
-        request.process()
+        self.site.serve(request)
         return True
 
     def _take_body(self, request: Request, head: Head, rest: bytes) -> None:
@@ -201,7 +210,7 @@ class Channel(Link):
         """
         Answer what is no request that could be served, and believe nothing more that comes.
         """
-        self._log.debug("Refused {client}: {status} {message}", client=self.client_host, status=status, message=message)
+        _log.debug("Refused {client}: {status} {message}", client=self.client_host, status=status, message=message)
         body = json.dumps({"message": message}).encode()
         self.write(
             b"%bContent-Type: application/json\r\nCache-Control: no-store\r\n%b: request\r\n%b: %b\r\n"

@@ -1,49 +1,51 @@
 """
 One request's life, from its head to the last byte or the last excuse.
 
-Note [One ending]: an exchange holds up to four things: a permit, a look-up of who is asking, an upstream call, and the
-way of its bytes back. `Exchange._end` alone lets go of them, all of them, once; every path leads there, and whatever
-comes later (a provider that answers a client who left, a look-up that is done too late) finds `_ended` and stops.
+Note [In this order]: who it is comes first, as everything else is a matter of whom; then the gate; then the buckets, of
+which none is filled by a request that is refused. Whoever has to wait at the gate is asked before whether a bucket
+would refuse it anyway. What a request will use in tokens is known with its body; until then it is taken for its
+declared length, so that most of what is refused is refused on the head.
 
 It is written in plain calls rather than as a coroutine: most requests wait for nothing but the provider, and a call
-costs a tenth of an awaited Deferred.
+costs a tenth of an awaited Deferred. For the same reason what nearly everybody gets in an overload, the refusals of the
+gate and of the buckets, is returned; what is rare is raised.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectError
-from twisted.logger import Logger
+from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
-from twisted.web.client import ResponseFailed, ResponseNeverReceived
-from twisted.web.iweb import UNKNOWN_LENGTH, IResponse
+from twisted.web.iweb import UNKNOWN_LENGTH
 
 from aibridge import errors
-from aibridge.auth.credentials import NO_CREDENTIALS, carries, decide, read
-from aibridge.dialects import facts
+from aibridge.admission.permit import Permit
+from aibridge.admission.policies import ADMITTED, Refusal
+from aibridge.auth.credentials import NO_CREDENTIALS, Credential, decide, read
+from aibridge.dialects import facts, usage
 from aibridge.dialects.clients import client_of
+from aibridge.dialects.reader import reader_for
 from aibridge.dialects.sse import Boundary
-from aibridge.log import Completion
-from aibridge.model import Dialect, Principal
+from aibridge.model import Principal
 from aibridge.providers.routes import Route
 from aibridge.relay.client import response_pairs
-from aibridge.relay.headers import connection_values, to_client, to_provider
+from aibridge.relay.headers import carries, connection_values, to_client, to_provider
 from aibridge.relay.pump import Pump
 from aibridge.web import faults
+from aibridge.web.attempts import Attempts
+from aibridge.web.ending import Ending
 
 if TYPE_CHECKING:
-    from aibridge.admission.gate import Permit
     from aibridge.web.request import Request
     from aibridge.web.terms import Bridge
 
-CAPACITY_RETRY_S = 1.0
-DRAIN_RETRY_S = 5.0
-ANYONE = "anyone"
+Pair = tuple[bytes, bytes]
+
+DRAIN_RETRY_S: Final = 5.0
 
 
-class Exchange:
+class Exchange(Ending):
     """
     Serves one request, and ends once.
 
@@ -51,56 +53,11 @@ class Exchange:
     :param request: its head is complete, its body unread.
     """
 
-    _log = Logger()
-
-    __slots__ = (
-        "_agent",
-        "_answering",
-        "_asked",
-        "_began",
-        "_began_at",
-        "_body_at",
-        "_bridge",
-        "_call",
-        "_completion",
-        "_credentials",
-        "_ended",
-        "_lookup",
-        "_permit",
-        "_pump",
-        "_request",
-        "_route",
-        "_sent_at",
-        "_terms",
-        "_url",
-    )
-
     def __init__(self, bridge: Bridge, request: Request) -> None:
-        self._bridge = bridge
-        self._terms = bridge.terms
-        self._request = request
-        self._began_at = self._body_at = self._sent_at = bridge.now()
-        self._completion = Completion(
-            at=0.0,
-            request_id=bridge.new_id(),
-            client=request.client_host,
-            method=request.method.decode("ascii"),
-            route="",
-            status=0,
-            cause="",
-        )
+        super().__init__(bridge, request)
         self._credentials = NO_CREDENTIALS
-        self._route: Route | None = None
+        self._credential: Credential | None = None
         self._url = b""
-        self._permit: Permit | None = None
-        self._lookup: Deferred[Principal] | None = None
-        self._call: Deferred[IResponse] | None = None
-        self._pump: Pump | None = None
-        self._began: tuple[str, str, str] | None = None
-        self._agent = ""
-        self._asked = False
-        self._answering = False
-        self._ended = False
 
     # -- may it go now? ------------------------------------------------------------------------------------------
 
@@ -110,18 +67,15 @@ class Exchange:
         """
         self._request.on_departure = self._client_left
         self._bridge.exchanges.add(self)
-        self._guarded(self._enter)
-
-    def _guarded(self, step: Any, *arguments: Any) -> None:
         try:
-            step(*arguments)
+            self._enter()
         except errors.BridgeError as error:
             self._fail(error)
         except Exception:
-            self._broken(Failure())
+            self.broken(Failure())
 
     def _enter(self) -> None:
-        bridge, request, terms = self._bridge, self._request, self._terms
+        request, terms = self._request, self._terms
         if request.wants_upgrade:
             raise errors.UpgradeRefused
         try:
@@ -134,11 +88,8 @@ class Exchange:
         self._route = route
         self._completion.route = route.label
         self._completion.provider = route.provider.name
-        if bridge.draining:
+        if self._bridge.draining:
             raise errors.Draining(retry_after_s=DRAIN_RETRY_S)
-        self._permit = bridge.gate.enter()
-        if self._permit is None:
-            raise errors.AtCapacity(retry_after_s=CAPACITY_RETRY_S)
         identity = terms.identity
         self._credentials = read(request.header, request.headers_named, identity.verifies_tokens)
         found = identity.identify(self._credentials.token, request.client_host, self._began_at)
@@ -146,101 +97,214 @@ class Exchange:
             self._lookup = found
             found.addCallbacks(self._identified_late, self._unidentified)
         else:
-            self._identified(found)
+            self._identified(found, route)
 
     def _probed(self) -> None:
         self._ended = True
         self._bridge.exchanges.discard(self)
         self._request.on_departure = None
-        self._request.respond(200, [], 0)
-        self._request.finish()
+        self._request.answer(200, b"", b"")
 
     def _identified_late(self, principal: Principal) -> None:
         self._lookup = None
-        if not self._ended:
-            self._guarded(self._identified, principal)
+        if self._ended:
+            return
+        try:
+            assert self._route is not None
+            self._identified(principal, self._route)
+        except errors.BridgeError as error:
+            self._fail(error)
+        except Exception:
+            self.broken(Failure())
 
     def _unidentified(self, failure: Failure) -> None:
         self._lookup = None
-        if self._ended:
-            return
-        if isinstance(failure.value, errors.BridgeError):
-            self._fail(failure.value)
-        else:
-            self._broken(failure)
+        self._failed(failure)
 
-    def _identified(self, principal: Principal) -> None:
-        bridge, request, terms, route = self._bridge, self._request, self._terms, self._route
-        assert route is not None
-        self._completion.principal = principal.name
+    def _identified(self, principal: Principal, route: Route) -> None:
+        bridge, request, terms = self._bridge, self._request, self._terms
+        completion, provider = self._completion, route.provider
+        self._principal = principal
+        completion.principal = principal.name
         declared = request.declared_length
         if declared is not None and declared > terms.max_body:
             raise errors.BodyTooLarge
-        provider = route.provider
-        credential = decide(self._credentials, provider.settings.credentials, provider.key, provider.type.key_style)
-        self._completion.credential = credential.kind.value
-        self._completion.hint = credential.hint
-        withheld = self._credentials.token if terms.identity.verifies_tokens else None
-        if withheld is not None and carries(withheld, request.uri):
-            raise errors.BadRequest("The bridge token does not belong into the URL.")
-        if route.bridged or terms.count_passthrough:
-            rate = terms.rate_limit if principal.rate_limit is None else principal.rate_limit
-            if rate > 0:
-                burst = terms.rate_burst if principal.rate_limit is None else max(1.0, rate)
-                if principal.rate_burst is not None:
-                    burst = principal.rate_burst
-                wait = bridge.buckets.take(principal.id, bridge.now(), rate, burst)
-                if wait:
-                    raise errors.RateLimited(retry_after_s=wait)
-        pairs = to_provider(
-            request.pairs,
-            request.headers_named(b"connection"),
-            credential.pairs,
-            client_pays=credential.is_clients,
-            withheld=withheld,
+        self._credential = credential = decide(
+            self._credentials, provider.credentials, provider.key, provider.key_style
         )
-        if route.bridged:
-            request.read_body(terms.max_body, lambda body: self._guarded(self._read, pairs, body), self._fail)
+        completion.credential = credential.word
+        completion.hint = credential.hint
+        token = self._credentials.token
+        if token is not None and terms.identity.verifies_tokens and carries(token, request.uri):
+            raise errors.BadRequest("The bridge token does not belong into the URL.")
+        most = terms.max_in_flight if principal.max_in_flight is None else principal.max_in_flight
+        entered = bridge.turns.enter(principal, provider.name, most, self._began_at)
+        if isinstance(entered, Permit):
+            self._permit = entered
+            if entered.in_shadow:
+                self._shadowed("gate")
+            self._permitted(route)
+        elif isinstance(entered, errors.AtCapacity):
+            self._fail(entered)
         else:
-            self._send(pairs, None if declared == 0 else request.body_producer(terms.max_body))
+            self._turn = entered
+            entered.addCallbacks(self._permitted_late, self._turned_away)
+            refusal = self._would_refuse(route)
+            if refusal is not None:
+                self._fail(refusal.error())
+
+    def _permitted_late(self, permit: Permit) -> None:
+        self._turn = None
+        if self._ended:
+            permit.give_back(self._bridge.now())
+            return
+        self._permit = permit
+        self._queued("admitted", permit.waited_s)
+        try:
+            assert self._route is not None
+            self._permitted(self._route)
+        except errors.BridgeError as error:
+            self._fail(error)
+        except Exception:
+            self.broken(Failure())
+
+    def _turned_away(self, failure: Failure) -> None:
+        self._turn = None
+        error = failure.value
+        if not self._ended and isinstance(error, errors.BridgeError):
+            self._queued(error.kind, self._bridge.now() - self._began_at)
+        self._failed(failure)
+
+    def _queued(self, outcome: str, seconds: float) -> None:
+        self._completion.queued_s = seconds
+        self._bridge.metrics.queued(self._principal.class_.value, outcome, seconds)
+
+    def _permitted(self, route: Route) -> None:
+        request, terms = self._request, self._terms
+        if not route.bridged:
+            if terms.count_passthrough and not self._charge(route, None):
+                return
+            declared = request.declared_length
             self._completion.bytes_in = declared or 0
+            self._send(route, None if declared == 0 else request.body_producer(terms.max_body), (0, 0))
+            return
+        if not terms.policies.counts_tokens:
+            if not self._charge(route, None):
+                return
+        elif (refusal := self._would_refuse(route)) is not None:
+            self._fail(refusal.error())
+            return
+        body = request.take_body()
+        if body is not None:
+            self._read(route, body)
+        else:
+            request.read_body(terms.max_body, self._read_late, self._fail)
+
+    def _would_refuse(self, route: Route) -> Refusal | None:
+        terms = self._terms
+        if not route.bridged and not terms.count_passthrough:
+            return None
+        tokens = None
+        if route.bridged and terms.policies.counts_tokens:
+            tokens = float(usage.estimated_input(self._request.declared_length or 0))
+        return terms.policies.refuse(self._principal, route.provider.name, self._bridge.now(), tokens)
+
+    def _charge(self, route: Route, tokens: float | None) -> bool:
+        """
+        Fill the buckets.
+
+        :return: whether there was room; else the exchange has ended.
+        """
+        admitted = self._terms.policies.check(self._principal, route.provider.name, self._bridge.now(), tokens)
+        if isinstance(admitted, Refusal):
+            self._fail(admitted.error())
+            return False
+        if admitted is not ADMITTED:
+            self._admission = admitted
+            for policy in admitted.shadowed:
+                self._shadowed(f"rate:{policy}")
+        return True
+
+    def _shadowed(self, who: str) -> None:
+        """
+        Somebody would have refused it if he were not in shadow.
+        """
+        completion = self._completion
+        completion.shadowed = f"{completion.shadowed},{who}" if completion.shadowed else who
 
     # -- the way up ----------------------------------------------------------------------------------------------
 
-    def _read(self, pairs: list[tuple[bytes, bytes]], body: bytes) -> None:
+    def _read_late(self, body: bytes) -> None:
         if self._ended:
             return
-        route, completion = self._route, self._completion
-        assert route is not None
-        self._body_at = self._bridge.now()
-        completion.bytes_in = len(body)
-        if self._request.header(b"content-encoding") is None:
-            read = facts.read(body)
-            completion.model, completion.stream = read.model, read.stream
-        self._began = self._bridge.metrics.began(completion.provider, completion.model, completion.route)
-        self._send(pairs, body)
+        try:
+            assert self._route is not None
+            self._read(self._route, body)
+        except errors.BridgeError as error:
+            self._fail(error)
+        except Exception:
+            self.broken(Failure())
 
-    def _send(self, pairs: list[tuple[bytes, bytes]], body: object) -> None:
-        route = self._route
-        assert route is not None
-        self._sent_at = self._bridge.now()
-        self._asked = True
-        client = self._terms.clients[route.provider.name]
-        call = self._call = client.request(self._request.method, self._url, headers=pairs, data=body)
-        call.addCallbacks(self._answered, self._unanswered)
-        call.addErrback(self._broken)
+    def _read(self, route: Route, body: bytes) -> None:
+        bridge, completion, terms = self._bridge, self._completion, self._terms
+        self._body_at = bridge.now()
+        self._body_size = completion.bytes_in = len(body)
+        read = facts.UNREAD if self._request.header(b"content-encoding") is not None else facts.read(body)
+        completion.model, completion.stream = read.model, read.stream
+        self._estimated = usage.estimate(read, len(body), terms.default_output)
+        if terms.policies.counts_tokens and not self._charge(route, float(self._estimated)):
+            return
+        if terms.breaks:
+            self._pass = bridge.breakers.admit(completion.provider, route.label, read.model, self._body_at)
+            if self._pass.in_shadow:
+                self._shadowed("breaker")
+        self._began = bridge.metrics.began(completion.provider, read.model, route.label)
+        taken = usage.estimated_input(len(body))
+        self._send(route, body, (taken, self._estimated - taken))
+
+    def _send(self, route: Route, body: Any, tokens: tuple[int, int]) -> None:
+        bridge, request, provider = self._bridge, self._request, route.provider
+        credential = self._credential
+        assert credential is not None
+        pairs = to_provider(
+            request.pairs,
+            request.headers_named(b"connection"),
+            (),
+            client_pays=credential.is_clients,
+            withheld=self._credentials.token if self._terms.identity.verifies_tokens else None,
+        )
+        self._sent_at = bridge.now()
+        self._attempts = Attempts(
+            self,
+            self._terms.accounts[provider.name],
+            bridge.clock,
+            bridge.wall_clock,
+            bridge.chance,
+            provider.key_style,
+        )
+        shown = list(credential.pairs) if credential.is_clients else None
+        self._attempts.begin(request.method, self._url, pairs, shown, body, tokens)
 
     # -- the way back --------------------------------------------------------------------------------------------
 
-    def _answered(self, response: IResponse) -> None:
-        self._call = None
-        if self._ended:
-            return
-        completion, request = self._completion, self._request
-        now = self._bridge.now()
+    def answered(self, response: Any) -> None:
+        """
+        The provider has begun to answer.
+        """
+        try:
+            self._answered(response)
+        except Exception:
+            self.broken(Failure())
+
+    def _answered(self, response: Any) -> None:
+        bridge, completion, request, route = self._bridge, self._completion, self._request, self._route
+        assert route is not None
+        now = bridge.now()
         completion.first_byte_s = now - self._began_at
         completion.added_s = self._sent_at - (self._body_at if self._began is not None else self._began_at)
         completion.status = completion.upstream_status = response.code
+        if self._pass is not None:
+            self._pass.settle(response.code, route.dialect, now)
         received = response_pairs(response)
         pairs = to_client(received, connection_values(received))
         pairs.append((faults.REQUEST_ID, completion.request_id.encode()))
@@ -251,23 +315,21 @@ class Exchange:
         # A stream may last for an hour; what was said in its request's head is not needed that long.
         self._agent = client_of(request.header(b"user-agent"))
         request.forget_fields()
-        request.respond(response.code, pairs, length)
-        self._pump = Pump(request, Boundary() if _is_stream(received) else None, self._pumped)
+        request.respond(response.code, pairs, length, self._limits(route, received, None))
+        content_type, encoding = _content_of(received)
+        if route.bridged:
+            self._reader = reader_for(route.dialect, content_type, encoding)
+        is_stream = not encoding and content_type.lower().startswith(b"text/event-stream")
+        self._pump = Pump(request, Boundary() if is_stream else None, self._pumped, self._reader)
         response.deliverBody(self._pump)
 
-    def _unanswered(self, failure: Failure) -> None:
-        self._call = None
-        if self._ended:
-            return
-        error = failure.value
-        if isinstance(error, errors.BridgeError):
-            self._fail(error)
-        elif isinstance(error, ConnectError):
-            self._fail(errors.ConnectFailed())
-        elif isinstance(error, ResponseFailed | ResponseNeverReceived | CancelledError):
-            self._fail(errors.UpstreamReset())
-        else:
-            self._broken(failure)
+    def unanswered(self, error: errors.BridgeError) -> None:
+        """
+        The provider gives no answer.
+        """
+        if self._pass is not None and self._route is not None:
+            self._pass.settle(error, self._route.dialect, self._bridge.now())
+        self._fail(error)
 
     def _pumped(self, error: errors.UpstreamError | None) -> None:
         if error is not None:
@@ -276,120 +338,29 @@ class Exchange:
         self._end("completed")
         self._request.finish()
 
-    # -- endings -------------------------------------------------------------------------------------------------
 
-    def cut(self, error: errors.BridgeError) -> None:
-        """
-        End it now, honestly, for a reason that neither side gave.
-        """
-        self._fail(error)
-
-    def _broken(self, failure: Failure) -> None:
-        self._log.failure("Exchange {id} failed in the bridge itself.", failure, id=self._completion.request_id)
-        self._fail(errors.InternalError())
-
-    def _client_left(self) -> None:
-        self._fail(errors.ClientLeft())
-
-    def _fail(self, error: errors.BridgeError) -> None:
-        if self._ended:
-            return
-        if self._answering:
-            self._break_off(error)
-        else:
-            self._refuse(error)
-
-    def _refuse(self, error: errors.BridgeError) -> None:
-        """
-        Nothing was said yet: say what is wrong, in the caller's dialect.
-        """
-        completion, request = self._completion, self._request
-        completion.status = faults.status_of(error)
-        completion.reason = error.reason
-        dialect = self._terms.routes.dialect_of(request.uri) if self._route is None else self._route.dialect
-        self._account(error)
-        self._end(error.kind)
-        if isinstance(error, errors.ClientLeft):
-            return
-        told = faults.answer(error, dialect, completion.request_id, self._terms.max_retry_after_s)
-        request.respond(told.status, told.pairs, len(told.body))
-        request.write(told.body)
-        request.finish()
-
-    def _break_off(self, error: errors.BridgeError) -> None:
-        """
-        An answer has begun and cannot be finished: the dialect's error event where there can be one, and a connection
-        that visibly breaks. Never an end that looks like one.
-        """
-        completion, pump, route = self._completion, self._pump, self._route
-        completion.reason = error.reason
-        if isinstance(error, errors.ClientLeft):
-            completion.status = faults.status_of(error)
-        tells = pump is not None and pump.between_events and not isinstance(error, errors.ClientLeft)
-        self._account(error)
-        self._end(error.kind)
-        if tells:
-            dialect = Dialect.PLAIN if route is None else route.dialect
-            self._request.write(faults.event(error, dialect, completion.request_id))
-        self._request.abort()
-
-    def _account(self, error: errors.BridgeError) -> None:
-        metrics = self._bridge.metrics
-        if isinstance(error, errors.UpstreamError):
-            metrics.upstream_failed(self._completion.provider, error.kind)
-        if not self._answering and not isinstance(error, errors.ClientLeft):
-            metrics.refused(error.reason, error.kind)
-
-    def _end(self, cause: str) -> None:
-        """
-        See Note [One ending].
-        """
-        bridge, completion = self._bridge, self._completion
-        self._ended = True
-        self._request.on_departure = None
-        permit, self._permit = self._permit, None
-        if permit is not None:
-            permit.give_back()
-        for waiting in (self._lookup, self._call):
-            if waiting is not None:
-                waiting.cancel()
-        self._lookup = self._call = None
-        pump, self._pump = self._pump, None
-        if pump is not None:
-            completion.bytes_out = pump.bytes
-            pump.cancel()
-        completion.cause = cause
-        completion.duration_s = bridge.now() - self._began_at
-        completion.at = bridge.wall_clock()
-        if self._began is not None:
-            bridge.metrics.ended(self._began)
-        if self._route is not None and self._asked:
-            agent = self._agent or client_of(self._request.header(b"user-agent"))
-            # Whoever is not verified could call himself anything.
-            initiator = completion.principal if self._terms.identity.verifies_tokens else ANYONE
-            bridge.metrics.completed(completion, bridged=self._route.bridged, agent=agent, initiator=initiator)
-        bridge.completions.add(completion)
-        exchanges = bridge.exchanges
-        exchanges.discard(self)
-        if not exchanges and bridge.emptied is not None:
-            bridge.emptied()
-
-
-def _is_stream(pairs: list[tuple[bytes, bytes]]) -> bool:
+def serve(bridge: Bridge, request: Request) -> None:
     """
-    Whether a body is server-sent events that are not encoded, so that an event could be added to it.
+    Begin an exchange with a request whose head is complete; it answers when it can.
     """
-    is_stream = False
+    Exchange(bridge, request).begin()
+
+
+def _content_of(pairs: list[Pair]) -> tuple[bytes, bytes]:
+    """
+    The type and the encoding of a body; empty where they are not told.
+    """
+    content_type = encoding = b""
     for name, value in pairs:
-        lower = name.lower()
-        if lower == b"content-type":
-            is_stream = value.lower().startswith(b"text/event-stream")
-        elif lower == b"content-encoding" and value.lower() != b"identity":
-            return False
-    return is_stream
+        size = len(name)
+        if size == 12 and name.lower() == b"content-type":
+            content_type = value
+        elif size == 16 and name.lower() == b"content-encoding" and value.lower() != b"identity":
+            encoding = value
+    return content_type, encoding
 
 
-def _declared(pairs: list[tuple[bytes, bytes]]) -> int | None:
+def _declared(pairs: list[Pair]) -> int | None:
     for name, value in pairs:
         if name.lower() == b"content-length" and value.isdigit():
             return int(value)

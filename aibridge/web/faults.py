@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from functools import lru_cache
+from typing import Any
 
 import attrs
 
@@ -21,7 +22,7 @@ REASON = b"X-AI-Bridge-Reason"
 REQUEST_ID = b"X-AI-Bridge-Request-Id"
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class _Words:
     """
     How an error is told.
@@ -159,15 +160,17 @@ FAULTS: dict[type[errors.BridgeError], _Words] = {
 }
 
 
-@attrs.frozen
 class Answer:
     """
-    A whole answer of the bridge's own.
+    A whole answer of the bridge's own, as `Request.answer` takes it.
     """
 
-    status: int
-    pairs: list[tuple[bytes, bytes]]
-    body: bytes
+    __slots__ = ("body", "lines", "status")
+
+    def __init__(self, status: int, lines: bytes, body: bytes) -> None:
+        self.status = status
+        self.lines = lines
+        self.body = body
 
 
 def status_of(error: errors.BridgeError) -> int:
@@ -177,22 +180,35 @@ def status_of(error: errors.BridgeError) -> int:
     return FAULTS[type(error)].status
 
 
-def answer(error: errors.BridgeError, dialect: Dialect, request_id: str, max_retry_after_s: float = 45.0) -> Answer:
+def answer(error: errors.BridgeError, dialect: Dialect, request_id: str, retry_after_s: float | None = None) -> Answer:
     """
     Tell `error` before the first byte of an answer.
 
-    :param max_retry_after_s: the longest wait that is ever asked for; some SDKs sleep as long as they are told, and
-        others give up when told more than a minute.
+    :param retry_after_s: how long the client is to wait, or None if that is not for us to say.
     """
     told = request_id.encode()
     kind = type(error)
     words = FAULTS[kind]
-    pairs = [*_FIXED_PAIRS[kind], (REQUEST_ID, told)]
+    policy = error.policy if isinstance(error, errors.GatewayError) else ""
+    fixed: Any = _fixed_lines
+    if retry_after_s is None:
+        lines = b"%b%b\r\n" % (fixed(kind, policy), told)
+    else:
+        wait = whole_seconds(retry_after_s), max(1, math.ceil(retry_after_s * 1000 - 1e-6))
+        lines = b"%b%b\r\nRetry-After: %d\r\nretry-after-ms: %d\r\n" % (fixed(kind, policy), told, *wait)
+    return Answer(words.status, lines, told.join(_body_around_id(words, error.detail, dialect)))
+
+
+def retry_after(error: errors.BridgeError, most_s: float) -> float | None:
+    """
+    How long a client that is told `error` is to wait, in seconds; None where that is not known.
+
+    :param most_s: the longest wait that is ever asked for; some SDKs sleep as long as they are told, and others give
+        up when told more than a minute.
+    """
     if isinstance(error, errors.GatewayError) and error.retry_after_s is not None:
-        wait = min(error.retry_after_s, max_retry_after_s)
-        pairs.append((b"Retry-After", b"%d" % whole_seconds(wait)))
-        pairs.append((b"retry-after-ms", b"%d" % max(1, math.ceil(wait * 1000 - 1e-6))))
-    return Answer(words.status, pairs, told.join(_body_around_id(words, error.detail, dialect)))
+        return min(error.retry_after_s, most_s)
+    return None
 
 
 def event(error: errors.BridgeError, dialect: Dialect, request_id: str) -> bytes:
@@ -218,12 +234,17 @@ def event(error: errors.BridgeError, dialect: Dialect, request_id: str) -> bytes
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
-def _fixed_pairs(kind: type[errors.BridgeError]) -> tuple[tuple[bytes, bytes], ...]:
+@lru_cache(1024)
+def _fixed_lines(kind: type[errors.BridgeError], policy: str) -> bytes:
+    """
+    Those that are the same each time, and the name of the one that is not.
+    """
     status = FAULTS[kind].status
+    reason = f'{kind.reason}; policy="{policy}"' if policy else kind.reason
     pairs = [
         (b"Content-Type", b"application/json"),
         (b"Cache-Control", b"no-store"),
-        (REASON, kind.reason.encode()),
+        (REASON, reason.encode()),
     ]
     if status in (401, 403):
         # Claude Code repeats a plain 401 silently for minutes.
@@ -232,10 +253,7 @@ def _fixed_pairs(kind: type[errors.BridgeError]) -> tuple[tuple[bytes, bytes], .
         pairs.append((b"WWW-Authenticate", b"Bearer"))
     if status == 426:
         pairs.append((b"Upgrade", b"HTTP/1.1"))  # RFC 9110, 15.5.22 asks for it
-    return tuple(pairs)
-
-
-_FIXED_PAIRS = {kind: _fixed_pairs(kind) for kind in FAULTS}
+    return b"".join(b"%b: %b\r\n" % pair for pair in pairs) + REQUEST_ID + b": "
 
 
 @lru_cache(256)

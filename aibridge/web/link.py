@@ -13,10 +13,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.interfaces import IAddress, IPushProducer, ISSLTransport
-from twisted.internet.protocol import Protocol
+from twisted.internet.interfaces import IAddress, IProtocol, IPushProducer, ISSLTransport
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
-from zope.interface import implementer
+from twisted.python.failure import Failure
+from zope.interface import classImplements
 
 from aibridge.deadlines import Deadlines
 from aibridge.web.eager import eager_write, waiting_mark
@@ -24,6 +25,9 @@ from aibridge.web.eager import eager_write, waiting_mark
 if TYPE_CHECKING:
     from aibridge.web.request import Request
     from aibridge.web.site import BridgeSite
+
+
+_log = Logger(namespace=__name__)
 
 
 def host_of(address: IAddress) -> str:
@@ -37,8 +41,7 @@ def host_of(address: IAddress) -> str:
     return "unix"
 
 
-@implementer(IPushProducer)
-class Link(Protocol):
+class Link:
     """
     One client connection, below its requests.
 
@@ -47,23 +50,47 @@ class Link(Protocol):
     :ivar write: sends bytes to the client.
     """
 
-    _log = Logger()
-    transport: Any
-    write: Callable[[bytes], None]
-
-    # Defaults, so that a connection pays only for what happens to it.
-    request: Request | None = None
-    _deadline: Deadlines[Any] | None = None
-    _full = False
-    _mark: tuple[int, int] | None = None
-    _pull = False
-    _stopped = False
-    _watch = -1
-    _closing = False
-
     def __init__(self, site: BridgeSite, address: IAddress) -> None:
         self.site = site
         self.client_host = host_of(address)
+        self.connected = 0
+        self.factory: object = site
+        self.transport: Any = None
+        self.write: Callable[[bytes], None] = _nowhere
+        self.request: Request | None = None
+        self._deadline: Deadlines[Any] | None = None
+        self._full = False
+        self._mark: tuple[int, int] | None = None
+        self._pull = False
+        self._stopped = False
+        self._watch = -1
+        self._closing = False
+
+    def makeConnection(self, transport: Any) -> None:
+        """
+        A client is there.
+        """
+        self.connected = 1
+        self.transport = transport
+        self.connectionMade()
+
+    def connectionMade(self) -> None:
+        """
+        Begin.
+        """
+        raise NotImplementedError
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        The client sends.
+        """
+        raise NotImplementedError
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """
+        The client has left, or was made to.
+        """
+        raise NotImplementedError
 
     def open(self) -> None:
         """
@@ -204,7 +231,7 @@ class Link(Protocol):
         """
         mark = waiting_mark(self.transport)
         if mark == self._mark and (mark is not None or self._closing):
-            self._log.debug("{client} takes no more of its answer.", client=self.client_host)
+            _log.debug("{client} takes no more of its answer.", client=self.client_host)
             self.abort()
             return
         self._mark = mark
@@ -253,3 +280,12 @@ class Link(Protocol):
         self._closing = True
         self.wait_for(None)
         self.transport.abortConnection()
+
+
+classImplements(Link, IProtocol, IPushProducer)
+
+
+def _nowhere(data: bytes) -> None:
+    """
+    Where bytes go while there is no transport.
+    """

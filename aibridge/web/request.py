@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import ConnectionAborted
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.iweb import IBodyProducer
 
 from aibridge.errors import BodyTooLarge, BridgeError, ClientLeft
 from aibridge.web.body import MOST_DISCARDED, Body, BodyStream, Whole
-from aibridge.web.stock import StockRequest
 from aibridge.wire.request import Head, Pair
 
 if TYPE_CHECKING:
     from aibridge.web.channel import Channel
+
+_log = Logger(namespace=__name__)
 
 HOLD_S: Final = 0.001
 
@@ -29,10 +31,13 @@ _field = b": ".join
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
-class Request(StockRequest):
+class Request:
     """
     A request whose head is complete.
 
+    :ivar method: as sent.
+    :ivar uri: the target, as sent.
+    :ivar clientproto: ``HTTP/1.1`` or ``HTTP/1.0``.
     :ivar pairs: header fields in their order, names as sent.
     :ivar client_host: the client's address as text, without port; ``unix`` on a Unix socket.
     :ivar wants_upgrade: to another protocol; it is answered like any other, and then the connection is closed.
@@ -41,27 +46,12 @@ class Request(StockRequest):
     :ivar claimed: somebody has begun to read the body.
     :ivar on_departure: called once if the client goes away before `finish` or `abort`.
     :ivar departed: the connection is gone, or was cut.
+    :ivar started: the answer has begun.
     :ivar finished: the answer is complete.
     :ivar bytes_written: of the answer's body.
     """
 
-    body: Body | bytes = b""
-    claimed = False
-    on_departure: Callable[[], None] | None = None
-    departed = False
-    finished = False
-    bytes_written = 0
-
-    _head: bytes | None = None  # of the answer, while it waits for the body
-    _length: int | None = None  # of the answer's body, where it is declared
-    _chunked = False
-    _bodiless = False
-    _keeps = True
-    _pulls = False
-    _waiting: list[Deferred[None]] | None = None
-
     def __init__(self, channel: Channel, head: Head) -> None:
-        # Twisted's own attributes are set where they differ from its class's, or made when they are looked at.
         self.channel = channel
         self.site = channel.site
         self.client_host = channel.client_host
@@ -71,7 +61,22 @@ class Request(StockRequest):
         self.pairs = head.pairs
         self.declared_length = head.length
         self.wants_upgrade = head.wants_upgrade
+        self.body: Body | bytes = b""
+        self.claimed = False
+        self.on_departure: Callable[[], None] | None = None
+        self.departed = False
+        self.started = False
+        self.finished = False
+        self.bytes_written = 0
+        self.producer: Any = None
         self._fields = head
+        self._head: bytes | None = None  # of the answer, while it waits for the body
+        self._length: int | None = None  # of the answer's body, where it is declared
+        self._chunked = False
+        self._bodiless = False
+        self._keeps = True
+        self._pulls = False
+        self._waiting: list[Deferred[None]] | None = None
 
     # -- what was asked ------------------------------------------------------------------------------------------
 
@@ -99,7 +104,7 @@ class Request(StockRequest):
         """
         The client may still be told ``100 Continue``.
         """
-        return self._fields.expects_continue and not self.startedWriting
+        return self._fields.expects_continue and not self.started
 
     # -- its body ------------------------------------------------------------------------------------------------
 
@@ -123,6 +128,17 @@ class Request(StockRequest):
         else:
             body.claim(Whole(body, limit, done, failed))
 
+    def take_body(self) -> bytes | None:
+        """
+        The body, if all of it came with the head; it is not kept. Else None, and `read_body` waits for it.
+        """
+        body = self.body
+        if not isinstance(body, bytes):
+            return None
+        self.claimed = True
+        self.body = b""
+        return body
+
     def body_producer(self, limit: int) -> IBodyProducer:
         """
         The body for somebody who passes it on while it comes; more of it than `limit` bytes is an error.
@@ -131,26 +147,54 @@ class Request(StockRequest):
 
     # -- its answer ----------------------------------------------------------------------------------------------
 
-    def respond(self, status: int, pairs: Sequence[Pair], length: int | None) -> None:
+    def respond(self, status: int, pairs: Sequence[Pair], length: int | None, lines: bytes = b"") -> None:
         """
-        Begin the answer. Framing, ``Connection`` and ``Date`` are written here, and must not be among the pairs.
+        Begin the answer. Framing, ``Connection`` and ``Date`` are written here, and must not be among the fields.
 
         :param status: 200 to 599.
         :param pairs: the other fields, in their order.
         :param length: of the body in bytes, or None if it is not known yet. For a HEAD, what a GET would be told.
+        :param lines: more fields, as `answer` takes them.
         :raises ValueError: a field has a line break or a NUL in it.
         """
-        if self.startedWriting:
-            raise RuntimeError("The answer has begun already.")
-        if self.departed:
-            return
-        fields = b""
         if pairs:
             fields = b"\r\n".join(map(_field, pairs))
             breaks = len(pairs) - 1
-            if fields.count(b"\n") != breaks or fields.count(b"\r") != breaks or b"\0" in fields:
+            if fields.count(b"\n") != breaks or fields.count(b"\r") != breaks or fields.find(0) >= 0:
                 raise ValueError("A header field has a line break or a NUL in it.")
-            fields += b"\r\n"
+            lines = b"%b\r\n%b" % (fields, lines)
+        if self._starts():
+            self._head = self._begun(status, lines, length)
+            self.site.held.start(self.channel)
+
+    def answer(self, status: int, lines: bytes, body: bytes) -> None:
+        """
+        Give the whole answer, as `respond`, `write` and `finish` would.
+
+        :param lines: the fields as they are sent, each with its line end; for those whose values cannot have one.
+        :param body: not sent where there is to be none.
+        """
+        if self._starts():
+            head = self._begun(status, lines, len(body))
+            self.channel.write(head if self._bodiless else head + body)
+            if not self._bodiless:
+                self.bytes_written = len(body)
+            if not self.departed:
+                self._finished()
+
+    def _starts(self) -> bool:
+        """
+        Whether there is anybody who could be answered.
+        """
+        if self.started:
+            raise RuntimeError("The answer has begun already.")
+        self.started = not self.departed
+        return self.started
+
+    def _begun(self, status: int, lines: bytes, length: int | None) -> bytes:
+        """
+        The head of the answer, by which it is settled how the body is told.
+        """
         self._keeps = self._can_keep()
         framing = b"" if length is None else b"Content-Length: %d\r\n" % length
         if self.method == b"HEAD" or status == 204 or status == 304:
@@ -167,9 +211,7 @@ class Request(StockRequest):
         if not self._keeps:
             # What Upgrade says is for this connection, and has to be named (RFC 9110, 7.8).
             framing += b"Connection: close, upgrade\r\n" if status == 426 else b"Connection: close\r\n"
-        self._head = b"%b%b%b\r\n" % (self.site.status_lines(status), fields, framing)
-        self.startedWriting = 1
-        self.site.held.start(self.channel)
+        return b"%b%b%b\r\n" % (self.site.status_lines(status), lines, framing)
 
     def _can_keep(self) -> bool:
         """
@@ -193,23 +235,13 @@ class Request(StockRequest):
         """
         Send more of the body. It is no error if the client is gone.
         """
-        if self.finished or self.departed:
-            return
-        if not self.startedWriting:
-            if self._inFakeHead:
-                return
-            if self._encoder is not None:
-                data = self._encoder.encode(data)
-            self._begin_stock(None)
-        elif self._encoder is not None:
-            data = self._encoder.encode(data)
-        if data and not self._bodiless:
+        if data and not (self._bodiless or self.finished or self.departed):
             self._send(data)
 
     def _send(self, data: bytes) -> None:
         size = len(data)
         if self._length is not None and self.bytes_written + size > self._length:
-            self._log.error("An answer was longer than it had said; its connection is cut.")
+            _log.error("An answer was longer than it had said; its connection is cut.")
             self.abort()
             return
         self.bytes_written += size
@@ -237,14 +269,9 @@ class Request(StockRequest):
         """
         if self.finished or self.departed:
             return
-        if self._encoder is not None:
-            rest, self._encoder = self._encoder.finish(), None
-            self.write(rest)
-        elif not self.startedWriting:
-            self._begin_stock(0)
         if self._length is not None and self.bytes_written != self._length:
             if not self.departed:
-                self._log.error("An answer was shorter than it had said; its connection is cut.")
+                _log.error("An answer was shorter than it had said; its connection is cut.")
                 self.abort()
             return
         if self._chunked:
@@ -254,6 +281,9 @@ class Request(StockRequest):
                 self.channel.write(_LAST_CHUNK)
         if self._head is not None:
             self.flush()
+        self._finished()
+
+    def _finished(self) -> None:
         self.finished = True
         self.on_departure = None
         if self.producer is not None:
@@ -281,11 +311,9 @@ class Request(StockRequest):
 
     def hand_over(self) -> tuple[Any, bytes]:
         """
-        Let another protocol have the connection; nothing is answered here. For requests that have no body.
-
-        :return: the transport, and what the client has sent behind the head.
+        Let another protocol have the connection, unanswered: its transport, and what came behind a head without body.
         """
-        if self.startedWriting or self.declared_length != 0:
+        if self.started or self.declared_length != 0:
             raise RuntimeError("The connection is in use.")
         self.finished = True
         self.on_departure = None
@@ -302,7 +330,7 @@ class Request(StockRequest):
             try:
                 on_departure()
             except Exception:
-                self._log.failure("A departure was not dealt with.")
+                _log.failure("A departure was not dealt with.")
         self._gone(reason)
 
     def _gone(self, reason: Failure) -> None:

@@ -7,9 +7,8 @@ from __future__ import annotations
 import resource as system
 from collections.abc import Callable
 from datetime import UTC, datetime
-from email.utils import formatdate
+from random import SystemRandom
 from typing import Any, Final
-from uuid import uuid4
 
 from twisted.internet.interfaces import IAddress
 from twisted.web import server
@@ -18,42 +17,54 @@ from twisted.web.resource import IResource
 from aibridge.deadlines import Deadlines
 from aibridge.web.channel import Channel
 from aibridge.web.hangup import HangUps
+from aibridge.web.ids import Ids
 from aibridge.web.request import HOLD_S, Request
 from aibridge.web.settings import HttpSettings
-from aibridge.web.stock import PHRASES
+from aibridge.web.status import StatusLines
+from aibridge.web.stock import StockRequest
 from aibridge.wire.request import METHODS, HeadReader
 
 LINGER_S: Final = 5.0
 """How long a client may go on sending after it was answered, before its connection is cut."""
 
 _KEPT_DESCRIPTORS = 32
-"""For listeners, logs, and what the process itself has open."""
+"""For listeners, logs, what the process itself has open, and one turn's newcomers."""
+
+MOST_ACCEPTED: Final = 16
+"""
+Connections that a port accepts in one turn of the reactor. Those that have to make room for them are gone a turn later;
+were there no such limit, a crowd could use up all descriptors before that, and Twisted drops whoever comes then.
+"""
 
 
-def most_connections(configured: int, descriptors: int) -> int:
+def most_connections(configured: int, descriptors: int, each: int = 2) -> int:
     """
     How many client connections there may be at once.
 
-    :param configured: 0 for half of what the descriptors allow, as each may need one more to a provider.
+    :param configured: 0 for as many as there are descriptors for.
     :param descriptors: the process's limit.
+    :param each: descriptors that a connection may need: its own, and one to a provider.
     """
-    return configured or max(1, (descriptors - _KEPT_DESCRIPTORS) // 2)
+    return configured or max(1, (descriptors - _KEPT_DESCRIPTORS) // each)
 
 
-def _new_id() -> str:
-    return uuid4().hex[:24]
+_new_id = Ids(SystemRandom().getrandbits).new
 
 
 def _utc() -> float:
     return datetime.now(UTC).timestamp()
 
 
+def _render(request: Request) -> None:
+    StockRequest(request).process()
+
+
 class BridgeSite(server.Site):
     """
     Serves a resource tree over `Channel`.
 
-    A resource with a true attribute ``renders_on_head`` renders as soon as the head of its request is complete; all
-    others when the body is, up to `max_body`.
+    A root that has a method ``render_on_head`` is called with every request, an `aibridge.web.request.Request`, as soon
+    as its head is complete. All other resources are stock ones, and render when the body is there, up to `max_body`.
 
     :param resource: the root.
     :param settings: limits and deadlines.
@@ -61,6 +72,9 @@ class BridgeSite(server.Site):
     :param methods: those that are served; all others are answered 501.
     :param wall_clock: Unix seconds, for ``Date``.
     :param new_id: makes ids for requests that are refused before anybody could give them one.
+    :param descriptors_each: as `most_connections` has it.
+    :ivar status_lines: the first two lines of an answer with that status.
+    :ivar serve: takes a request whose head is complete.
     :ivar connections: all that are open.
     :ivar draining: every answer from now on closes its connection.
     :ivar crowded: there are too many connections, and all of them are busy.
@@ -79,6 +93,7 @@ class BridgeSite(server.Site):
         methods: frozenset[bytes] = METHODS,
         wall_clock: Callable[[], float] = _utc,
         new_id: Callable[[], str] = _new_id,
+        descriptors_each: int = 2,
     ) -> None:
         super().__init__(resource, Request, reactor=reactor, parsePOSTFormSubmission=False)
         self.clock = reactor
@@ -97,10 +112,10 @@ class BridgeSite(server.Site):
         self.draining = False
         self.crowded = False
         self.ports: list[Any] = []
-        self._most = most_connections(settings.max_connections, system.getrlimit(system.RLIMIT_NOFILE)[0])
-        self._wall_clock = wall_clock
-        self._second = -1
-        self._lines: dict[int, bytes] = {}
+        descriptors = system.getrlimit(system.RLIMIT_NOFILE)[0]
+        self._most = most_connections(settings.max_connections, descriptors, descriptors_each)
+        self.status_lines = StatusLines(reactor.seconds, wall_clock).of
+        self.serve: Callable[[Request], object] = getattr(resource, "render_on_head", _render)
 
     # -- as a factory --------------------------------------------------------------------------------------------
 
@@ -132,23 +147,6 @@ class BridgeSite(server.Site):
         """
         return self.resource if self.resource.isLeaf else super().getResourceFor(request)
 
-    # -- for answers ---------------------------------------------------------------------------------------------
-
-    def status_lines(self, status: int) -> bytes:
-        """
-        The status line and ``Date``, made once a second.
-        """
-        second = int(self.clock.seconds())
-        if second != self._second:
-            self._second = second
-            self._lines.clear()
-        lines = self._lines.get(status)
-        if lines is None:
-            date = formatdate(self._wall_clock(), usegmt=True).encode()
-            lines = b"HTTP/1.1 %d %b\r\nDate: %b\r\n" % (status, PHRASES.get(status, b""), date)
-            self._lines[status] = lines
-        return lines
-
     # -- how many, and the end -----------------------------------------------------------------------------------
 
     def arrived(self, channel: Channel) -> None:
@@ -157,6 +155,7 @@ class BridgeSite(server.Site):
         else the one that has been silent for longest. When all are busy, no more are accepted, and each answer closes
         its connection, until there is room.
         """
+        self._slow_down()
         if len(self.connections) <= self._most:
             return
         idle = self.keep_alive.first() or self.header.first()
@@ -166,6 +165,19 @@ class BridgeSite(server.Site):
             self.crowded = True
             for port in self.ports:
                 port.stopReading()
+
+    def accept_from(self, ports: list[Any]) -> None:
+        """
+        These are the ports to which clients connect; see `MOST_ACCEPTED`.
+        """
+        self.ports = ports
+        self._slow_down()
+
+    def _slow_down(self) -> None:
+        for port in self.ports:
+            # It grows by itself as long as there are more to accept. Only ports of sockets have it.
+            if getattr(port, "numberAccepts", 0) > MOST_ACCEPTED:
+                port.numberAccepts = MOST_ACCEPTED
 
     def left(self) -> None:
         """

@@ -1,21 +1,21 @@
 """
 What stock resources, made for `twisted.web`, find on a request.
 
-To them it is a `twisted.web.server.Request` in everything but its wire. What costs time and is rarely looked at
-(`requestHeaders`, `args`, `path`, …) is made when somebody looks. What differs: reason phrases are always the standard
-ones, bodies of forms are not parsed, and nothing raises because the client is gone.
+To them it is a `twisted.web.server.Request` in everything but its wire, which is that of an `aibridge.web.request`
+behind it. What costs time and is rarely looked at (`requestHeaders`, `args`, `path`, …) is made when somebody looks.
+What differs: reason phrases are always the standard ones, bodies of forms are not parsed, and nothing raises because
+the client is gone.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
 from functools import cached_property, partial
-from http import HTTPStatus
 from io import BytesIO
-from typing import Any, Final
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -26,53 +26,46 @@ from twisted.web.resource import IResource, _IEncodingResource
 
 from aibridge.errors import BridgeError, ClientLeft
 from aibridge.web.faults import REASON, REQUEST_ID, status_of
-from aibridge.wire.request import Pair
-
-PHRASES: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
+from aibridge.web.request import Request
+from aibridge.web.status import PHRASES
 
 _WIRES_OWN = frozenset((b"connection", b"content-length", b"date", b"transfer-encoding"))
 
 
 class StockRequest(server.Request):
     """
-    The half of a request that knows nothing of its wire.
+    A request as stock resources know it.
 
-    :ivar pairs: header fields in their order, names as sent.
+    :param wire: the same request as the channel knows it.
     """
 
     _log = Logger()
 
-    channel: Any
-    site: Any
-    pairs: list[Pair]
     queued = False
     content: Any = None
 
-    # -- what the wire's half does -------------------------------------------------------------------------------
+    def __init__(self, wire: Request) -> None:
+        # Not Twisted's: its attributes are made when they are looked at, or are its class's.
+        self._wire = wire
+        self.channel: Any = wire.channel
+        self.site: Any = wire.site
+        self.method = wire.method
+        self.uri = wire.uri
+        self.clientproto = wire.clientproto
 
-    def headers_named(self, lower_name: bytes) -> list[bytes]:
+    @property
+    def startedWriting(self) -> bool:  # type: ignore[override]  # as above
         """
-        All values of a field.
+        The answer has begun.
         """
-        raise NotImplementedError
+        return self._wire.started
 
-    def read_body(self, limit: int, done: Callable[[bytes], None], failed: Callable[[BridgeError], None]) -> None:
+    @property
+    def finished(self) -> bool:  # type: ignore[override]  # as above
         """
-        Collect the body.
+        The answer is complete.
         """
-        raise NotImplementedError
-
-    def respond(self, status: int, pairs: Sequence[Pair], length: int | None) -> None:
-        """
-        Begin the answer.
-        """
-        raise NotImplementedError
-
-    def abort(self) -> None:
-        """
-        Give the answer up.
-        """
-        raise NotImplementedError
+        return self._wire.finished
 
     # -- what was asked ------------------------------------------------------------------------------------------
 
@@ -111,7 +104,7 @@ class StockRequest(server.Request):
         The fields, for those who know Twisted's class.
         """
         headers = Headers()
-        for name, value in self.pairs:
+        for name, value in self._wire.pairs:
             headers.addRawHeader(name, value)
         return headers
 
@@ -127,9 +120,8 @@ class StockRequest(server.Request):
         """
         Cookies by their names.
         """
-        pairs = [
-            cookie.strip().partition(b"=") for value in self.headers_named(b"cookie") for cookie in value.split(b";")
-        ]
+        values = self._wire.headers_named(b"cookie")
+        pairs = [cookie.strip().partition(b"=") for value in values for cookie in value.split(b";")]
         return {name: value for name, equals, value in pairs if equals}
 
     @cached_property
@@ -170,17 +162,14 @@ class StockRequest(server.Request):
 
     def process(self) -> None:
         """
-        Find the resource and let it render: at once if it wants to decide on the head, else once the body is there.
+        Find the resource and let it render once the body is there.
         """
         try:
             if self.uri == b"*":
                 self._handleStar()
                 return
             resource = self.site.getResourceFor(self)
-            if getattr(resource, "renders_on_head", False):
-                self.render(resource)
-            else:
-                self.read_body(self.site.max_body, partial(self._render_whole, resource), self._refuse_body)
+            self._wire.read_body(self.site.max_body, partial(self._render_whole, resource), self._refuse_body)
         except Exception:
             self.processingFailed(Failure())
 
@@ -205,22 +194,52 @@ class StockRequest(server.Request):
             (REASON, reason.encode()),
             (REQUEST_ID, self.site.new_id().encode()),
         ]
-        self.respond(status, pairs, len(body))
-        self.write(body)
-        self.finish()
+        wire = self._wire
+        wire.respond(status, pairs, len(body))
+        wire.write(body)
+        wire.finish()
 
     def processingFailed(self, reason: Failure) -> Failure:
         """
         A resource raised: the log has the traceback, the client a 500, or a broken connection if that is too late.
         """
         self._log.failure("A resource failed.", reason)
-        if self.startedWriting:
-            self.abort()
+        if self._wire.started:
+            self._wire.abort()
         else:
             self._say(500, "internal", "The request failed internally.")
         return reason
 
-    def _begin_stock(self, length: int | None) -> None:
+    # -- its answer ----------------------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        """
+        Send more of the body. It is no error if the client is gone.
+        """
+        wire = self._wire
+        if wire.finished or wire.departed or self._inFakeHead:
+            return
+        if self._encoder is not None:
+            data = self._encoder.encode(data)
+        if not wire.started:
+            self._respond(None)
+        wire.write(data)
+
+    def finish(self) -> None:
+        """
+        The answer is complete. It is no error if the client is gone, or to say so twice.
+        """
+        wire = self._wire
+        if wire.finished or wire.departed:
+            return
+        if self._encoder is not None:
+            rest, self._encoder = self._encoder.finish(), None
+            self.write(rest)
+        elif not wire.started:
+            self._respond(0)
+        wire.finish()
+
+    def _respond(self, length: int | None) -> None:
         """
         Begin the answer from what Twisted's interface was told.
         """
@@ -242,4 +261,22 @@ class StockRequest(server.Request):
         needs_type = status not in (204, 304) and length != 0 and not headers.hasHeader(b"content-type")
         if needs_type and self.defaultContentType is not None:
             pairs.append((b"Content-Type", self.defaultContentType))
-        self.respond(status, pairs, length)
+        self._wire.respond(status, pairs, length)
+
+    def notifyFinish(self) -> Deferred[None]:
+        """
+        Fires when the answer is complete, fails when it never will be; at once if either has happened already.
+        """
+        return self._wire.notifyFinish()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """
+        Let `producer` write the body as fast as the client takes it.
+        """
+        self._wire.registerProducer(producer, bool(streaming))
+
+    def unregisterProducer(self) -> None:
+        """
+        There is nothing more that could be paused.
+        """
+        self._wire.unregisterProducer()

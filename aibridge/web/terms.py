@@ -5,34 +5,23 @@ What holds for the exchanges that begin now, and what they all share.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.iweb import IResponse
 
-from aibridge.admission.bucket import Buckets
-from aibridge.admission.gate import Gate
+from aibridge.admission.breakers import Breakers
+from aibridge.admission.policies import Policies
 from aibridge.interfaces import IIdentity
 from aibridge.log import Completion
 from aibridge.metrics import Metrics
 from aibridge.providers.routes import Routes
+from aibridge.web.account import Account
 from aibridge.web.completions import Completions
+from aibridge.web.turns import Turns
 
 if TYPE_CHECKING:
-    from twisted.internet.defer import Deferred
-
     from aibridge.web.exchange import Exchange
-
-
-class Client(Protocol):
-    """
-    What asks a provider: `aibridge.relay.client.RelayClient`.
-    """
-
-    def request(
-        self, method: bytes, url: bytes, *, headers: list[tuple[bytes, bytes]], data: Any
-    ) -> Deferred[IResponse]: ...
 
 
 @attrs.frozen(kw_only=True, eq=False)
@@ -40,50 +29,65 @@ class Terms:
     """
     One reading of the configuration. An exchange keeps the terms it began with; a reload makes new ones.
 
-    :ivar clients: provider name → client.
+    :ivar accounts: provider name → what exchanges need of it.
+    :ivar policies: the buckets that each request meets.
     :ivar max_body: bytes.
-    :ivar rate_limit: requests per second and principal; 0 is no limit.
-    :ivar rate_burst: requests that may come at once.
+    :ivar max_in_flight: of one principal; 0 is no limit.
+    :ivar breaks: calls go through circuit breakers.
     :ivar count_passthrough: passthrough requests count towards the rate.
+    :ivar default_output: tokens that an answer is taken for when its request names no maximum.
     :ivar max_retry_after_s: the longest wait that a client is told.
     """
 
     routes: Routes
     identity: IIdentity
-    clients: Mapping[str, Client]
+    accounts: Mapping[str, Account]
+    policies: Policies
     max_body: int
-    rate_limit: float = 0.0
-    rate_burst: float = 1.0
+    max_in_flight: int = 0
+    breaks: bool = False
     count_passthrough: bool = False
+    default_output: int = 1024
     max_retry_after_s: float = 45.0
 
 
-@attrs.define(kw_only=True, eq=False)
 class Bridge:
     """
     What all exchanges share for as long as the daemon runs.
 
     :ivar terms: for exchanges that begin from now on.
     :ivar now: monotonic seconds.
-    :ivar wall_clock: Unix seconds, for the log alone.
+    :ivar wall_clock: Unix seconds, for the log and for headers that tell a time.
     :ivar new_id: makes request ids.
+    :ivar chance: random numbers from 0 to 1.
     :ivar draining: no exchange begins any more.
     :ivar exchanges: those that are running.
-    :ivar emptied: called when the last of them has ended while `draining`.
+    :ivar emptied: called when the last of them has ended.
     """
 
-    terms: Terms
-    clock: IReactorTime
-    wall_clock: Callable[[], float]
-    new_id: Callable[[], str]
-    gate: Gate
-    buckets: Buckets
-    metrics: Metrics
-    completions: Completions[Completion]
-    draining: bool = False
-    exchanges: set[Exchange] = attrs.Factory(set)
-    emptied: Callable[[], None] | None = None
-    now: Callable[[], float] = attrs.field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.now = self.clock.seconds
+    def __init__(
+        self,
+        *,
+        terms: Terms,
+        clock: IReactorTime,
+        wall_clock: Callable[[], float],
+        new_id: Callable[[], str],
+        chance: Callable[[], float],
+        turns: Turns,
+        breakers: Breakers,
+        metrics: Metrics,
+        completions: Completions[Completion],
+    ) -> None:
+        self.terms = terms
+        self.clock = clock
+        self.now: Callable[[], float] = clock.seconds
+        self.wall_clock = wall_clock
+        self.new_id = new_id
+        self.chance = chance
+        self.turns = turns
+        self.breakers = breakers
+        self.metrics = metrics
+        self.completions = completions
+        self.draining = False
+        self.exchanges: set[Exchange] = set()
+        self.emptied: Callable[[], None] | None = None

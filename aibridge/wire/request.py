@@ -107,8 +107,8 @@ class Head:
         """
         The first value of a field, whose name is given in lower case; without the white space around it.
         """
-        value = self.fields.get(name)
-        return value if value is None else value.strip()
+        value: bytes | None = self.fields.get(name)
+        return None if value is None else value.strip()
 
     def values(self, name: bytes) -> list[bytes]:
         """
@@ -169,7 +169,7 @@ class HeadReader:
             method, target, minor = line.groups()
         else:
             method, target, minor = self._unusual_line(buffer, start)
-        if b"%" in target:
+        if target.find(37) >= 0:  # a percent sign; `in` raises and catches an exception where it is given bytes
             _check_escapes(target)
         text = buffer[start:end]
         # A dictionary's own method takes the fields without a call of Python's; names that repeat show in the count.

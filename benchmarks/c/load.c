@@ -326,10 +326,10 @@ static void readable(struct connection *c)
     }
 }
 
-static void turn(int timeout_ms)
+static void turn(void)
 {
     struct epoll_event ready[512];
-    int count = epoll_wait(epoll_fd, ready, 512, timeout_ms);
+    int count = ready_events(epoll_fd, ready, 512);
     for (int i = 0; i < count; i++) {
         struct connection *c = ready[i].data.ptr;
         if (c->state == CONNECTING && (ready[i].events & (EPOLLERR | EPOLLHUP)))
@@ -381,7 +381,7 @@ static void run(unsigned count, double seconds)
         begin(&connections[used]);
     uint64_t last = counts_events ? deadline : deadline + PATIENCE_MS * 1000000ull;
     while (active && now_ns() < last)
-        turn(100);
+        turn();
     for (unsigned i = 0; i < used; i++)
         if (connections[i].state != CLOSED)
             fault(&connections[i], LATE);
@@ -401,7 +401,7 @@ static void open_until(unsigned count)
         while (used < count && used - opened < RAMP)
             begin(&connections[used++]);
         unsigned before = opened;
-        turn(100);
+        turn();
         if (opened > before)
             last = now_ns() + PATIENCE_MS * 1000000ull;
         if (now_ns() > last)
@@ -420,7 +420,7 @@ static void hold(void)
         struct pollfd waiting[] = {{.fd = 0, .events = POLLIN}, {.fd = epoll_fd, .events = POLLIN}};
         poll(waiting, 2, -1);
         if (waiting[1].revents)
-            turn(0);
+            turn();
         if (!waiting[0].revents)
             continue;
         unsigned count = 0, fed = 0;

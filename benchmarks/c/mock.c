@@ -364,7 +364,7 @@ int main(int count, char **arguments)
     watch(epoll_fd, EPOLL_CTL_ADD, timer_fd, EPOLLIN);
     for (;;) {
         struct epoll_event events[512];
-        int ready = epoll_wait(epoll_fd, events, 512, -1);
+        int ready = ready_events(epoll_fd, events, 512);
         for (int i = 0; i < ready; i++) {
             int fd = events[i].data.fd;
             if (fd == listener) {

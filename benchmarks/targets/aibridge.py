@@ -91,8 +91,11 @@ class AIBridge(Target):
         """
         Of the tree.
         """
-        code = "import aibridge; print(aibridge.__version__)"
-        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+        code = (
+            "import aibridge, aibridge.web.exchange as hot; "
+            "print(aibridge.__version__, 'as Python' if hot.__file__.endswith('.py') else 'compiled')"
+        )
+        done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
         commit = subprocess.run(
             ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True, check=False
         )
@@ -103,7 +106,8 @@ class AIBridge(Target):
         Make a token, write the configuration, start ``twistd aibridge``.
         """
         port = free_port()
-        environ = {"PYTHONPATH": str(ROOT)}
+        # As installed, unless the environment says which tree.
+        environ = {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
         key = directory / "provider.key"
         key.write_text("upstream-key\n")
         key.chmod(0o600)

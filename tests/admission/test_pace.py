@@ -443,3 +443,23 @@ def test_waiting_as_told_is_enough(told: list[tuple[int, float | None, tuple[int
             now += wait
             assert now - began <= 2 * MOST_HOLD_S + PROBE_S + EPSILON
         mark = pace.mark
+
+
+# -- telling -----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_told() -> None:
+    """
+    How long nobody is sent and what is left by this count, for as long as either holds; looking changes nothing.
+    """
+    pace = Pace()
+    assert pace.told(0) == {}
+    limits = Limits(requests=Allowance(10, 30), input_tokens=Allowance(500, 20))
+    pace.heard(limits, 200, 0, sent(pace, 0, 7))
+    assert pace.told(0) == {"requests_left": 10, "input_tokens_left": 500}
+    sent(pace, 0, 7)
+    assert pace.told(0) == {"requests_left": 9, "input_tokens_left": 493}
+    assert pace.told(20) == {"requests_left": 9}
+    pace.heard(Limits(retry_after_s=40), 429, 20, sent(pace, 20))
+    assert pace.told(21)["wait_s"] == 39
+    assert pace.told(60) == {}

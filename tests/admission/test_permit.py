@@ -8,7 +8,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from aibridge.admission.permit import SEATED, WAITING, Answers, Claim, Permit, State, Waiter
-from aibridge.admission.shares import Pool, SeatTerms
+from aibridge.admission.seatterms import SeatTerms
+from aibridge.admission.shares import Pool
 from aibridge.errors import AtCapacity
 from aibridge.model import Class
 

@@ -4,14 +4,18 @@ What a policy says.
 
 from __future__ import annotations
 
+import itertools
 import re
 from typing import Any
 
 import attrs
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from aibridge.admission.policy import LEAST, MOST, Limit, Policy, Scope, State, Unit
-from aibridge.model import Class
+from aibridge.admission.policies import Policies, Refusal
+from aibridge.admission.policy import LEAST, MOST, Policy, Scope, Unit
+from aibridge.model import Class, Principal
 
 
 @pytest.mark.parametrize(
@@ -102,8 +106,85 @@ def test_classes_without_saying_which() -> None:
         assert list(other.for_each_class()) == [other]
 
 
-def test_a_state_tells_its_level() -> None:
+@pytest.mark.parametrize(
+    ("changes", "plain"),
+    [
+        ({}, True),
+        ({"unit": Unit.REQUESTS_PER_MINUTE}, True),
+        ({"shadow": True, "name": "x"}, True),
+        ({"unit": Unit.TOKENS_PER_MINUTE}, False),
+        ({"class_": Class.BATCH}, False),
+        ({"provider": "openai"}, False),
+        ({"scope": Scope.GLOBAL}, False),
+        ({"scope": Scope.PRINCIPAL_PROVIDER}, False),
+    ],
+)
+def test_what_stands_for_each_principal(changes: dict[str, Any], plain: bool) -> None:
     """
-    In requests or tokens, debts included.
+    Requests of each principal, of all classes and to all providers.
     """
-    assert State(Limit("a", True, 2.0, 10.0, False), 0, 7.5).level == 15
+    assert Policy(**{"scope": Scope.PRINCIPAL, "limit": 1, **changes}).is_per_principal is plain
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "covers"),
+    [
+        ({"scope": Scope.GLOBAL}, {"scope": Scope.PRINCIPAL}, True),
+        ({"scope": Scope.GLOBAL}, {"scope": Scope.PRINCIPAL, "limit": 5}, False),
+        ({"scope": Scope.GLOBAL}, {"scope": Scope.PRINCIPAL, "burst": 5}, False),
+        ({"scope": Scope.GLOBAL, "limit": 600, "unit": Unit.REQUESTS_PER_MINUTE, "burst": 10}, {}, True),
+        ({"scope": Scope.GLOBAL}, {"unit": Unit.TOKENS_PER_MINUTE}, False),
+        ({"scope": Scope.GLOBAL, "class_": Class.BATCH}, {"class_": Class.BATCH}, True),
+        ({"scope": Scope.GLOBAL, "class_": Class.BATCH}, {}, False),
+        ({"scope": Scope.GLOBAL, "provider": "a"}, {"provider": "a"}, True),
+        ({"scope": Scope.GLOBAL, "provider": "a"}, {"provider": "b"}, False),
+        ({"scope": Scope.GLOBAL, "shadow": True}, {}, False),
+        ({"scope": Scope.GLOBAL, "shadow": True}, {"shadow": True}, True),
+        ({}, {"scope": Scope.GLOBAL, "limit": 100}, False),
+        ({}, {"scope": Scope.PRINCIPAL_PROVIDER}, True),
+        ({"scope": Scope.PRINCIPAL_PROVIDER}, {}, False),
+        ({"scope": Scope.PRINCIPAL_PROVIDER}, {"provider": "a"}, True),
+        ({"scope": Scope.PRINCIPAL_PROVIDER}, {"scope": Scope.PRINCIPAL_PROVIDER, "limit": 20}, True),
+    ],
+)
+def test_covering(one: dict[str, Any], other: dict[str, Any], covers: bool) -> None:
+    """
+    Whoever counts all that the other does, in fewer buckets that are no larger and no faster.
+    """
+    plain: dict[str, Any] = {"scope": Scope.PRINCIPAL, "limit": 10}
+    assert Policy(**{**plain, **one}).covers(Policy(**{**plain, **other})) is covers
+
+
+_ALL = [
+    Policy(scope=scope, limit=limit, burst=burst, class_=class_, provider=provider, name="other")
+    for scope in (Scope.PRINCIPAL, Scope.PRINCIPAL_PROVIDER, Scope.GLOBAL)
+    for limit in (1, 2)
+    for burst in (0, 4)
+    for class_ in (None, Class.BATCH)
+    for provider in ("", "a")
+]
+_COVERING = [(one, other) for one, other in itertools.product(_ALL, _ALL) if one.covers(other)]
+_PRINCIPALS = [
+    Principal(id=str(n), name="", class_=class_) for n, class_ in enumerate((Class.BATCH, Class.DEFAULT) * 2)
+]
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(_PRINCIPALS), st.sampled_from(["a", "b"]), st.sampled_from([0.0, 0.1, 0.5])),
+        min_size=30,
+        max_size=60,
+    )
+)
+def test_who_is_covered_makes_no_difference(requests: list[Any]) -> None:
+    """
+    Whatever comes, a policy that another covers is never the only one that refuses.
+    """
+    for one, other in _COVERING:
+        policies = Policies([attrs.evolve(one, name="one"), other])
+        now = 0.0
+        for principal, provider, pause in requests:
+            now += pause
+            decision = policies.check(principal, provider, now)
+            assert not isinstance(decision, Refusal) or "one" in decision.violated, (one, other)

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aibridge.admission.bucket import whole_seconds
+from aibridge.admission.limit import Limit, State
 from aibridge.admission.policies import Policies, Refusal
-from aibridge.admission.policy import Limit, Policy, Scope, State, Unit
-from aibridge.admission.ratelimitheaders import duration, fields, moment, of_dialect, standard, tightest
+from aibridge.admission.policy import Policy, Scope, Unit
+from aibridge.admission.ratelimitheaders import duration, lines, moment, of_dialect, standard, tightest
 from aibridge.model import Dialect, Principal
 
 ADA = Principal(id="a", name="ada")
@@ -39,6 +40,26 @@ def tokens(remaining: int = 84000, empty_in_s: float = 18.0, **changes: Any) -> 
     """
     told = {"name": "per-principal-tokens", "counts_tokens": True, "rate": 2000.0, "burst": 120000.0}
     return state(remaining, empty_in_s, **{**told, **changes})
+
+
+def pairs_of(told: bytes) -> list[tuple[bytes, bytes]]:
+    """
+    The fields of some lines of a head.
+    """
+    assert told == b"" or told.endswith(b"\r\n")
+    found = []
+    for line in told.split(b"\r\n")[:-1]:
+        name, colon, value = line.partition(b": ")
+        assert colon
+        found.append((name, value))
+    return found
+
+
+def fields(*arguments: Any, **named: Any) -> list[tuple[bytes, bytes]]:
+    """
+    All fields of one answer.
+    """
+    return pairs_of(lines(*arguments, **named))
 
 
 def values(pairs: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:

@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from aibridge.admission.permit import Claim, Permit, Waiter
 from aibridge.admission.seats import Seats
-from aibridge.admission.shares import SeatTerms
+from aibridge.admission.seatterms import SeatTerms
 from aibridge.errors import AtCapacity
 from aibridge.model import Class
 
@@ -210,15 +210,14 @@ class SeatsMachine(RuleBasedStateMachine):
         knows = not self.is_nested
         in_way, is_first = self.stands_in_the_way(claim), not self.of_principal(claim.principal)
         promised = self.in_share(claim) and not self.is_settling
-        try:
-            found = self.seats.enter(claim, self.now)
-        except AtCapacity as error:
+        found = self.seats.enter(claim, self.now)
+        if isinstance(found, AtCapacity):
             assert not self.terms.shadow
             if knows:
                 assert not promised
                 assert in_way or not is_first
-                assert self.terms.queue_size or error.policy in {*map(limit_of, in_way), "queue"}
-                assert not self.terms.queue_size or error.policy == "queue"
+                assert self.terms.queue_size or found.policy in {*map(limit_of, in_way), "queue"}
+                assert not self.terms.queue_size or found.policy == "queue"
             return
         if isinstance(found, Permit):
             assert self.terms.shadow or not knows or (is_first and not in_way)

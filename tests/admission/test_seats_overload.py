@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 
 from aibridge.admission.permit import Claim, Permit
 from aibridge.admission.seats import Seats
-from aibridge.admission.shares import WEIGHTS, SeatTerms
+from aibridge.admission.seatterms import WEIGHTS, SeatTerms
 from aibridge.errors import AtCapacity
 from aibridge.model import Class
 
@@ -127,12 +127,10 @@ class Simulation:
         """
         tally = self.tallies.setdefault(claim.principal, Tally())
         tally.asked += not attempt
-        try:
-            found = self.seats.enter(claim, self.now)
-        except AtCapacity as error:
-            self._refused(error, claim, attempt)
-            return
-        if isinstance(found, Deferred):
+        found = self.seats.enter(claim, self.now)
+        if isinstance(found, AtCapacity):
+            self._refused(found, claim, attempt)
+        elif isinstance(found, Deferred):
             found.addCallbacks(self._admitted, self._sent_away, callbackArgs=(claim,), errbackArgs=(claim, attempt))
         else:
             self._admitted(found, claim)

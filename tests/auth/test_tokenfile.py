@@ -37,6 +37,7 @@ def _entries(draw: st.DrawFn) -> Entry:
         class_=draw(st.sampled_from(Class)),
         rate_limit=draw(rates | st.just(0) | st.just(1e-5)),
         rate_burst=draw(rates),
+        max_in_flight=draw(st.none() | st.integers(0, 10**6)),
         expires=draw(st.none() | times),
         disabled=draw(st.booleans()),
         previous_hash=draw(hashes) if rotated else None,
@@ -111,6 +112,7 @@ class TestReadingAndWriting:
             class_=Class.INTERACTIVE,
             rate_limit=0,
             rate_burst=2.5,
+            max_in_flight=4,
             expires=NOW + timedelta(days=1),
             disabled=True,
             previous_hash=HASH,
@@ -132,6 +134,7 @@ created = 2026-11-24T12:00:00Z
 class = "interactive"
 rate_limit = 0
 rate_burst = 2.5
+max_in_flight = 4
 expires = 2026-11-25T12:00:00Z
 disabled = true
 previous_hash = "{HASH}"
@@ -298,6 +301,11 @@ class TestProblems:
             (table(rate_limit="1" + "0" * 400), ["rate_limit has to be"]),
             (table(rate_limit='"5"'), ["rate_limit has to be"]),
             (table(rate_burst="0.5"), ["rate_burst has to be a number of requests from 1"]),
+            (table(max_in_flight="-1"), ["max_in_flight has to be a whole number of exchanges from 0 to 1000000"]),
+            (table(max_in_flight="1.0"), ["max_in_flight has to be"]),
+            (table(max_in_flight="true"), ["max_in_flight has to be"]),
+            (table(max_in_flight="1000001"), ["max_in_flight has to be"]),
+            (table(max_in_flight='"4"'), ["max_in_flight has to be"]),
             (table(expires="1"), ["expires has to be"]),
             (table(disabled="1"), ["disabled has to be true or false"]),
             (table(previous_hash=f'"{HASH}"'), ["previous_hash and previous_expires belong together"]),

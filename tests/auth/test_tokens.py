@@ -165,10 +165,22 @@ class TestTokenTable:
         """
         It belongs to the principal that its entry describes.
         """
-        entry = entry_of(TOKEN, class_=Class.BATCH, rate_limit=2.5, rate_burst=7)
+        entry = entry_of(TOKEN, class_=Class.BATCH, rate_limit=2.5, rate_burst=7, max_in_flight=4)
         principal = TokenTable([entry, entry_of(OTHER, name="other")]).verify(shown(TOKEN), AT)
         assert (principal.id, principal.name, principal.class_) == (TOKEN.id, "laptop", Class.BATCH)
-        assert (principal.rate_limit, principal.rate_burst) == (2.5, 7)
+        assert (principal.rate_limit, principal.rate_burst, principal.max_in_flight) == (2.5, 7, 4)
+
+    def test_by_name(self) -> None:
+        """
+        A principal is found by its name or its id, without its token, whether or not that is good.
+        """
+        table = TokenTable([entry_of(TOKEN, disabled=True), entry_of(OTHER, name="other")])
+        for name in ("laptop", TOKEN.id):
+            found = table.named(name)
+            assert found is not None
+            assert (found.id, found.name) == (TOKEN.id, "laptop")
+        for name in ("", "lap", TOKEN.reveal(), f"aib_{TOKEN.id}"):
+            assert table.named(name) is None
 
     @given(st.binary(max_size=80) | tokens.map(shown))
     def test_a_random_one(self, token: bytes) -> None:

@@ -111,6 +111,7 @@ class TestStatus:
         assert (status, complained) == (FINE, "")
         assert "--config" in said
         assert "Exit status" in said
+        assert len(said.splitlines()) > 5
 
 
 class TestEncoding:

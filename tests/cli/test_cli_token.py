@@ -132,10 +132,12 @@ class TestCreate:
         What is given is what is kept.
         """
         shell.create(
-            "--name", "ci", "--class", "batch", "--rate-limit", "0.5", "--rate-burst", "20", "--expires", "90d"
+            *("--name", "ci", "--class", "batch", "--rate-limit", "0.5", "--rate-burst", "20"),
+            *("--max-in-flight", "4", "--expires", "90d"),
         )
         (entry,) = shell.entries()
         assert (entry.class_, entry.rate_limit, entry.rate_burst) == (Class.BATCH, 0.5, 20)
+        assert entry.max_in_flight == 4
         assert entry.expires == NOW + timedelta(days=90)
         assert "good until 2027-02-22T12:00:00Z" in shell.stderr
 
@@ -175,6 +177,11 @@ class TestCreate:
             (("--name", "x", "--rate-limit", "inf"), "a number from 0"),
             (("--name", "x", "--rate-limit", "lots"), "a number from 0"),
             (("--name", "x", "--rate-burst", "0.5"), "a number from 1"),
+            (("--name", "x", "--max-in-flight", "-1"), "a whole number from 0 to 1000000 is needed"),
+            (("--name", "x", "--max-in-flight", "1.5"), "a whole number from 0"),
+            (("--name", "x", "--max-in-flight", "1000001"), "a whole number from 0"),
+            (("--name", "x", "--max-in-flight", "9" * 5000), "a whole number from 0"),
+            (("--name", "x", "--max-in-flight", "٣"), "a whole number from 0"),
             (("--name", "x", "--expires", "soon"), "a date such as"),
             (("--name", "x", "--expires", "0d"), "a time such as"),
             (("--name", "x", "--expires", "999999999w"), "a time such as"),
@@ -230,17 +237,17 @@ class TestList:
         """
         laptop = shell.create("--name", "laptop")
         ci = shell.create("--name", "c i", "--class", "batch", "--rate-limit", "5", "--expires", "2026-12-01")
-        gone = shell.create("--name", "gone", "--rate-burst", "2.5")
+        gone = shell.create("--name", "gone", "--rate-burst", "2.5", "--max-in-flight", "0")
         shell.do("rotate", "laptop", "--grace", "1h")
         text = shell.path.read_text()
         at = text.index('name = "gone"')
         shell.path.write_text(text[:at] + "disabled = true\n" + text[at:])
         assert shell.do("list") == (
-            "ID            NAME    CLASS    RATE  BURST  CREATED               EXPIRES     STATE\n"
-            f"{laptop.id}  laptop  default  -     -      2026-11-24T12:00:00Z  -           "
+            "ID            NAME    CLASS    RATE  BURST  IN-FLIGHT  CREATED               EXPIRES     STATE\n"
+            f"{laptop.id}  laptop  default  -     -      -          2026-11-24T12:00:00Z  -           "
             "good; the previous secret until 2026-11-24T13:00:00Z\n"
-            f"{ci.id}  c i     batch    5     -      2026-11-24T12:00:00Z  2026-12-01  good\n"
-            f"{gone.id}  gone    default  -     2.5    2026-11-24T12:00:00Z  -           disabled\n"
+            f"{ci.id}  c i     batch    5     -      -          2026-11-24T12:00:00Z  2026-12-01  good\n"
+            f"{gone.id}  gone    default  -     2.5    0          2026-11-24T12:00:00Z  -           disabled\n"
         )
         shell.now += timedelta(days=30)
         lines = shell.do("list").splitlines()

@@ -1,5 +1,5 @@
 """
-Tests for `aibridge.cli.parser`.
+Command lines.
 """
 
 from __future__ import annotations
@@ -9,41 +9,64 @@ import io
 
 import pytest
 
-from aibridge.cli.parser import USAGE_ERROR, Parser, parse
+from aibridge.cli.parser import USAGE_ERROR, Parser, hide, parsed
+
+TOKEN = "aib_0123456789ab_" + "x" * 43
 
 
-def parsed(*arguments: str) -> tuple[argparse.Namespace | int, str, str]:
+def outcome(*arguments: str) -> tuple[argparse.Namespace | int, str, str]:
     """
-    What becomes of a command line, and what was written.
+    What becomes of a command line with one option.
     """
-    parser = Parser(prog="thing", allow_abbrev=False)
-    parser.add_argument("--size", type=int)
+    parser = Parser(prog="p")
+    parser.add_argument("--number", type=int)
     stdout, stderr = io.StringIO(), io.StringIO()
-    return parse(parser, arguments, stdout, stderr), stdout.getvalue(), stderr.getvalue()
+    return parsed(parser, list(arguments), stdout, stderr), stdout.getvalue(), stderr.getvalue()
 
 
-def test_good() -> None:
+def test_options() -> None:
     """
-    Nothing is written.
+    A good one gives its options, and nothing is said.
     """
-    assert parsed("--size", "3") == (argparse.Namespace(size=3), "", "")
+    options, stdout, stderr = outcome("--number", "5")
+    assert isinstance(options, argparse.Namespace)
+    assert (options.number, stdout, stderr) == (5, "", "")
 
 
-@pytest.mark.parametrize("arguments", [["--size", "x"], ["--siz", "3"], ["more"]])
-def test_wrong(arguments: list[str]) -> None:
+@pytest.mark.parametrize("arguments", [("--number", "x"), ("--num", "5"), ("more",)])
+def test_mistakes(arguments: tuple[str, ...]) -> None:
     """
-    One line, with where to read on.
+    A mistake is one line and status 2; an abbreviation is one.
     """
-    status, output, complaints = parsed(*arguments)
-    assert (status, output) == (USAGE_ERROR, "")
-    assert complaints.startswith("thing: ") and complaints.endswith("; see thing --help\n")
-    assert complaints.count("\n") == 1
+    status, stdout, stderr = outcome(*arguments)
+    assert (status, stdout) == (USAGE_ERROR, "")
+    assert stderr.startswith("p: ")
+    assert stderr.count("\n") == 1
 
 
 def test_help() -> None:
     """
-    Help is what was asked for.
+    Help goes to standard output, with status 0.
     """
-    status, output, complaints = parsed("--help")
-    assert (status, complaints) == (0, "")
-    assert "--size" in output
+    status, stdout, stderr = outcome("--help")
+    assert (status, stderr) == (0, "")
+    assert stdout.startswith("usage: p")
+
+
+@pytest.mark.parametrize(
+    "arguments", [(TOKEN,), ("--number", TOKEN), (f"--{TOKEN}",), ("--number", f"x{TOKEN.upper()}")]
+)
+def test_tokens_are_not_repeated(arguments: tuple[str, ...]) -> None:
+    """
+    Wherever one stands by mistake.
+    """
+    _, _, stderr = outcome(*arguments)
+    assert TOKEN.lower() not in stderr.lower()
+    assert "<secret>" in stderr
+
+
+def test_hide() -> None:
+    """
+    The rest of a text stays.
+    """
+    assert hide(f"a {TOKEN}, b") == "a <secret>, b"

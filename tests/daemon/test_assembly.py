@@ -8,12 +8,14 @@ import attrs
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from aibridge.admission.settings import AdmissionSettings
-from aibridge.daemon.assembly import Upstreams, make_terms, transport_of
+from aibridge.admission.settings import AdmissionSettings, BreakerSettings
+from aibridge.daemon.assembly import Shop, Upstreams, transport_of
 from aibridge.daemon.settings import Settings
 from aibridge.providers.settings import ProviderSettings, TransportSettings
 from aibridge.relay.proxyurl import ProxyURL
 from aibridge.secret import Secret
+from aibridge.web.ending import NOBODY
+from aibridge.web.terms import Terms
 from fakes import KnowsOne
 
 ONE = ProviderSettings(name="one", type="openai")
@@ -97,22 +99,65 @@ class UpstreamsTests(SynchronousTestCase):
         self.assertEqual(transport_of(TWO), TransportSettings(connect_timeout=3.0))
 
 
-class TermsTests(SynchronousTestCase):
+class ShopTests(SynchronousTestCase):
     """
     What exchanges begin with.
     """
+
+    def setUp(self) -> None:
+        """
+        A shop that was never asked.
+        """
+        self.rested: list[tuple[str, int]] = []
+        self.upstreams = Upstreams(MemoryReactorClock())
+        self.shop = Shop(self.upstreams, lambda: "http://127.0.0.1:5", lambda *rested: self.rested.append(rested))
+
+    def terms(self, settings: Settings, now: float = 0.0, **secrets: tuple[Secret, ...]) -> Terms:
+        """
+        The terms of these settings.
+        """
+        return self.shop.terms(settings, secrets, KnowsOne(), self.upstreams.prepare(settings), now)
 
     def test_terms(self) -> None:
         """
         Providers have their keys and addresses, and the limits are those of the settings.
         """
         demo = ProviderSettings(name="demo", type="demo")
-        settings = Settings(provider=(ONE, demo), admission=AdmissionSettings(rate_limit=0.25, count_passthrough=True))
-        identity = KnowsOne()
-        key = Secret("sk-one-0123456789")
-        terms = make_terms(settings, {"one": key}, identity, {}, lambda: "http://127.0.0.1:5")
-        providers = terms.routes.providers
-        self.assertEqual((providers["one"].key, providers["one"].base_url), (key, b"https://api.openai.com/v1"))
+        one = attrs.evolve(ONE, retries=2, heed_limits=False, key_order="round-robin")
+        admission = AdmissionSettings(rate_limit=0.25, count_passthrough=True, max_in_flight=7, max_retry_after=9.0)
+        settings = Settings(provider=(one, demo), admission=admission, breaker=BreakerSettings(enabled=True))
+        first, second = Secret("sk-one-0123456789"), Secret("sk-two")
+        terms = self.terms(settings, one=(first, second))
+        providers, accounts = terms.routes.providers, terms.accounts
+        self.assertEqual((providers["one"].key, providers["one"].base_url), (first, b"https://api.openai.com/v1"))
         self.assertEqual((providers["demo"].key, providers["demo"].base_url), (None, b"http://127.0.0.1:5"))
-        self.assertEqual((terms.rate_limit, terms.rate_burst, terms.count_passthrough), (0.25, 1.0, True))
-        self.assertIs(terms.identity, identity)
+        pool = accounts["one"].keys
+        assert pool is not None
+        self.assertEqual(([key.secret for key in pool.keys], pool.round_robin), ([first, second], True))
+        self.assertEqual((accounts["one"].retries, accounts["one"].heeds), (2, False))
+        self.assertEqual((accounts["demo"].keys, accounts["demo"].retries, accounts["demo"].heeds), (None, 0, True))
+        self.assertEqual((terms.max_in_flight, terms.count_passthrough, terms.breaks), (7, True, True))
+        self.assertEqual((terms.max_retry_after_s, terms.max_body), (9.0, settings.http.max_body))
+        (state,) = terms.policies.states(NOBODY, "one", 0.0)
+        self.assertEqual((state.limit.rate, state.limit.burst), (0.25, 1.0))
+
+    def test_what_outlives_a_reload(self) -> None:
+        """
+        Levels of buckets, what is known of keys that stay, and what retries are paid from.
+        """
+        admission = AdmissionSettings(rate_limit=1.0, rate_burst=3.0)
+        settings = Settings(provider=(ONE, TWO), admission=admission)
+        stays, goes, comes = Secret("sk-stays"), Secret("sk-goes"), Secret("sk-comes")
+        before = self.terms(settings, one=(stays, goes))
+        pool = before.accounts["one"].keys
+        assert pool is not None
+        pool.report(pool.keys[0], 429, 50.0, 0.0)
+        self.assertEqual(self.rested, [("one", 429)])
+        before.policies.check(NOBODY, "one", 0.0)
+        after = self.terms(attrs.evolve(settings, provider=(ONE,)), one=(stays, comes))
+        now = after.accounts["one"].keys
+        assert now is not None
+        self.assertEqual([key.is_resting(1.0) for key in now.keys], [True, False])
+        self.assertIs(after.accounts["one"].budget, before.accounts["one"].budget)
+        self.assertEqual(list(after.accounts), ["one"])
+        self.assertEqual(after.policies.states(NOBODY, "one", 0.0)[0].remaining, 2)

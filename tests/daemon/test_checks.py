@@ -19,6 +19,8 @@ from hypothesis import given
 from hypothesis import settings as running
 from hypothesis import strategies as st
 
+from aibridge.auth.tokenfile import TokenFile
+from aibridge.auth.tokens import Entry
 from aibridge.daemon.checks import check
 from aibridge.daemon.problems import Fault, Severity
 from aibridge.daemon.settings import Settings
@@ -29,12 +31,13 @@ def faults(*providers: dict[str, Any], **sections: dict[str, Any]) -> list[Fault
     """
     What is wrong with the default settings once these are set; tokens are left out unless `auth` is given.
     """
+    given = {f"{section}.{name}" for section, options in sections.items() for name in options}
     settings = attrs.evolve(
         Settings(),
         provider=tuple(ProviderSettings(**{"name": "a", "type": "openai", **given}) for given in providers),
         **{name: attrs.evolve(getattr(Settings(), name), **given) for name, given in sections.items()},
     )
-    return list(check(settings, embedded="auth" not in sections))
+    return list(check(settings, embedded="auth" not in sections, given=given))
 
 
 def told(found: list[Fault]) -> list[tuple[str, str]]:
@@ -109,28 +112,6 @@ class TestListen:
             assert told(faults(listen={"proxy_protocol_from": (*good, bad)})) == [("error", "proxy_protocol_from")]
 
 
-class TestAdmission:
-    """
-    The limits.
-    """
-
-    @pytest.mark.parametrize(
-        ("limit", "burst", "expected"),
-        [
-            (0.0, 0.0, []),
-            (5.0, 0.0, []),
-            (0.5, 1.0, []),
-            (5.0, 0.5, [("error", "rate_burst")]),
-            (0.0, 5.0, [("warning", "rate_burst")]),
-        ],
-    )
-    def test_burst(self, limit: float, burst: float, expected: list[tuple[str, str]]) -> None:
-        """
-        A burst has room for a request, and a rate beside it.
-        """
-        assert told(faults(admission={"rate_limit": limit, "rate_burst": burst})) == expected
-
-
 class TestAuth:
     """
     Who may come in.
@@ -177,6 +158,18 @@ class TestAuth:
         The backend coder needs to know where Coder is.
         """
         assert told(faults(auth={"backend": "coder", "coder_url": url})) == expected
+
+    @pytest.mark.parametrize(("backend", "expected"), [("none", []), ("file", [("warning", "default_class")])])
+    def test_default_class(self, tmp_path: Path, backend: str, expected: list[tuple[str, str]]) -> None:
+        """
+        Tokens of a file have classes of their own, so that nobody asks for a default.
+        """
+        path = tmp_path / "tokens.toml"
+        entry = Entry(id="0" * 12, name="a", hash="sha256:" + "0" * 64, created=datetime(2026, 1, 1, tzinfo=UTC))
+        path.write_text(TokenFile.from_text("").adding(entry).text())
+        path.chmod(0o600)
+        auth = {"backend": backend, "tokens_file": str(path), "default_class": "batch"}
+        assert told(faults(auth=auth)) == expected
 
     def test_certificates(self, tmp_path: Path) -> None:
         """
@@ -229,6 +222,11 @@ class TestProviders:
             ({"credentials": "central"}, [("error", "key")]),
             ({"credentials": "client", "key": "env:K"}, [("warning", "key")]),
             ({"type": "demo", "key": "env:K"}, [("warning", "key")]),
+            ({"keys": ("env:K", "env:L"), "credentials": "central", "key_order": "round-robin"}, []),
+            ({"key": "env:K", "keys": ("env:L",), "key_order": "round-robin"}, []),
+            ({"keys": ("env:K",), "credentials": "client"}, [("warning", "keys")]),
+            ({"type": "demo", "keys": ("env:K",)}, [("warning", "keys")]),
+            ({"key": "env:K", "key_order": "round-robin"}, [("warning", "key_order")]),
             ({"type": "openai-compatible"}, [("error", "base_url")]),
             ({"type": "openai-compatible", "base_url": "http://localhost:8000/v1"}, []),
             ({"type": "openai-compatible", "base_url": "http://[::1]:8000/v1"}, []),

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 
 from aibridge.daemon.config import MOST_BYTES, ConfigErrors, Loaded, load
 from aibridge.daemon.problems import Kind, Origin
-from aibridge.daemon.settings import SECTIONS, leaves
-from aibridge.providers.settings import ProviderSettings
+from aibridge.daemon.settings import REPEATED, SECTIONS, leaves
 from aibridge.secret import Secret
 
 CANARY = "sk-canary-4f9cKQ2mN8vX1bT7"
@@ -27,6 +26,7 @@ NOWHERE = "/nowhere/aibridge.toml"
 
 NO_TOKENS = '[auth]\nbackend = "none"\n'
 DEMO = '[[provider]]\nname = "demo"\ntype = "demo"\n'
+LIMIT = '[[limit]]\nscope = "principal"\nunit = "tokens/min"\nlimit = 50000\n'
 
 
 def read(
@@ -60,22 +60,31 @@ def errors(
     return [line[line.index("aibridge.toml") :] if line.startswith("/") else line for line in lines]
 
 
-# Of each option that has a variable: a text for the file, for each variable, and for the command line.
-SOURCES: dict[str, tuple[str, str, str, str]] = {
-    "listen.endpoints": ('["tcp:1"]', "tcp:2 tcp:3", "", "tcp:4"),
-    "listen.admin": ('["tcp:1"]', "tcp:2", "", "tcp:3"),
-    "listen.proxy_protocol_from": ('["10.0.0.0/8"]', "10.1.0.0/16  fd00::/8", "", ""),
-    "admission.max_concurrency": ("1", "2", "3", "4"),
-    "admission.rate_limit": ("1", "2.5", "3", "4.5"),
-    "admission.rate_burst": ("1.5", "2", "", ""),
-    "auth.backend": ('"none"', "coder", "", ""),
-    "auth.tokens_file": ('"/1"', "/2", "", ""),
-    "auth.coder_url": ('"https://1"', "https://2", "", ""),
-    "log.level": ('"debug"', "warn", "", "error"),
-    "log.format": ('"json"', "text", "", "json"),
-    "log.completions": ('""', "/dev/null", "", ""),
-    "daemon.trust_env": ("true", "false", "", ""),
-    "daemon.drain_timeout": ("1", "2", "", "3"),
+# Of each option that has a variable: a text for the file, for the command line, and for each variable.
+SOURCES: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    "listen.endpoints": ('["tcp:1"]', "tcp:4", ("tcp:2 tcp:3",)),
+    "listen.admin": ('["tcp:1"]', "tcp:3", ("tcp:2",)),
+    "listen.proxy_protocol_from": ('["10.0.0.0/8"]', "", ("10.1.0.0/16  fd00::/8",)),
+    "admission.max_concurrency": ("1", "5", ("2", "3", "4")),
+    "admission.max_in_flight": ("1", "", ("2",)),
+    "admission.queue_size": ("1", "", ("2",)),
+    "admission.queue_timeout": ("1", "", ("1m30s",)),
+    "admission.interactive_share": ("0.5", "", ("0.25",)),
+    "admission.rate_limit": ("1", "4.5", ("2.5", "3", "3.5")),
+    "admission.rate_burst": ("1.5", "", ("2",)),
+    "breaker.enabled": ("true", "", ("no", "yes", "off")),
+    "breaker.failure_threshold": ("1", "", ("2", "3", "4")),
+    "breaker.interval": ("1", "", ("10ms", "2m", "3")),
+    "breaker.timeout": ("1", "", ("1m30s", "2m", "3")),
+    "breaker.max_requests": ("1", "", ("2", "4", "5")),
+    "auth.backend": ('"none"', "", ("coder",)),
+    "auth.tokens_file": ('"/1"', "", ("/2",)),
+    "auth.coder_url": ('"https://1"', "", ("https://2",)),
+    "log.level": ('"debug"', "error", ("warn",)),
+    "log.format": ('"json"', "json", ("text",)),
+    "log.completions": ('""', "", ("/dev/null",)),
+    "daemon.trust_env": ("true", "", ("false",)),
+    "daemon.drain_timeout": ("1", "3m", ("2",)),
 }
 
 
@@ -100,7 +109,7 @@ class TestPrecedence:
         """
         section, _, option = name.partition(".")
         (leaf,) = (leaf for leaf in leaves(SECTIONS[section]) if leaf.name == option)
-        in_file, first, second, given = SOURCES[name]
+        in_file, given, in_variables = SOURCES[name]
         tables = {section: {}, "auth": {"backend": '"none"', "coder_url": '"https://0"'}}
         tables["auth"].pop(option, None)
         environ: dict[str, str] = {}
@@ -120,7 +129,7 @@ class TestPrecedence:
             check(Kind.DEFAULT, None)
         tables[section][option] = in_file
         check(Kind.FILE, None)
-        for variable, value in reversed(list(zip(leaf.declared.env, (first, second), strict=False))):
+        for variable, value in reversed(list(zip(leaf.declared.env, in_variables, strict=True))):
             environ[variable] = value
             check(Kind.ENVIRONMENT, variable)
         assert bool(leaf.declared.flag) == bool(given)
@@ -147,14 +156,16 @@ class TestPrecedence:
 
     def test_origins(self) -> None:
         """
-        The origin of every option is known, those of providers by number.
+        The origin of every option is known, those of tables that occur often by number.
         """
-        loaded = read(f'{NO_TOKENS}{DEMO}key = ""\n')
+        loaded = read(f'{NO_TOKENS}{DEMO}key = ""\n{LIMIT}class = "batch"\n')
         whole = {f"{section}.{leaf.name}" for section, cls in SECTIONS.items() for leaf in leaves(cls)}
-        whole |= {f"provider[0].{leaf.name}" for leaf in leaves(ProviderSettings)}
+        whole |= {f"{table}[0].{leaf.name}" for table, cls in REPEATED.items() for leaf in leaves(cls)}
         assert set(loaded.origins) == whole
         assert loaded.origins["provider[0].key"] == Origin(Kind.FILE, loaded.path)
         assert loaded.origins["provider[0].base_url"] == Origin(Kind.DEFAULT)
+        assert loaded.origins["limit[0].class"] == Origin(Kind.FILE, loaded.path)
+        assert loaded.origins["limit[0].burst"] == Origin(Kind.DEFAULT)
 
 
 class TestFile:
@@ -338,7 +349,7 @@ class TestProviders:
         text = NO_TOKENS.replace("none", "file") + '[[provider]]\nname = "a"\ntype = "openai"\nkey = "env:AIBRIDGE_A"\n'
         text = text.replace('backend = "file"', 'backend = "coder"\ncoder_url = "https://coder.example.com"')
         loaded = read(text, {"AIBRIDGE_A": CANARY})
-        assert loaded.secrets == {"a": Secret(CANARY)}
+        assert loaded.secrets == {"a": (Secret(CANARY),)}
         assert loaded.warnings == ()
         assert CANARY not in repr(loaded)
 
@@ -400,7 +411,7 @@ class TestEmbedded:
         """
         loaded = read(None, {"OPENAI_API_KEY": CANARY})
         assert [provider.name for provider in loaded.settings.provider] == ["demo", "openai"]
-        assert loaded.secrets == {"openai": Secret(CANARY)}
+        assert loaded.secrets == {"openai": (Secret(CANARY),)}
 
     @pytest.mark.parametrize(
         ("text", "environ", "embedded"),
@@ -450,7 +461,10 @@ def places() -> list[tuple[str, dict[str, str], dict[str, object]]]:
             found.extend(("", {variable: CANARY}, {}) for variable in leaf.declared.env)
             if leaf.declared.flag:
                 found.append(("", {}, {leaf.declared.flag: CANARY}))
-    found.extend((f"[[provider]]\n{leaf.name} = '{CANARY}'", {}, {}) for leaf in leaves(ProviderSettings))
+    for table, cls in REPEATED.items():
+        for leaf in leaves(cls):
+            found.append((f"[[{table}]]\n{leaf.name} = '{CANARY}'", {}, {}))
+            found.append((f"[[{table}]]\n{leaf.name} = ['env:A', '{CANARY}']", {}, {}))
     return found
 
 

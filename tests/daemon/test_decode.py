@@ -16,15 +16,21 @@ from hypothesis import strategies as st
 
 from aibridge.daemon.decode import UNKNOWN, decode
 from aibridge.daemon.problems import KeyPath
-from aibridge.daemon.settings import SECTIONS, Settings, leaves
+from aibridge.daemon.settings import REPEATED, SECTIONS, Settings, leaves
 from aibridge.daemon.values import TEXTS
 from aibridge.providers.settings import ProviderSettings
 
 PROVIDER = {"name": "corp", "type": "openai"}
 
+REQUIRED: dict[str, dict[str, Any]] = {
+    table: {leaf.name: leaf.declared.example for leaf in leaves(cls) if leaf.default is attrs.NOTHING}
+    for table, cls in REPEATED.items()
+}
+"""What each table that may occur often cannot do without."""
+
 TYPES: dict[KeyPath, Any] = {
     **{(section, leaf.name): leaf.type for section, cls in SECTIONS.items() for leaf in leaves(cls)},
-    **{("provider", 0, leaf.name): leaf.type for leaf in leaves(ProviderSettings)},
+    **{(table, 0, leaf.name): leaf.type for table, cls in REPEATED.items() for leaf in leaves(cls)},
 }
 OPTIONS = list(TYPES)
 
@@ -63,8 +69,9 @@ def document(path: KeyPath, value: object) -> dict[str, Any]:
     """
     A document with one option set.
     """
-    if path[0] == "provider":
-        return {"provider": [{**PROVIDER, str(path[2]): value}]}
+    table = str(path[0])
+    if table in REPEATED:
+        return {table: [{**REQUIRED[table], str(path[2]): value}]}
     return {str(path[0]): {str(path[1]): value}}
 
 
@@ -74,7 +81,7 @@ def at(settings: Settings, path: KeyPath) -> object:
     """
     place: Any = settings
     for part in path:
-        place = place[part] if isinstance(part, int) else getattr(place, part)
+        place = place[part] if isinstance(part, int) else getattr(place, {"class": "class_"}.get(part, part))
     return place
 
 
@@ -93,7 +100,7 @@ class TestOneOption:
             assert [fault.path for fault in faults] == [path], value
             assert faults[0].found
             assert faults[0].allowed
-            if path[0] != "provider":
+            if path[0] not in REPEATED:
                 assert settings == Settings()
 
     @pytest.mark.parametrize("path", OPTIONS, ids=str)
@@ -119,7 +126,7 @@ class TestOneOption:
             assert at(settings, path) == (tuple(value) if isinstance(value, list) else value)
 
     @running(deadline=None)
-    @given(st.dictionaries(st.sampled_from([*SECTIONS, "provider", "x"]), VALUES))
+    @given(st.dictionaries(st.sampled_from([*SECTIONS, *REPEATED, "x"]), VALUES))
     def test_whatever_document(self, whole: dict[str, Any]) -> None:
         """
         Any document gives settings and faults, and nothing is raised.
@@ -139,15 +146,29 @@ class TestOneOption:
             assert [fault.path for fault in faults] == [(section,)]
             assert settings == Settings()
 
-    @pytest.mark.parametrize("value", [5, "x", {}, {"name": "a", "type": "demo"}])
-    def test_provider_that_is_no_list(self, value: object) -> None:
+    @pytest.mark.parametrize("table", REPEATED)
+    def test_table_that_is_no_list(self, table: str) -> None:
         """
         ``[provider]`` in place of ``[[provider]]`` says how it is written.
         """
-        settings, (fault,) = decode({"provider": value})
-        assert fault.path == ("provider",)
-        assert "[[provider]]" in fault.allowed
-        assert settings == Settings()
+        for value in (5, "x", {}, REQUIRED[table]):
+            settings, (fault,) = decode({table: value})
+            assert fault.path == (table,)
+            assert f"[[{table}]]" in fault.allowed
+            assert settings == Settings()
+
+    @pytest.mark.parametrize("table", REPEATED)
+    def test_table_without_what_it_needs(self, table: str) -> None:
+        """
+        What is missing is a fault for each, and has nothing of its type.
+        """
+        settings, faults = decode({table: [{}]})
+        assert [fault.path for fault in faults] == [(table, 0, name) for name in REQUIRED[table]]
+        assert all(fault.found == "nothing" and fault.allowed.endswith("it is required") for fault in faults)
+        (made,) = getattr(settings, table)
+        assert all(getattr(made, name) in ("", 0.0) for name in REQUIRED[table])
+        _, faults = decode({table: [dict(REQUIRED[table])]})
+        assert faults == []
 
 
 class TestUnknownKeys:
@@ -176,6 +197,12 @@ class TestUnknownKeys:
             ("[auth]\nrate_limit = 5", "did you mean admission.rate_limit?"),
             ("[admision]\nrate_limit = 5", "did you mean admission?"),
             ("[[providers]]\nname = 'a'", "did you mean provider?"),
+            ("[[limits]]\nscope = 'global'", "did you mean limit?"),
+            (
+                "[[limit]]\nscope = 'global'\nunit = 'requests/s'\nlimit = 1\nclass_ = 'x'",
+                "did you mean limit[0].class?",
+            ),
+            ("failure_treshold = 5", "did you mean breaker.failure_threshold?"),
             ("[[provider]]\nname = 'a'\ntype = 'demo'\nbase-url = 'x'", "did you mean provider[0].base_url?"),
         ],
     )

@@ -153,10 +153,10 @@ class TestProblem:
 
     def test_whole_line(self) -> None:
         """
-        The provider's name and the hint stand where they are known; nothing stands for what is not.
+        The name of the table and the hint stand where they are known; nothing stands for what is not.
         """
         origin = Origin(Kind.FILE, "f")
-        full = Problem(origin=origin, key="provider[0].key", provider="corp", found="x", allowed="y", hint="do z")
+        full = Problem(origin=origin, key="provider[0].key", whose="provider corp", found="x", allowed="y", hint="do z")
         assert str(full) == "f: provider[0].key (provider corp): found x; allowed: y; do z"
         assert str(Problem(origin=origin, key="", found="x", allowed="", hint="z?")) == "f: found x; z?"
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -23,7 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from aibridge.daemon.config import ConfigErrors, Problem
 from aibridge.daemon.problems import Kind, Origin, Severity
-from aibridge.daemon.process import EXIT_CONFIG, DaemonOptions, Log, heed_signals, ids, log_observer, read_or_exit
+from aibridge.daemon.process import EXIT_CONFIG, DaemonOptions, Log, heed_signals, log_observer, read_or_exit
 from aibridge.daemon.settings import LogSettings
 from aibridge.web.completions import Completions
 
@@ -191,16 +190,6 @@ class SignalTests(SynchronousTestCase):
         for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
             os.kill(os.getpid(), number)
         self.assertEqual((service.reloads, reactor.stops, service.hurries), (2, 1, 2))
-
-
-def test_ids_are_many() -> None:
-    """
-    Each is another one, also over the end of a block, and is safe in a header and in a log.
-    """
-    new_id = ids()
-    made = [new_id() for _ in range(200)]
-    assert len(set(made)) == 200
-    assert all(re.fullmatch(r"[0-9a-f]{24}", id) for id in made)
 
 
 @pytest.fixture

@@ -15,8 +15,7 @@ import pytest
 from aibridge.daemon.config import load
 from aibridge.daemon.decode import decode
 from aibridge.daemon.reference import PAGE_PATH, TOML_PATH, literal, main, page, toml
-from aibridge.daemon.settings import SECTIONS, Leaf, Settings, leaves
-from aibridge.providers.settings import ProviderSettings
+from aibridge.daemon.settings import REPEATED, SECTIONS, Leaf, Settings, leaves
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -42,8 +41,8 @@ def declared() -> dict[tuple[str, str], Leaf]:
     """
     Every option of the classes, by section and name.
     """
-    every = {(section, leaf.name): leaf for section, cls in SECTIONS.items() for leaf in leaves(cls)}
-    return every | {("provider", leaf.name): leaf for leaf in leaves(ProviderSettings)}
+    tables = {**SECTIONS, **REPEATED}
+    return {(table, leaf.name): leaf for table, cls in tables.items() for leaf in leaves(cls)}
 
 
 class TestToml:
@@ -81,25 +80,31 @@ class TestToml:
         """
         leaf = declared()[section, name]
         line = f"{name} = {text}\n"
-        if section != "provider":
+        if section in SECTIONS:
             settings, faults = decode(tomllib.loads(f"[{section}]\n{line}"))
             assert (settings, faults) == (Settings(), [])
             return
-        required = {other: 'x = "demo"'.replace("x", other) for other in ("name", "type") if other != name}
-        document: dict[str, Any] = tomllib.loads("[[provider]]\n" + "\n".join([*required.values(), line]))
-        (provider,) = decode(document)[0].provider
-        assert decode(document)[1] == []
+        required = [
+            f"{other} = {literal(its.declared.example)}"
+            for (table, other), its in declared().items()
+            if table == section and other != name and its.default is attrs.NOTHING
+        ]
+        document: dict[str, Any] = tomllib.loads(f"[[{section}]]\n" + "\n".join([*required, line]))
+        settings, faults = decode(document)
+        assert faults == []
+        (made,) = getattr(settings, section)
         if leaf.default is not attrs.NOTHING:
-            assert getattr(provider, name) == leaf.default
+            assert getattr(made, leaf.attribute) == leaf.default
 
     def test_all_uncommented(self) -> None:
         """
         The whole file without its comment marks is good, too.
         """
-        text = re.sub(r"(?m)^# (?=\[\[provider\]\]$|[a-z_]+ = )", "", toml())
+        text = re.sub(r"(?m)^# (?=\[\[[a-z]+\]\]$|[a-z_]+ = )", "", toml())
         settings, faults = decode(tomllib.loads(text))
         assert faults == []
-        assert attrs.evolve(settings, provider=()) == Settings()
+        assert all(getattr(settings, section) == getattr(Settings(), section) for section in SECTIONS)
+        assert all(len(getattr(settings, table)) == 1 for table in REPEATED)
 
     def test_width(self) -> None:
         """

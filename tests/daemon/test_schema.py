@@ -8,7 +8,7 @@ import attrs
 
 from aibridge.daemon.decode import decode
 from aibridge.daemon.schema import BRIDGE, Schema
-from aibridge.daemon.settings import SECTIONS, LogSettings, Settings
+from aibridge.daemon.settings import REPEATED, SECTIONS, LogSettings, Settings
 from aibridge.options import option
 from aibridge.providers.settings import ProviderSettings
 
@@ -37,16 +37,18 @@ def test_the_bridges() -> None:
     """
     It is what its settings say.
     """
-    assert (BRIDGE.settings, BRIDGE.sections, BRIDGE.provider) == (Settings, SECTIONS, ProviderSettings)
-    assert Schema.of(Settings, ProviderSettings).sections == SECTIONS
+    assert (BRIDGE.settings, BRIDGE.sections, BRIDGE.repeated) == (Settings, SECTIONS, REPEATED)
+    described = Schema.of(Settings)
+    assert (described.sections, described.repeated) == (SECTIONS, REPEATED)
+    assert (BRIDGE.table("log"), BRIDGE.table("provider")) == (LogSettings, ProviderSettings)
 
 
 def test_another() -> None:
     """
     A file is read by its own schema: its tables, its providers, and what it does not know.
     """
-    schema = Schema.of(Other, Named)
-    assert schema.sections == {"log": LogSettings}
+    schema = Schema.of(Other)
+    assert (schema.sections, schema.repeated) == ({"log": LogSettings}, {"provider": Named})
     settings, faults = decode(
         {"log": {"level": "warn"}, "provider": [{"name": "a", "hosts": ["b"]}, {"key": "c"}], "admission": {}}, schema
     )

@@ -210,6 +210,37 @@ class TestResolve:
         references = {"a": f"file:{path}", "b": "env:NONE", "c": "", "d": "env:KEY", "e": "file:/nowhere/x"}
         providers = [ProviderSettings(name=name, type="openai", key=key) for name, key in references.items()]
         keys, faults = resolve(attrs.evolve(Settings(), provider=tuple(providers)), {"KEY": CANARY})
-        assert keys == {"a": Secret(CANARY), "d": Secret(CANARY)}
+        assert keys == {"a": (Secret(CANARY),), "d": (Secret(CANARY),)}
         assert [fault.path for fault in faults] == [("provider", 1, "key"), ("provider", 4, "key")]
         assert CANARY not in repr(keys) + repr(faults)
+
+    def test_several_keys(self) -> None:
+        """
+        The one key comes before the further ones, which keep their order; each that cannot be had is told by its
+        number.
+        """
+        environ = {name: f"{CANARY}-{name}" for name in "ABC"}
+        provider = ProviderSettings(name="a", type="openai", key="env:B", keys=("env:C", "env:NONE", "env:A"))
+        keys, (fault,) = resolve(attrs.evolve(Settings(), provider=(provider,)), environ)
+        assert keys == {"a": tuple(Secret(environ[name]) for name in "BCA")}
+        assert fault.path == ("provider", 0, "keys", 1)
+        alone = attrs.evolve(provider, key="", keys=("env:C", "env:A"))
+        keys, faults = resolve(attrs.evolve(Settings(), provider=(alone,)), environ)
+        assert (keys, faults) == ({"a": (Secret(environ["C"]), Secret(environ["A"]))}, [])
+
+    def test_one_key_twice(self, tmp_path: Path) -> None:
+        """
+        A key that is there twice, by one reference or by two, would be used again while it rests: it is a fault, which
+        says where it was before and does not show it. Two providers may share one.
+        """
+        path = private(tmp_path / "key", CANARY.encode())
+        provider = ProviderSettings(
+            name="a", type="openai", key="env:KEY", keys=("env:OTHER", "env:KEY", f"file:{path}")
+        )
+        other = ProviderSettings(name="b", type="openai", key="env:KEY")
+        settings = attrs.evolve(Settings(), provider=(provider, other))
+        keys, faults = resolve(settings, {"KEY": CANARY, "OTHER": "another-one"})
+        assert [fault.path[-1] for fault in faults] == [1, 2]
+        assert all("provider[0].key" in fault.found for fault in faults)
+        assert keys == {"a": (Secret(CANARY), Secret("another-one")), "b": (Secret(CANARY),)}
+        assert CANARY not in repr(faults)

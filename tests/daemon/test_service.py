@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from aibridge import errors
 from aibridge.admission.settings import AdmissionSettings
-from aibridge.daemon.assembly import Upstreams
+from aibridge.daemon.assembly import Shop, Upstreams
 from aibridge.daemon.config import ConfigErrors, Loaded
 from aibridge.daemon.demo import DemoListener
 from aibridge.daemon.notify import Notifier
@@ -117,12 +117,15 @@ class ServiceTests(SynchronousTestCase):
         self.next: Callable[[], Loaded] = lambda: self.loaded()
         self.greeted: list[BridgeService] = []
         self.in_force: list[Loaded] = []
+        upstreams = Upstreams(self.reactor)
+        demo = DemoListener(self.reactor, lambda: 0.0, HttpSettings())
         self.service = BridgeService(
             self.reactor,
             self.loaded(),
             self.fixture.bridge,
-            Upstreams(self.reactor),
-            DemoListener(self.reactor, lambda: 0.0, HttpSettings()),
+            upstreams,
+            Shop(upstreams, demo.url, lambda *_: None),
+            demo,
             self.told,
             load=lambda: self.next(),
             make_identity=self.identity,
@@ -182,17 +185,16 @@ class ServiceTests(SynchronousTestCase):
 
     def test_reload(self) -> None:
         """
-        A good configuration is in force afterwards; buckets and gate are the same objects.
+        A good configuration is in force afterwards; the gate is the same.
         """
         self.start()
-        buckets, gate = self.fixture.bridge.buckets, self.fixture.bridge.gate
+        seats = self.fixture.bridge.turns.seats
         other = ProviderSettings(name="other", type="openai")
         self.next = lambda: self.loaded(provider=(DEMO, other), admission=AdmissionSettings(max_concurrency=9))
         self.assertTrue(self.service.reload())
         self.assertEqual(set(self.fixture.bridge.terms.routes.providers), {"demo", "other"})
-        self.assertIs(self.fixture.bridge.buckets, buckets)
-        self.assertIs(self.fixture.bridge.gate, gate)
-        self.assertEqual(gate.limit, 9)
+        self.assertIs(self.fixture.bridge.turns.seats, seats)
+        self.assertEqual(seats.terms.max_concurrency, 9)
         self.assertEqual([identity.running for identity in self.identities], [False, True])
         self.assertEqual(len(self.in_force), 2)
         self.assertEqual(self.told.lines.count("READY=1"), 2)

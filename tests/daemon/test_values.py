@@ -20,8 +20,10 @@ from aibridge.options import ABSOLUTE_PATH, OPTIONAL_URL, Declaration
 PLAIN = Declaration(why="")
 SMALL = Declaration(why="", least=1, most=10, unit="s")
 CHOICE = Declaration(why="", choices=("a", "b"))
+MAYBE = Declaration(why="", choices=("", "a", "b"))
 SECRET = Declaration(why="", secret=True)
 MAYBE_SECRET = Declaration(why="", secret=True, matches="http://[a-z]+", form="a URL")
+TIME = Declaration(why="", least=0, most=1e12, unit="s")
 PATH = Declaration(why="", **ABSOLUTE_PATH)
 URL = Declaration(why="", **OPTIONAL_URL)
 
@@ -45,6 +47,8 @@ class TestAccept:
             ("env:A_1", str, SECRET, "env:A_1"),
             ("file:/a b", str, SECRET, "file:/a b"),
             ("credential:a.b-c", str, SECRET, "credential:a.b-c"),
+            (["env:A", "file:/a"], TEXTS, SECRET, ("env:A", "file:/a")),
+            ("", str, MAYBE, ""),
             ("/etc/x", str, PATH, "/etc/x"),
             ("", str, URL, ""),
             ("https://h:1/v1", str, URL, "https://h:1/v1"),
@@ -109,6 +113,11 @@ class TestAccept:
             (5, NUMBERS, PLAIN),
             ([], NUMBERS, SMALL),
             ("http://user:password@host", str, MAYBE_SECRET),
+            (["env:A", ""], TEXTS, SECRET),
+            (["env:A", "abc"], TEXTS, SECRET),
+            (["env:A", 5], TEXTS, SECRET),
+            ("env:A", TEXTS, SECRET),
+            ("c", str, MAYBE),
         ],
     )
     def test_refused(self, value: object, type_: Any, declared: Declaration) -> None:
@@ -140,16 +149,17 @@ class TestAccept:
     @given(st.text(min_size=1))
     def test_secrets_are_not_told(self, text: str) -> None:
         """
-        A text that is no reference is refused in the same words whatever it is.
+        A text that is no reference is refused in the same words whatever it is, alone and in a list.
         """
         if REFERENCE.fullmatch(text):
             return
         refusals = []
         for value in (text, "another"):
-            with pytest.raises(Unacceptable) as refusal:
-                accept(value, str, SECRET)
-            refusals.append(str(refusal.value))
-        assert refusals[0] == refusals[1]
+            for given_, type_ in ((value, str), (["env:A", value], TEXTS)):
+                with pytest.raises(Unacceptable) as refusal:
+                    accept(given_, type_, SECRET)
+                refusals.append(str(refusal.value))
+        assert refusals[:2] == refusals[2:]
 
 
 class TestParse:
@@ -222,6 +232,71 @@ class TestParse:
             parse(text, type_, SMALL)
 
 
+class TestDurations:
+    """
+    Times in the environment and on the command line.
+    """
+
+    @pytest.mark.parametrize(
+        ("text", "seconds"),
+        [
+            ("10", 10.0),
+            ("10s", 10.0),
+            ("1m30s", 90.0),
+            ("1h0m0.5s", 3600.5),
+            ("1.5h", 5400.0),
+            (".5m", 30.0),
+            ("2.s", 2.0),
+            ("100ms", 0.1),
+            ("1.1ms", 0.0011),
+            ("250us", 0.00025),
+            ("250µs", 0.00025),
+            ("250μs", 0.00025),
+            ("7ns", 7e-9),
+            ("+5s", 5.0),
+            (" 5s ", 5.0),
+            ("0s", 0.0),
+        ],
+    )
+    def test_parsed(self, text: str, seconds: float) -> None:
+        """
+        A number of seconds, or counts with units as Go writes them, to the last digit.
+        """
+        assert parse(text, float, TIME) == seconds
+
+    @pytest.mark.parametrize(
+        "text",
+        ["", "s", "5 s", "1m 30s", "5d", "1m30", "5S", "5sec", "-1s", "1e3s", "٣s", "0x5s", "9" * 99 + "s", "1h" * 40],
+    )
+    def test_refused(self, text: str) -> None:
+        """
+        Nothing else is; and how it is written is told.
+        """
+        with pytest.raises(Unacceptable) as refusal:
+            parse(text, float, TIME)
+        assert "1m30s" in refusal.value.hint
+
+    def test_only_times(self) -> None:
+        """
+        What is no time has no such units, and a file has numbers alone.
+        """
+        with pytest.raises(Unacceptable) as refusal:
+            parse("5s", float, PLAIN)
+        assert not refusal.value.hint
+        with pytest.raises(Unacceptable) as refusal:
+            accept("5s", float, TIME)
+        assert refusal.value.hint == "times are numbers of seconds here"
+
+    @running(deadline=None)
+    @given(st.integers(0, 10**6), st.integers(0, 59), st.integers(0, 59), st.integers(0, 999))
+    def test_what_go_writes(self, hours: int, minutes: int, seconds: int, milliseconds: int) -> None:
+        """
+        Go's own form of any duration is read as that many seconds.
+        """
+        text = f"{hours}h{minutes}m{seconds}.{milliseconds:03d}s"
+        assert parse(text, float, TIME) == ((hours * 60 + minutes) * 60 + seconds) + milliseconds / 1000
+
+
 class TestAllowed:
     """
     What is allowed, in words.
@@ -245,6 +320,10 @@ class TestAllowed:
             (NUMBERS, PLAIN, "a list of whole numbers"),
             (NUMBERS, Declaration(why="", form="ports"), "a list of ports"),
             (str, MAYBE_SECRET, "a URL, or a reference: file:/PATH, env:NAME or credential:NAME, or empty"),
+            (TEXTS, Declaration(why="", least=1, most=9), "a list of texts, at least 1, at most 9"),
+            (TEXTS, SECRET, "a list of references (file:/PATH, env:NAME or credential:NAME)"),
+            (str, MAYBE, 'one of "a", "b", or empty'),
+            (float, Declaration(why="", least=1e-6, most=1e12), "a number from 0.000001 to 1000000000000"),
         ],
     )
     def test_words(self, type_: Any, declared: Declaration, words: str) -> None:

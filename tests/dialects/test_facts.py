@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from aibridge.dialects.facts import MOST_NAME, MOST_READ, MOST_TOKENS, UNREAD, Facts, read
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda below: st.lists(below) | st.dictionaries(st.text(), below),
     max_leaves=10,
 )

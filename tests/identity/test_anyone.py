@@ -10,6 +10,7 @@ from zope.interface.verify import verifyObject
 
 from aibridge.identity.anyone import Anyone
 from aibridge.interfaces import IIdentity
+from aibridge.model import Class
 
 
 def test_it_is_an_identity() -> None:
@@ -52,3 +53,28 @@ def test_by_address() -> None:
     assert anyone.identify(None, "2001:db8::1", 0.0).name == "2001:db8::/64"
     assert anyone.identify(None, "", 0.0).name == "unknown"
     assert anyone.identify(b"address:192.0.2.1", "", 0.0).id.startswith("shown:")
+
+
+def test_everybody_is_of_one_class() -> None:
+    """
+    The configured one, as nothing that is shown says another.
+    """
+    batch = Anyone(Class.BATCH)
+    assert {batch.identify(token, "192.0.2.1", 0.0).class_ for token in (None, b"key")} == {Class.BATCH}
+    assert Anyone().identify(None, "192.0.2.1", 0.0).class_ is Class.DEFAULT
+
+
+def test_by_name() -> None:
+    """
+    Nobody is remembered, but an address or an id says whose buckets are meant; any other name is nobody's.
+    """
+    anyone = Anyone(Class.BATCH)
+    for host in ("192.0.2.1", "2001:db8::1"):
+        principal = anyone.identify(None, host, 0.0)
+        assert principal == anyone.principal_named(host) == anyone.principal_named(principal.name)
+    shown = anyone.identify(b"key", "", 0.0)
+    found = anyone.principal_named(shown.id)
+    assert found is not None
+    assert (found.id, found.class_) == (shown.id, shown.class_)
+    for name in ("", "ada", shown.name):
+        assert anyone.principal_named(name) is None

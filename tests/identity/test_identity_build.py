@@ -24,6 +24,7 @@ from aibridge.identity.build import build_identity
 from aibridge.identity.coder import CoderIdentity
 from aibridge.identity.file import FileIdentity
 from aibridge.interfaces import IIdentity
+from aibridge.model import Class, Principal
 
 HOST = "192.0.2.1"
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -90,6 +91,14 @@ class BuildTests(SynchronousTestCase):
         self.reactor.advance(3.1)
         self.failureResultOf(answer, IdentityUnavailable)
         identity.stop()
+
+    def test_class(self) -> None:
+        """
+        Who comes without one is of the configured class.
+        """
+        found = self.build(backend="none", default_class="batch").identify(None, HOST, 0.0)
+        assert isinstance(found, Principal)
+        self.assertIs(found.class_, Class.BATCH)
 
     def test_coder_without_a_url(self) -> None:
         """

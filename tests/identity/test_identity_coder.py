@@ -37,7 +37,7 @@ from aibridge.identity.coder import (
 )
 from aibridge.identity.failures import Failures
 from aibridge.interfaces import IIdentity
-from aibridge.model import Principal
+from aibridge.model import Class, Principal
 
 TOKEN = b"0123456789-abcdefghijklmnopqrstuv"
 ID = "11111111-2222-3333-4444-555555555555"
@@ -196,6 +196,24 @@ class AskTests(CoderCase):
         self.assertEqual(request.getHeader(b"coder-session-token"), TOKEN)
         self.assertIsNone(request.getHeader(b"authorization"))
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_class(self) -> None:
+        """
+        Coder knows of no classes, so everybody has the configured one.
+        """
+        self.identity = self.make(default_class="batch")
+        self.assertIs(self.successResultOf(self.identify()).class_, Class.BATCH)
+
+    def test_by_name(self) -> None:
+        """
+        Whose token was shown lately is found by name or id, without asking; nobody else is.
+        """
+        self.assertIsNone(self.identity.principal_named("ada"))
+        principal = self.successResultOf(self.identify())
+        self.assertEqual(self.identity.principal_named("ada"), principal)
+        self.assertEqual(self.identity.principal_named(ID), principal)
+        self.assertIsNone(self.identity.principal_named("eve"))
+        self.assertEqual(len(self.coder.asked), 1)
 
     def test_a_deployment_below_a_path(self) -> None:
         """

@@ -23,6 +23,7 @@ from aibridge.errors import TooManyFailures, Unauthenticated
 from aibridge.identity.failures import Failures
 from aibridge.identity.file import MOST_BYTES, POLL_S, FileIdentity, TableIdentity, is_open, read_table, read_text
 from aibridge.interfaces import IIdentity
+from aibridge.model import Class
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 HOST = "192.0.2.1"
@@ -186,6 +187,24 @@ class IdentifyTests(FileCase):
         The name of the one good token.
         """
         return identity.identify(a_token(1).reveal().encode(), HOST, 0.0).name
+
+
+class NameTests(FileCase):
+    """
+    Whose buckets somebody asks about who runs the daemon.
+    """
+
+    def test_by_name(self) -> None:
+        """
+        The principal that the file names, with the limits that it has there.
+        """
+        self.write(text_of(1, class_=Class.INTERACTIVE, max_in_flight=4))
+        identity = self.identity()
+        found = identity.principal_named("name 1")
+        assert found is not None
+        self.assertEqual((found.id, found.class_, found.max_in_flight), (a_token(1).id, Class.INTERACTIVE, 4))
+        self.assertEqual(identity.principal_named(found.id), found)
+        self.assertIsNone(identity.principal_named("name 2"))
 
 
 class FollowTests(FileCase):

@@ -70,7 +70,7 @@ def misled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, s
         f'[[provider]]\nname = "up"\ntype = "openai-compatible"\nbase_url = "{provider.url}"\n'
         f'key = "env:KEY"\n{options}'
     )
-    daemon = deployment.start(environ={"KEY": "sk-central"})
+    daemon = deployment.start("--log-level", "debug", environ={"KEY": "sk-central"})
     yield daemon, token
     daemon.stop()
     daemon.wait()
@@ -121,8 +121,12 @@ def test_faults(misled: tuple[Daemon, str]) -> None:
     """
     with ThreadPoolExecutor(AT_ONCE) as pool:
         ends = list(pool.map(lambda case: judge(misled, *case), enumerate(FAULTS)))
-    assert [end for end in ends if end] == []
+    daemon, _ = misled
+    wrong = [end for end in ends if end]
+    if wrong:
+        assert outcome(misled, "well", "POST")[0] == 200
+        daemon.wait_for(r"completion .*route=/v1/responses/\* .* status=200")
+    assert wrong == [], daemon.output
     for _ in range(AT_ONCE):
         assert outcome(misled, "well", "POST")[:3] == (200, "", b'{"ok":true}')
-    daemon, _ = misled
     assert daemon.metric("aibridge_permits_in_use") == 0

@@ -176,7 +176,7 @@ class TestReload:
         while turn < 50 or counts["streams"] < 8 or counts["answers"] < 50:
             assert not bad and turn < 5000
             turn += 1
-            deployment.configure(DEMO + f"[admission]\nmax_principals = {1000 + turn}\n")
+            deployment.configure(DEMO + f"[admission]\nbucket_memory = {2000000 + turn}\n")
             daemon.signal(signal.SIGHUP)
             daemon.wait_for("was reloaded")
         done.set()

@@ -4,11 +4,12 @@ What a proxy has to bear that anybody can connect to.
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from pathlib import Path
 
-from daemons import ROOT, Daemon
+from daemons import Daemon
 from disguises import MALFORMED
 from intercepting import (
     ESTABLISHED,
@@ -147,12 +148,13 @@ def test_distinct_hosts(proxy_deployment: ProxyDeployment, tmp_path: Path) -> No
     """
     (tmp_path / "names").mkdir()
     (tmp_path / "names" / "sitecustomize.py").write_text(NAMES)
+    path = [str(tmp_path / "names"), *filter(None, [os.environ.get("PYTHONPATH")])]
     token = proxy_deployment.token("t")
     with socket.create_server(("127.0.0.1", 0), backlog=1024) as listener:
         port = listener.getsockname()[1]
         options = f'proxy.ports = [{port}]\nproxy.allowed_private_cidrs = ["127.0.0.0/8"]\nlog.completions = ""\n'
         proxy_deployment.configure_proxy("http://127.0.0.1:1", options)
-        proxy = proxy_deployment.start_proxy(environ={"PYTHONPATH": f"{tmp_path / 'names'}:{ROOT}"})
+        proxy = proxy_deployment.start_proxy(environ={"PYTHONPATH": os.pathsep.join(path)})
         threading.Thread(target=accept, args=(listener,), daemon=True).start()
         before = crowd(proxy, token, port, 0, HOSTS // 5)
         assert crowd(proxy, token, port, HOSTS // 5, HOSTS) - before < 4 * 1024 * 1024

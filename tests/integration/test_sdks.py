@@ -255,7 +255,8 @@ class TestRetries:
         with anthropic.Anthropic(base_url=f"{daemon.url}/demo", api_key=token) as client:
             for _ in range(3):
                 assert client.messages.create(model="demo", max_tokens=50, messages=asked()).content
-        assert daemon.metric('aibridge_refusals_total{kind="rate_limited",reason="rate"}') >= 1
+        labels = 'class="default",kind="rate_limited",policy="per-principal",reason="rate"'
+        assert daemon.metric(f"aibridge_refusals_total{{{labels}}}") >= 1
 
     def test_capacity(self, deployment: Deployment) -> None:
         """
@@ -269,7 +270,8 @@ class TestRetries:
             next(iter(stream))
             assert client.chat.completions.create(model="demo", messages=asked()).choices
             stream.close()
-        assert daemon.metric('aibridge_refusals_total{kind="at_capacity",reason="gate"}') >= 1
+        labels = 'class="default",kind="at_capacity",policy="daemon",reason="gate"'
+        assert daemon.metric(f"aibridge_refusals_total{{{labels}}}") >= 1
 
 
 def eventually_idle(daemon: Daemon) -> None:

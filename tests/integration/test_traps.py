@@ -145,7 +145,7 @@ with contextlib.suppress(SystemExit):
     makeService(options)
 print(abs(reactor.seconds() - time.monotonic()) < 60)
 """
-        ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+        ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         assert ran.stdout == "True True\n"
 
     def test_t3_unhandled_before_authentication(self, deployment: Deployment) -> None:

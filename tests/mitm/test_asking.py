@@ -14,8 +14,9 @@ from aibridge import errors
 from aibridge.mitm.asking import DRAIN_RETRY_S, Asking, refusal_of
 from aibridge.mitm.refusals import Refusal, Refused
 from aibridge.model import Principal
-from fakes import TOKEN, Asked, AsksSomebody, KnowsOne
+from fakes import TOKEN, AsksSomebody, KnowsOne
 from proxies import Rig, shows
+from standins import Asked
 
 
 class Wish(Asking):

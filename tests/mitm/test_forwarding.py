@@ -19,8 +19,9 @@ from aibridge.mitm.hosts import Intercepted
 from aibridge.mitm.sessions import Session
 from aibridge.mitm.targets import read_authority
 from authorities import HOST
-from fakes import Answer, Asked, Call
+from fakes import Answer, Call
 from proxies import Rig, Secured
+from standins import Asked
 
 EVENTS = [(b"Content-Type", b"text/event-stream")]
 OWN = [(b"Host", HOST.encode()), (b"Authorization", b"Bearer sk-mine"), (b"X-Api-Key", b"mine"), (b"X-Other", b"1")]
@@ -371,7 +372,9 @@ class ForwardingTests(SynchronousTestCase):
         request = self.forward()
         call = self.call
         request.leave()
-        call.deferred.addErrback(lambda _: None)
+        self.assertTrue(call.cancelled)
+        call.answer(Answer())
+        call.fail(errors.UpstreamReset())
         self.assertEqual(request.status, 0)
 
     def test_cut(self) -> None:

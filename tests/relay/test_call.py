@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import CancelledError
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -15,7 +16,8 @@ from zope.interface.verify import verifyObject
 
 from aibridge import errors
 from aibridge.providers.settings import TransportSettings
-from aibridge.relay.call import CLOSING_S, Call, Waits
+from aibridge.relay.call import CLOSING_S, Call, Later, Waits
+from aibridge.relay.response import Response
 
 
 class _Place:
@@ -30,16 +32,31 @@ class _Place:
         self.left.append(call)
 
 
-class _Response:
+class _Body(Protocol):
     """
-    As much of a response as a call knows of.
+    Who reads the response.
     """
 
     def __init__(self) -> None:
         self.ends: list[Failure] = []
 
-    def ended(self, reason: Failure) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.ends.append(reason)
+
+
+class _Source:
+    """
+    Where the response would come from.
+    """
+
+    def pause_body(self) -> None:
+        pass
+
+    def resume_body(self) -> None:
+        pass
+
+    def abort_body(self) -> None:
+        pass
 
 
 class CallTests(SynchronousTestCase):
@@ -51,16 +68,21 @@ class CallTests(SynchronousTestCase):
         self.clock = Clock()
         self.waits = Waits(self.clock, TransportSettings(total_timeout=10.0))
         self.place = _Place()
-        self.call = Call(self.waits, b"POST", b"http://a/", [(b"a", b"b")], b"POST / HTTP/1.1", memoryview(b"x"))
+        self.later = Later()
+        self.call = self.later.call = Call(
+            self.waits, self.later, b"POST", b"http://a/", [(b"a", b"b")], b"POST / HTTP/1.1", memoryview(b"x")
+        )
         self.call.place = self.place
-        self.deferred = self.call.deferred
+        self.deferred = self.later.deferred
 
-    def answered(self) -> _Response:
-        response: Any = _Response()
+    def answered(self) -> _Body:
+        request: Any = self.call
+        response = Response(_Source(), request, (b"HTTP", 1, 1), 200, b"OK", [], None)
         self.call.answered(response)
         self.assertIs(self.successResultOf(self.deferred), response)
-        made: _Response = response
-        return made
+        body = _Body()
+        response.deliverBody(body)
+        return body
 
     def test_request(self) -> None:
         """
@@ -94,20 +116,20 @@ class CallTests(SynchronousTestCase):
         """
         It is the response's consumer who is told then.
         """
-        response = self.answered()
+        body = self.answered()
         self.call.fail(errors.SilenceTimeout())
         self.call.fail(errors.TotalTimeout())
-        self.assertEqual([type(end.value) for end in response.ends], [errors.SilenceTimeout])
+        self.assertEqual([type(end.value) for end in body.ends], [errors.SilenceTimeout])
 
     def test_ended(self) -> None:
         """
         A call that has ended well cannot fail.
         """
-        response = self.answered()
+        body = self.answered()
         self.call.ended()
         self.clock.advance(20)
         self.call.fail(errors.UpstreamReset())
-        self.assertEqual((response.ends, self.place.left), ([], []))
+        self.assertEqual((body.ends, self.place.left), ([], []))
 
     def test_cancel(self) -> None:
         """
@@ -132,12 +154,12 @@ class CallTests(SynchronousTestCase):
             (waits.silence, errors.SilenceTimeout),
             (waits.total, errors.TotalTimeout),
         ):
-            call = Call(waits, b"GET", b"http://a/", [], b"")
+            later = Later()
+            call = Call(waits, later, b"GET", b"http://a/", [], b"")
             waits.total.cancel(call)
-            deferred = call.deferred
             wait.start(call)
             self.clock.advance(1)
-            self.failureResultOf(deferred, error)
+            self.failureResultOf(later.deferred, error)
 
     def test_stop(self) -> None:
         """

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from treq.testing import RequestTraversalAgent, StubTreq
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.trial.unittest import SynchronousTestCase
@@ -50,32 +50,48 @@ class Provider(Resource):
         return b"not really gzip"
 
 
-class _Recorder:
+@implementer(IPairsAgent)
+class PairsRecorder:
     """
-    Remembers what it was asked to send.
+    An agent that takes pairs, remembers what it was asked, and answers at once.
     """
 
     def __init__(self) -> None:
         self.sent: list[Any] = []
 
-    def send(self, *arguments: Any) -> Deferred[str]:
+    def ask(self, receiver: Any, *arguments: Any) -> str:
+        self.sent.append(arguments)
+        receiver.answered("response")
+        return "call"
+
+
+class PlainRecorder:
+    """
+    An agent that does not take them.
+    """
+
+    def __init__(self) -> None:
+        self.sent: list[Any] = []
+
+    def request(self, *arguments: Any) -> Deferred[str]:
         self.sent.append(arguments)
         return succeed("response")
 
 
-@implementer(IPairsAgent)
-class PairsRecorder(_Recorder):
+class Told:
     """
-    As an agent that takes pairs.
-    """
-
-
-class PlainRecorder(_Recorder):
-    """
-    As an agent that does not.
+    Receives what comes of a call.
     """
 
-    request = _Recorder.send
+    def __init__(self) -> None:
+        self.responses: list[Any] = []
+        self.failures: list[Any] = []
+
+    def answered(self, response: Any) -> None:
+        self.responses.append(response)
+
+    def failed(self, failure: Any) -> None:
+        self.failures.append(failure)
 
 
 class PairsTests(SynchronousTestCase):
@@ -89,13 +105,22 @@ class PairsTests(SynchronousTestCase):
 
     def test_as_it_is(self) -> None:
         """
-        Everything is handed on, and the agent's Deferred is what comes back.
+        Everything is handed on, and a Deferred of the response is what comes back.
         """
         self.assertEqual(
             self.successResultOf(self.client.request(b"POST", URL, headers=PAIRS, data=b"body")), "response"
         )
         self.assertEqual(self.agent.sent, [(b"POST", URL, PAIRS, b"body")])
         self.assertIs(self.agent.sent[0][2], PAIRS)
+
+    def test_without_a_deferred(self) -> None:
+        """
+        The receiver is handed on as well, and the agent's call is what comes back.
+        """
+        told = Told()
+        self.assertEqual(self.client.ask(told, b"POST", URL, PAIRS, b"body"), "call")
+        self.assertEqual((told.responses, told.failures), (["response"], []))
+        self.assertEqual(self.agent.sent, [(b"POST", URL, PAIRS, b"body")])
 
     def test_text(self) -> None:
         """
@@ -165,6 +190,19 @@ class PlainTests(SynchronousTestCase):
         self.assertEqual(agent.sent[0], (b"GET", URL, Headers(), None))
         self.assertIs(agent.sent[1][2], given_headers)
         self.assertIs(agent.sent[1][3], producer)
+
+    def test_without_a_deferred(self) -> None:
+        """
+        The receiver hears of the agent's Deferred, which is what can be cancelled.
+        """
+        agent, told, lost = PlainRecorder(), Told(), Told()
+        plain: Any = agent
+        RelayClient(plain).ask(told, b"POST", URL, PAIRS, b"body")
+        self.assertEqual((told.responses, told.failures), (["response"], []))
+        waiting: Deferred[str] = Deferred()
+        agent.request = lambda *_: waiting  # type: ignore[method-assign]  # one that does not answer at once
+        RelayClient(plain).ask(lost, b"POST", URL, PAIRS, b"body").cancel()
+        self.assertEqual((lost.responses, [failure.type for failure in lost.failures]), ([], [CancelledError]))
 
     def test_producer(self) -> None:
         """

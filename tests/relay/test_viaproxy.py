@@ -7,8 +7,6 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from test_tls import ProviderTLS, Wire, issued
-from test_tls import authority as trusted
 from twisted.internet.error import ConnectionRefusedError, DNSLookupError
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
@@ -21,6 +19,8 @@ from aibridge.providers.settings import TransportSettings
 from aibridge.relay.agent import RelayAgent
 from aibridge.relay.proxyurl import read_proxy_url
 from aibridge.relay.viaproxy import MOST_HEAD, ForwardProxy, ProxyRefused
+from secured import ProviderTLS, Wire, issued
+from secured import authority as trusted
 from upstreams import ANSWER, URL, Asked, FakeEndpoint, FakeTransport
 
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"

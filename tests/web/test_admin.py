@@ -4,6 +4,7 @@ The pages for those who run the daemon.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -29,7 +30,17 @@ class AdminTests(SynchronousTestCase):
         self.gauge = Gauge("answer", "To everything.", registry=self.registry)
         self.why = ""
         self.refreshed = 0
-        self.client: Any = StubTreq(admin_resource(self.registry, lambda: self.why, self.refresh))
+        self.asked: list[str | None] = []
+        self.client: Any = StubTreq(admin_resource(self.registry, lambda: self.why, self.refresh, self.report))
+
+    def report(self, name: str | None) -> dict[str, Any]:
+        """
+        Say whose limits were asked for, and know one.
+        """
+        self.asked.append(name)
+        if name not in (None, "ada", "é b"):
+            raise KeyError(name)
+        return {"principal": name}
 
     def refresh(self) -> None:
         """
@@ -79,11 +90,36 @@ class AdminTests(SynchronousTestCase):
         self.ask("/readyz")
         self.assertEqual(self.refreshed, 0)
 
+    def test_limits(self) -> None:
+        """
+        What is told of them is JSON, of a principal where one is named.
+        """
+        for path, name in (
+            ("/limits", None),
+            ("/limits?principal=", None),
+            ("/limits?principal=ada&x=1", "ada"),
+            ("/limits?principal=%C3%A9+b", "é b"),
+        ):
+            status, body, headers = self.ask(path)
+            self.assertEqual((status, json.loads(body)), (200, {"principal": name}))
+            self.assertEqual(headers.getRawHeaders("Content-Type"), ["application/json"])
+        self.assertEqual(self.asked, [None, None, "ada", "é b"])
+
+    def test_limits_of_nobody(self) -> None:
+        """
+        Whom nobody knows has none, and what was asked is not repeated.
+        """
+        for name in ("eve", "%FF"):
+            status, body, headers = self.ask(f"/limits?principal={name}")
+            self.assertEqual((status, list(json.loads(body))), (404, ["message"]))
+            self.assertNotIn(b"eve", body)
+            self.assertEqual(headers.getRawHeaders("Content-Type"), ["application/json"])
+
     def test_nothing_is_cached(self) -> None:
         """
         What was true is not what is.
         """
-        for path in ("/healthz", "/readyz", "/metrics"):
+        for path in ("/healthz", "/readyz", "/metrics", "/limits"):
             headers = self.ask(path)[2]
             self.assertEqual(headers.getRawHeaders("Cache-Control"), ["no-store"])
 
@@ -111,6 +147,7 @@ class AdminTests(SynchronousTestCase):
         """
         for path in ("/", "/status", "/healthz2", "/openai/v1/models"):
             self.assertEqual(self.ask(path)[0], 404)
+        self.assertEqual(self.asked, [])
 
     def test_without_anything_to_look_up(self) -> None:
         """
@@ -118,3 +155,4 @@ class AdminTests(SynchronousTestCase):
         """
         self.client = StubTreq(admin_resource(self.registry, lambda: ""))
         self.assertEqual(self.ask("/metrics")[0], 200)
+        self.assertEqual(self.ask("/limits")[0], 404)

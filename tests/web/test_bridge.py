@@ -14,7 +14,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
+from aibridge.admission.keypool import KeyPool
+from aibridge.admission.retries import RetryBudget
 from aibridge.relay.client import RelayClient
+from aibridge.secret import Secret
+from aibridge.web.account import Account
 from aibridge.web.bridge import BridgeResource
 from aibridge.web.settings import HttpSettings
 from aibridge.web.site import BridgeSite
@@ -62,7 +66,8 @@ class WholeWayTests(SynchronousTestCase):
         self.agent = RequestTraversalAgent(self.provider)
         self.fixture = bridge(limit=5)
         client: Any = RelayClient(self.agent)
-        self.fixture.bridge.terms = attrs.evolve(self.fixture.bridge.terms, clients={"openai": client})
+        accounts = {"openai": Account(client, KeyPool([Secret(KEY)]), RetryBudget())}
+        self.fixture.bridge.terms = attrs.evolve(self.fixture.bridge.terms, accounts=accounts)
         self.site = BridgeSite(BridgeResource(self.fixture.bridge), HttpSettings(), MemoryReactorClock())
         self.channel: Any = self.site.buildProtocol(IPv4Address("TCP", "192.0.2.1", 5))
         self.transport = StringTransport()
@@ -92,7 +97,7 @@ class WholeWayTests(SynchronousTestCase):
         self.agent.flush()
         self.assertTrue(self.transport.value().endswith(b"data: 2\n\n\r\n0\r\n\r\n"))
         self.assertIn(b"X-AI-Bridge-Request-Id: id-0\r\n", self.transport.value())
-        self.assertEqual(self.fixture.bridge.gate.in_use, 0)
+        self.assertEqual(self.fixture.in_use, 0)
 
     def test_leaves(self) -> None:
         """
@@ -103,7 +108,7 @@ class WholeWayTests(SynchronousTestCase):
         self.agent.flush()
         self.channel.connectionLost()
         self.agent.flush()
-        self.assertEqual((self.provider.left, self.fixture.bridge.gate.in_use), (1, 0))
+        self.assertEqual((self.provider.left, self.fixture.in_use), (1, 0))
 
     def test_one_after_the_other(self) -> None:
         """

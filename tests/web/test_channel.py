@@ -605,7 +605,7 @@ class DepartureTests(SynchronousTestCase):
             self.assertIsInstance(body.error, ClientLeft)
             self.assertEqual(body.calls, 1)
         before = talk.transport.received
-        if not request.startedWriting:
+        if not request.started:
             request.respond(200, [], 3)
         request.write(b"abc")
         request.finish()

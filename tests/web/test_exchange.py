@@ -13,8 +13,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.http import PotentialDataLoss
 
 from aibridge import errors
+from aibridge.admission.breaker import BreakerTerms
+from aibridge.admission.policies import Refusal
+from aibridge.admission.policy import Policy, Scope, Unit
 from aibridge.model import Principal
-from aibridge.web.exchange import Exchange
 from fakes import KEY, TOKEN, Answer, Asked, AsksSomebody, Fixture, KnowsOne, bridge
 
 STREAM = [(b"Content-Type", b"text/event-stream")]
@@ -24,9 +26,7 @@ def begin(fixture: Fixture, request: Asked | None = None) -> Asked:
     """
     Begin an exchange.
     """
-    request = request or Asked()
-    Exchange(fixture.bridge, request).begin()  # type: ignore[arg-type]  # it does what the real one does
-    return request
+    return (request or Asked()).ask(fixture.bridge)
 
 
 class AdmissionTests(SynchronousTestCase):
@@ -42,13 +42,13 @@ class AdmissionTests(SynchronousTestCase):
         self.assertEqual(request.status, status)
         self.assertEqual(request.told(b"x-ai-bridge-reason"), reason)
         self.assertEqual(request.told(b"x-ai-bridge-request-id"), b"id-0")
-        self.assertEqual(request.finished, 1)
+        self.assertTrue(request.finished)
         self.assertEqual(fixture.upstream.calls, [])
-        self.assertEqual(fixture.bridge.gate.in_use, 0)
+        self.assertEqual(fixture.in_use, 0)
         self.assertEqual(fixture.bridge.exchanges, set())
         (completion,) = fixture.done
         self.assertEqual((completion.status, completion.reason), (status, reason.decode()))
-        self.assertEqual(request.length, len(request.written))
+        self.assertEqual(request.told(b"content-length"), b"%d" % len(request.written))
         body: dict[str, Any] = json.loads(request.written)
         return body
 
@@ -98,8 +98,8 @@ class AdmissionTests(SynchronousTestCase):
         fixture = bridge(max_body=10, rate_limit=1.0)
         request = Asked(body=b"x" * 11)
         self.refused(fixture, request, 413, b"body")
-        self.assertIsNone(request.body_wanted)
-        self.assertEqual(len(fixture.bridge.buckets), 0)
+        self.assertFalse(request.request.claimed)
+        self.assertEqual(fixture.bridge.terms.policies.bytes_used, 0)
 
     def test_gate(self) -> None:
         """
@@ -108,11 +108,13 @@ class AdmissionTests(SynchronousTestCase):
         fixture = bridge(limit=1)
         begin(fixture)
         third = begin(fixture)
-        self.assertEqual((third.status, third.told(b"retry-after")), (503, b"1"))
+        self.assertEqual(third.status, 503)
+        self.assertEqual(third.told(b"x-ai-bridge-reason"), b'gate; policy="daemon"')
+        self.assertTrue(1 <= int(third.told(b"retry-after") or 0) <= 45)
         self.assertEqual(
             json.loads(third.written)["error"]["message"], "AI Bridge is currently at capacity. Please try again later."
         )
-        self.assertEqual(fixture.bridge.gate.in_use, 1)
+        self.assertEqual(fixture.in_use, 1)
 
     def test_rate(self) -> None:
         """
@@ -124,10 +126,95 @@ class AdmissionTests(SynchronousTestCase):
         second = begin(fixture)
         self.assertEqual(second.status, 429)
         self.assertEqual((second.told(b"retry-after"), second.told(b"retry-after-ms")), (b"2", b"1250"))
-        self.assertIsNone(second.body_wanted)
+        self.assertFalse(second.request.claimed)
         fixture.clock.advance(1.25)
         self.assertEqual(begin(fixture).status, 0)
         self.assertEqual(len(fixture.upstream.calls), 2)
+
+    def test_rate_at_the_gate(self) -> None:
+        """
+        Whoever would have to wait at the gate to be refused at the bucket is refused at once.
+        """
+        fixture = bridge(limit=1, rate_limit=0.001, rate_burst=1.0, seats={"queue_size": 5})
+        begin(fixture)
+        second = begin(fixture)
+        self.assertEqual((second.status, second.told(b"x-ai-bridge-reason")), (429, b'rate; policy="per-principal"'))
+        self.assertEqual(fixture.bridge.turns.seats.waiting, 0)
+
+    def test_a_refusal_at_the_bucket_holds_no_permit(self) -> None:
+        """
+        Nor does one at the gate fill a bucket.
+        """
+        fixture = bridge(limit=1, rate_limit=0.001, rate_burst=2.0)
+        begin(fixture)
+        self.assertEqual(begin(fixture).status, 503)
+        (state,) = fixture.bridge.terms.policies.states(fixture.identity.principal, "openai", 1000.0)
+        self.assertEqual(state.remaining, 1)
+        fixture.upstream.calls[0].fail(errors.ConnectFailed())
+        begin(fixture)
+        fixture.upstream.calls[1].fail(errors.ConnectFailed())
+        self.assertEqual(begin(fixture).status, 429)
+        self.assertEqual(fixture.in_use, 0)
+
+    def test_all_buckets_or_none(self) -> None:
+        """
+        Policies of all scopes are met; the one that has the longest wait is named in header and body.
+        """
+        policies = [
+            Policy(scope=Scope.PRINCIPAL, limit=5),
+            Policy(scope=Scope.GLOBAL, limit=1, unit=Unit.REQUESTS_PER_MINUTE),
+        ]
+        fixture = bridge(policies=policies)
+        begin(fixture)
+        second = begin(fixture)
+        self.assertEqual((second.status, second.told(b"retry-after")), (429, b"45"))
+        self.assertEqual(second.told(b"x-ai-bridge-reason"), b'rate; policy="global"')
+        self.assertIn('The policy is "global"', json.loads(second.written)["error"]["message"])
+        states = fixture.bridge.terms.policies.states(fixture.identity.principal, "openai", 1000.0)
+        self.assertEqual([state.remaining for state in states], [4, 0])
+
+    def test_tokens_on_the_head(self) -> None:
+        """
+        A body that cannot fit is not read; one of which that is not sure is.
+        """
+        tokens = Policy(scope=Scope.PRINCIPAL, unit=Unit.TOKENS_PER_MINUTE, limit=60, burst=1000)
+        fixture = bridge(policies=[tokens], default_output=10)
+        for size, status, claimed in ((3600, 0, True), (800, 429, False), (340, 429, True), (300, 0, True)):
+            asked = begin(fixture, Asked(body=b'{"model":"m"}'.ljust(size)))
+            self.assertEqual((asked.status, asked.request.claimed), (status, claimed), size)
+
+    def test_breaker(self) -> None:
+        """
+        A model that fails is left alone, with the time that remains; others go on.
+        """
+        fixture = bridge(breaker=BreakerTerms(failure_threshold=1, timeout_s=30.0))
+        begin(fixture)
+        fixture.upstream.calls[0].fail(errors.ConnectFailed())
+        fixture.clock.advance(10)
+        asked = begin(fixture)
+        self.assertEqual((asked.status, asked.told(b"retry-after")), (503, b"20"))
+        self.assertEqual(asked.told(b"x-ai-bridge-reason"), b"breaker")
+        self.assertEqual(json.loads(asked.written)["error"]["message"], "circuit breaker is open")
+        self.assertEqual(begin(fixture, Asked(body=b'{"model":"other"}')).status, 0)
+        self.assertEqual(begin(fixture, Asked(method=b"GET", uri=b"/openai/v1/models", body=b"")).status, 0)
+
+    def test_shadows(self) -> None:
+        """
+        Refuse nothing, and are told in the log.
+        """
+        shadow = Policy(scope=Scope.PRINCIPAL, limit=0.001, shadow=True)
+        breaker = BreakerTerms(failure_threshold=1, shadow=True)
+        fixture = bridge(limit=1, policies=[shadow], seats={"shadow": True}, breaker=breaker)
+        begin(fixture)
+        fixture.upstream.calls[0].fail(errors.ConnectFailed())
+        begin(fixture)
+        begin(fixture)
+        for call in fixture.upstream.calls[1:]:
+            call.answer(Answer()).end()
+        self.assertEqual(
+            [done.shadowed for done in fixture.done],
+            ["", "rate:per-principal,breaker", "gate,rate:per-principal,breaker"],
+        )
 
     def test_passthrough_does_not_count(self) -> None:
         """
@@ -152,9 +239,9 @@ class AdmissionTests(SynchronousTestCase):
         """
         Without any key for the provider nothing is asked of it, and nothing counted.
         """
-        fixture = bridge(key=None, rate_limit=1.0)
+        fixture = bridge(keys=(), rate_limit=1.0)
         self.refused(fixture, Asked(), 403, b"credential")
-        self.assertEqual(len(fixture.bridge.buckets), 0)
+        self.assertEqual(fixture.bridge.terms.policies.bytes_used, 0)
 
     def test_token_in_the_url(self) -> None:
         """
@@ -177,7 +264,7 @@ class AdmissionTests(SynchronousTestCase):
         """
         fixture = bridge()
         request = begin(fixture, Asked(method=b"HEAD", uri=b"/anthropic/api/hello", pairs=[], body=b""))
-        self.assertEqual((request.status, request.finished), (200, 1))
+        self.assertEqual((request.status, request.finished), (200, True))
         self.assertEqual((fixture.done, fixture.upstream.calls), ([], []))
         self.assertEqual(fixture.bridge.exchanges, set())
 
@@ -193,6 +280,139 @@ class AdmissionTests(SynchronousTestCase):
         body = self.refused(bridge(identity=Broken()), Asked(), 500, b"internal")
         self.assertNotIn("sk-in", str(body))
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+
+class QueueTests(SynchronousTestCase):
+    """
+    A turn that has to be waited for.
+    """
+
+    def queued(self, **terms: Any) -> tuple[Fixture, Asked, Asked]:
+        """
+        One that runs, and one that waits.
+        """
+        fixture = bridge(limit=1, seats={"queue_size": 2, "queue_timeout_s": 10.0}, **terms)
+        return fixture, begin(fixture), begin(fixture)
+
+    def test_its_turn_comes(self) -> None:
+        """
+        Then it goes on; the log says how long it waited.
+        """
+        fixture, _, second = self.queued()
+        self.assertEqual((second.status, second.request.claimed, len(fixture.upstream.calls)), (0, False, 1))
+        fixture.clock.advance(3)
+        fixture.upstream.calls[0].answer(Answer()).end()
+        fixture.upstream.calls[1].answer(Answer()).end()
+        self.assertEqual((second.status, fixture.in_use), (200, 0))
+        self.assertEqual([done.queued_s for done in fixture.done], [0.0, 3.0])
+        registry = fixture.bridge.metrics.registry
+        labels = {"class": "default", "outcome": "admitted"}
+        self.assertEqual(registry.get_sample_value("aibridge_queue_wait_seconds_sum", labels), 3.0)
+
+    def test_it_waits_too_long(self) -> None:
+        """
+        And is told so, and when to come back.
+        """
+        fixture, _, second = self.queued()
+        fixture.clock.advance(10)
+        self.assertEqual((second.status, second.told(b"x-ai-bridge-reason")), (503, b'gate; policy="timeout"'))
+        self.assertIsNotNone(second.told(b"retry-after"))
+        (done,) = fixture.done
+        self.assertEqual((done.policy, done.queued_s), ("timeout", 10.0))
+
+    def test_it_leaves(self) -> None:
+        """
+        It leaves no trace.
+        """
+        fixture, _, second = self.queued()
+        second.leave()
+        self.assertEqual(fixture.bridge.turns.seats.waiting, 0)
+        fixture.upstream.calls[0].answer(Answer()).end()
+        self.assertEqual((len(fixture.upstream.calls), fixture.in_use), (1, 0))
+
+    def test_the_bucket_is_full_by_then(self) -> None:
+        """
+        It was not when it came: what was told then is told now, and the permit goes to the next.
+        """
+        fixture, _, second = self.queued(policies=[Policy(scope=Scope.GLOBAL, limit=0.001, burst=2.0)])
+        admitted = fixture.bridge.terms.policies.check(Principal(id="x", name="x"), "openai", 1000.0)
+        self.assertNotIsInstance(admitted, Refusal)
+        third = begin(fixture)
+        self.assertEqual((second.status, third.status), (0, 429))
+        fixture.upstream.calls[0].answer(Answer()).end()
+        self.assertEqual((second.status, fixture.in_use), (429, 0))
+
+    def test_fewer_for_one_principal(self) -> None:
+        """
+        Of its own, or by configuration; others pass.
+        """
+        fixture = bridge(limit=5, max_in_flight=1)
+        begin(fixture)
+        asked = begin(fixture)
+        self.assertEqual((asked.status, asked.told(b"x-ai-bridge-reason")), (503, b'gate; policy="principal"'))
+        fixture.identity.principal = Principal(id="other", name="other", max_in_flight=2)
+        self.assertEqual([begin(fixture).status for _ in range(3)], [0, 0, 503])
+
+    def test_a_full_provider(self) -> None:
+        """
+        Does not stand in the way to another.
+        """
+        fixture = bridge(seats={"providers": {"openai": 1}})
+        begin(fixture)
+        asked = begin(fixture)
+        self.assertEqual((asked.status, asked.told(b"x-ai-bridge-reason")), (503, b'gate; policy="provider"'))
+        self.assertEqual(begin(fixture, Asked(uri=b"/anthropic/v1/messages")).status, 0)
+
+
+class LimitFieldsTests(SynchronousTestCase):
+    """
+    What answers say of the buckets.
+    """
+
+    def test_on_every_answer(self) -> None:
+        """
+        Of the provider's, and of the bridge's own; in the standard's fields and in those of the dialect.
+        """
+        fixture = bridge(rate_limit=0.1, rate_burst=3.0)
+        first = begin(fixture)
+        fixture.upstream.calls[0].answer(Answer()).end()
+        self.assertEqual(first.told(b"ratelimit-policy"), b'"per-principal";q=3;w=30')
+        self.assertEqual(first.told(b"ratelimit"), b'"per-principal";r=2;t=10')
+        self.assertEqual(first.told(b"x-ratelimit-limit-requests"), b"3")
+        self.assertEqual(first.told(b"x-ratelimit-remaining-requests"), b"2")
+        anthropic = begin(fixture, Asked(uri=b"/anthropic/v1/messages"))
+        fixture.upstream.calls[1].answer(Answer()).end()
+        self.assertEqual(anthropic.told(b"anthropic-ratelimit-requests-remaining"), b"1")
+        begin(fixture)
+        refused = begin(fixture)
+        self.assertEqual((refused.status, refused.told(b"ratelimit")), (429, b'"per-principal";r=0;t=10'))
+        self.assertEqual(refused.told(b"retry-after"), b"10")
+
+    def test_the_providers_own_are_left_alone(self) -> None:
+        """
+        All of them, beside the standard's, which are lists.
+        """
+        fixture = bridge(rate_limit=1.0)
+        asked = begin(fixture)
+        pairs = [(b"Content-Type", b"application/json"), (b"X-RateLimit-Remaining-Requests", b"7")]
+        fixture.upstream.calls[0].answer(Answer(200, pairs)).end()
+        self.assertEqual(asked.told(b"x-ratelimit-remaining-requests"), b"7")
+        self.assertIsNone(asked.told(b"x-ratelimit-limit-requests"))
+        self.assertIsNotNone(asked.told(b"ratelimit"))
+
+    def test_where_nothing_is_limited(self) -> None:
+        """
+        Nothing is said: without policies, on routes that do not count, and to nobody.
+        """
+        for fixture, asked in (
+            (bridge(), Asked()),
+            (bridge(rate_limit=1.0), Asked(method=b"GET", uri=b"/openai/v1/models", body=b"")),
+            (bridge(rate_limit=1.0), Asked(pairs=[])),
+        ):
+            begin(fixture, asked)
+            for call in fixture.upstream.calls:
+                call.answer(Answer()).end()
+            self.assertIsNone(asked.told(b"ratelimit"))
 
 
 class LookupTests(SynchronousTestCase):
@@ -227,7 +447,7 @@ class LookupTests(SynchronousTestCase):
         ):
             fixture, identity, request = self.waiting()
             identity.waiting[0].errback(error)
-            self.assertEqual((request.status, fixture.bridge.gate.in_use), (status, 0))
+            self.assertEqual((request.status, fixture.in_use), (status, 0))
 
     def test_defect(self) -> None:
         """
@@ -244,7 +464,7 @@ class LookupTests(SynchronousTestCase):
         """
         fixture, identity, request = self.waiting()
         request.leave()
-        self.assertEqual((identity.cancelled, fixture.bridge.gate.in_use), (1, 0))
+        self.assertEqual((identity.cancelled, fixture.in_use), (1, 0))
         self.assertEqual(fixture.done[0].status, 499)
         self.assertEqual(request.status, 0)
 
@@ -272,8 +492,8 @@ class RequestTests(SynchronousTestCase):
         """
         fixture = bridge()
         request = begin(fixture, Asked(uri=b"/openai/v1/embeddings"))
-        self.assertEqual(fixture.upstream.calls[0].data, ("producer", 10000))
-        self.assertIsNone(request.body_wanted)
+        self.assertEqual(fixture.upstream.calls[0].data.length, 13)
+        self.assertFalse(request.request.claimed)
 
     def test_passthrough_without_a_body(self) -> None:
         """
@@ -287,29 +507,25 @@ class RequestTests(SynchronousTestCase):
         """
         A body that is too large or too slow is told, and gives the permit back.
         """
-        for error, status in ((errors.BodyTooLarge(), 413), (errors.BodyTooSlow(), 408)):
+        pairs = [(b"Authorization", b"Bearer " + TOKEN), (b"Transfer-Encoding", b"chunked")]
+        for sent, seconds, status in ((b"2711\r\n" + b"x" * 10001, 0, 413), (b"", 3600, 408)):
             fixture = bridge(limit=1)
-            request = Asked()
-            request.body_comes_at_once = False
-            begin(fixture, request)
-            assert request.body_wanted is not None
-            request.body_wanted[1](error)
-            self.assertEqual((request.status, fixture.bridge.gate.in_use), (status, 0))
+            request = begin(fixture, Asked(pairs=pairs, body=b""))
+            request.send(sent)
+            request.wait(seconds)
+            self.assertEqual((request.status, fixture.in_use), (status, 0))
             self.assertEqual(fixture.upstream.calls, [])
 
     def test_left_within_the_body(self) -> None:
         """
-        A client that leaves within its body leaves nothing behind, and what comes later is not heard.
+        A client that leaves within its body leaves nothing behind.
         """
         fixture = bridge(limit=1)
-        request = Asked()
-        request.body_comes_at_once = False
-        begin(fixture, request)
+        request = begin(fixture, Asked(body_comes_at_once=False))
+        request.send(b"{")
+        self.assertEqual(fixture.in_use, 1)
         request.leave()
-        self.assertEqual(fixture.bridge.gate.in_use, 0)
-        assert request.body_wanted is not None
-        request.body_wanted[0](b"{}")
-        request.body_wanted[1](errors.ClientLeft())
+        self.assertEqual(fixture.in_use, 0)
         self.assertEqual((fixture.upstream.calls, len(fixture.done)), ([], 1))
 
 
@@ -334,7 +550,7 @@ class AnswerTests(SynchronousTestCase):
         pairs = [(b"Content-Type", b"x/y"), (b"Retry-After", b"7"), (b"Set-Cookie", b"a=b"), (b"request-id", b"r")]
         answer = Answer(418, pairs, 6)
         fixture, request = self.answered(answer)
-        self.assertEqual((request.status, request.length), (418, 6))
+        self.assertEqual((request.status, request.told(b"content-length")), (418, b"6"))
         self.assertEqual(
             request.answer_pairs,
             [
@@ -345,11 +561,11 @@ class AnswerTests(SynchronousTestCase):
             ],
         )
         answer.body(b"abc")
-        self.assertEqual((request.written, fixture.bridge.gate.in_use), (b"abc", 1))
+        self.assertEqual((request.written, fixture.in_use), (b"abc", 1))
         answer.body(b"def")
         answer.end()
-        self.assertEqual((request.written, request.finished, request.aborted), (b"abcdef", 1, 0))
-        self.assertEqual(fixture.bridge.gate.in_use, 0)
+        self.assertEqual((request.written, request.finished, request.aborted), (b"abcdef", True, False))
+        self.assertEqual(fixture.in_use, 0)
         (completion,) = fixture.done
         self.assertEqual((completion.cause, completion.bytes_out, completion.upstream_status), ("completed", 6, 418))
 
@@ -360,7 +576,7 @@ class AnswerTests(SynchronousTestCase):
         answer = Answer()
         _, request = self.answered(answer)
         answer.end(PotentialDataLoss())
-        self.assertEqual((request.finished, request.aborted), (1, 0))
+        self.assertEqual((request.finished, request.aborted), (True, False))
 
     def test_back_pressure(self) -> None:
         """
@@ -368,9 +584,9 @@ class AnswerTests(SynchronousTestCase):
         """
         answer = Answer()
         _, request = self.answered(answer)
-        self.assertIs(request.producer, answer.transport)
+        self.assertIs(request.request.producer, answer.transport)
         answer.end()
-        self.assertIsNone(request.producer)
+        self.assertIsNone(request.request.producer)
 
     def test_head(self) -> None:
         """
@@ -378,7 +594,7 @@ class AnswerTests(SynchronousTestCase):
         """
         answer = Answer(200, [(b"Content-Length", b"42")], 0)
         _, request = self.answered(answer, method=b"HEAD", uri=b"/openai/v1/models", body=b"")
-        self.assertEqual(request.length, 42)
+        self.assertEqual(request.told(b"content-length"), b"42")
 
     def test_breaks_between_events(self) -> None:
         """
@@ -396,8 +612,8 @@ class AnswerTests(SynchronousTestCase):
             self.assertTrue(request.written.startswith(b"data: 1\n\n" + sign), request.written)
             self.assertTrue(request.written.endswith(b"\n\n"))
             self.assertNotIn(b"[DONE]", request.written)
-            self.assertEqual((request.finished, request.aborted), (0, 1))
-            self.assertEqual((fixture.bridge.gate.in_use, fixture.done[0].cause), (0, "truncated"))
+            self.assertEqual((request.finished, request.aborted), (False, True))
+            self.assertEqual((fixture.in_use, fixture.done[0].cause), (0, "truncated"))
 
     def test_breaks_within_an_event(self) -> None:
         """
@@ -407,7 +623,7 @@ class AnswerTests(SynchronousTestCase):
         _, request = self.answered(answer)
         answer.body(b'data: {"a')
         answer.end(errors.SilenceTimeout())
-        self.assertEqual((request.written, request.aborted), (b'data: {"a', 1))
+        self.assertEqual((request.written, request.aborted), (b'data: {"a', True))
 
     def test_breaks_encoded(self) -> None:
         """
@@ -416,7 +632,7 @@ class AnswerTests(SynchronousTestCase):
         answer = Answer(200, [*STREAM, (b"Content-Encoding", b"gzip")])
         _, request = self.answered(answer)
         answer.end(errors.UpstreamTruncated())
-        self.assertEqual((request.written, request.aborted), (b"", 1))
+        self.assertEqual((request.written, request.aborted), (b"", True))
 
     def test_breaks_blocking(self) -> None:
         """
@@ -426,7 +642,7 @@ class AnswerTests(SynchronousTestCase):
         _, request = self.answered(answer)
         answer.body(b'{"a":')
         answer.end(errors.UpstreamTruncated())
-        self.assertEqual((request.written, request.finished, request.aborted), (b'{"a":', 0, 1))
+        self.assertEqual((request.written, request.finished, request.aborted), (b'{"a":', False, True))
 
     def test_odd_reason(self) -> None:
         """
@@ -435,7 +651,7 @@ class AnswerTests(SynchronousTestCase):
         answer = Answer()
         fixture, request = self.answered(answer)
         answer.end(RuntimeError())
-        self.assertEqual((request.aborted, fixture.done[0].cause), (1, "truncated"))
+        self.assertEqual((request.aborted, fixture.done[0].cause), (True, "truncated"))
 
     def test_left(self) -> None:
         """
@@ -446,7 +662,7 @@ class AnswerTests(SynchronousTestCase):
         answer.body(b"data: 1\n\n")
         request.leave()
         self.assertTrue(answer.transport.aborted)
-        self.assertEqual(fixture.bridge.gate.in_use, 0)
+        self.assertEqual(fixture.in_use, 0)
         (completion,) = fixture.done
         self.assertEqual((completion.status, completion.cause), (499, "client_left"))
         answer.end(errors.UpstreamReset())
@@ -460,7 +676,7 @@ class AnswerTests(SynchronousTestCase):
         request = begin(fixture)
         request.leave()
         self.assertTrue(fixture.upstream.calls[0].cancelled)
-        self.assertEqual((request.status, fixture.bridge.gate.in_use), (0, 0))
+        self.assertEqual((request.status, fixture.in_use), (0, 0))
 
     def test_cut(self) -> None:
         """
@@ -472,7 +688,7 @@ class AnswerTests(SynchronousTestCase):
         for exchange in list(fixture.bridge.exchanges):
             exchange.cut(errors.Draining())
         self.assertIn(b"shutting down", request.written)
-        self.assertEqual((request.aborted, answer.transport.aborted), (1, True))
+        self.assertEqual((request.aborted, answer.transport.aborted), (True, True))
 
     def test_emptied(self) -> None:
         """
@@ -508,7 +724,7 @@ class UpstreamFailureTests(SynchronousTestCase):
             request = begin(fixture)
             fixture.upstream.calls[0].fail(error())
             self.assertEqual((request.status, request.told(b"x-ai-bridge-reason")), (status, b"upstream"))
-            self.assertEqual((fixture.done[0].cause, fixture.bridge.gate.in_use), (kind, 0))
+            self.assertEqual((fixture.done[0].cause, fixture.in_use), (kind, 0))
             registry = fixture.bridge.metrics.registry
             labels = {"provider": "openai", "kind": kind}
             self.assertEqual(registry.get_sample_value("aibridge_upstream_errors_total", labels), 1)

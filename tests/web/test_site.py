@@ -14,7 +14,7 @@ from twisted.web.resource import Resource
 from zope.interface.verify import verifyObject
 
 from aibridge.web.settings import HttpSettings
-from aibridge.web.site import BridgeSite, most_connections
+from aibridge.web.site import MOST_ACCEPTED, BridgeSite, most_connections
 from aibridge.wire.request import METHODS
 from channels import DATE, WALL, Deciding, Echo, Talk, get
 
@@ -23,6 +23,8 @@ class Port:
     """
     A listening port.
     """
+
+    numberAccepts = 100
 
     def __init__(self) -> None:
         self.reads = True
@@ -41,14 +43,22 @@ class Port:
 
 
 @pytest.mark.parametrize(
-    ("configured", "descriptors", "most"),
-    [(0, 256, 112), (0, 1024, 496), (0, 33, 1), (0, 8, 1), (100, 256, 100), (5000, 1024, 5000)],
+    ("configured", "descriptors", "each", "most"),
+    [
+        (0, 256, 2, 112),
+        (0, 256, 3, 74),
+        (0, 1024, 2, 496),
+        (0, 33, 2, 1),
+        (0, 8, 2, 1),
+        (100, 256, 3, 100),
+        (5000, 1024, 2, 5000),
+    ],
 )
-def test_how_many_connections_there_may_be(configured: int, descriptors: int, most: int) -> None:
+def test_how_many_connections_there_may_be(configured: int, descriptors: int, each: int, most: int) -> None:
     """
-    As configured, or half of what the descriptors allow.
+    As configured, or what there are descriptors for.
     """
-    assert most_connections(configured, descriptors) == most
+    assert most_connections(configured, descriptors, each) == most
 
 
 class FactoryTests(SynchronousTestCase):
@@ -98,6 +108,7 @@ class FactoryTests(SynchronousTestCase):
         root.putChild(b"a", below)
         talk = Talk(root)
         talk.send(get(b"/a/b"))
+        request: Any
         (request,) = below.requests
         self.assertEqual((request.prepath, request.postpath), ([b"a"], [b"b"]))
 
@@ -158,7 +169,7 @@ class CrowdTests(SynchronousTestCase):
         self.first = Talk(Echo(), max_connections=3)
         self.site = self.first.site
         self.port = Port()
-        self.site.ports.append(self.port)
+        self.site.accept_from([self.port])
 
     def connect(self) -> Talk:
         """
@@ -192,6 +203,15 @@ class CrowdTests(SynchronousTestCase):
         self.assertEqual(second.transport.ended, "closed")
         self.assertTrue(self.port.reads)
 
+    def test_a_few_are_accepted_at_a_time(self) -> None:
+        """
+        However many ask: those that make room for them have to be gone first.
+        """
+        self.assertEqual(self.port.numberAccepts, MOST_ACCEPTED)
+        self.port.numberAccepts += 20
+        self.connect()
+        self.assertEqual(self.port.numberAccepts, MOST_ACCEPTED)
+
     def test_none_are_accepted_while_all_are_busy(self) -> None:
         """
         Until one of them is done, which it is with its answer.
@@ -199,7 +219,7 @@ class CrowdTests(SynchronousTestCase):
         waiting = Deciding()
         first = Talk(waiting, max_connections=2)
         site, port = first.site, Port()
-        site.ports.append(port)
+        site.accept_from([port])
         second = Talk(site=site)
         first.send(get())
         second.send(get())

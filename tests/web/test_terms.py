@@ -7,7 +7,6 @@ from __future__ import annotations
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from aibridge.web.exchange import Exchange
 from fakes import Asked, Fixture, bridge
 
 
@@ -15,9 +14,7 @@ def begin(fixture: Fixture) -> Asked:
     """
     Begin an exchange.
     """
-    request = Asked()
-    Exchange(fixture.bridge, request).begin()  # type: ignore[arg-type]  # it does what the real one does
-    return request
+    return Asked().ask(fixture.bridge)
 
 
 class TermsTests(SynchronousTestCase):
@@ -37,12 +34,9 @@ class TermsTests(SynchronousTestCase):
         An exchange keeps the terms it began with; the next one has the new.
         """
         fixture = bridge(max_body=10000)
-        waiting = Asked()
-        waiting.body_comes_at_once = False
-        Exchange(fixture.bridge, waiting).begin()  # type: ignore[arg-type]  # as above
+        waiting = Asked(body_comes_at_once=False).ask(fixture.bridge)
         fixture.bridge.terms = attrs.evolve(fixture.bridge.terms, max_body=1)
-        assert waiting.body_wanted is not None
-        waiting.body_wanted[0](b'{"model":"m"}')
+        waiting.send(b'{"model":"m"}')
         self.assertEqual((waiting.status, len(fixture.upstream.calls)), (0, 1))
         self.assertEqual(begin(fixture).status, 413)
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from aibridge import errors
 from aibridge.model import Dialect
-from aibridge.web.faults import FAULTS, Answer, answer, event, status_of
+from aibridge.web.faults import FAULTS, REASON, Answer, answer, event, retry_after, status_of
 from making import concrete_errors
 
 CHAT, RESPONSES, MESSAGES, PLAIN = Dialect.CHAT, Dialect.RESPONSES, Dialect.MESSAGES, Dialect.PLAIN
@@ -73,11 +73,24 @@ every_dialect = pytest.mark.parametrize("dialect", Dialect, ids=lambda dialect: 
 waits = st.one_of(st.none(), st.floats(0, 1e9))
 
 
+def pairs_of(told: Answer) -> list[tuple[bytes, bytes]]:
+    """
+    The fields of an answer, in their order.
+    """
+    assert told.lines.endswith(b"\r\n")
+    found = []
+    for line in told.lines.split(b"\r\n")[:-1]:
+        name, colon, value = line.partition(b": ")
+        assert colon
+        found.append((name, value))
+    return found
+
+
 def told(told: Answer, name: bytes) -> bytes | None:
     """
     The one value of a header, or None.
     """
-    values = [value for each, value in told.pairs if each.lower() == name.lower()]
+    values = [value for each, value in pairs_of(told) if each.lower() == name.lower()]
     assert len(values) <= 1
     return values[0] if values else None
 
@@ -137,9 +150,9 @@ def test_every_answer(class_: type[errors.BridgeError], dialect: Dialect) -> Non
     assert told(made, b"Cache-Control") == b"no-store"
     assert told(made, b"X-AI-Bridge-Reason") == class_.reason.encode()
     assert told(made, b"X-AI-Bridge-Request-Id") == ID.encode()
-    names = [name.lower() for name, _ in made.pairs]
+    names = [name.lower() for name, _ in pairs_of(made)]
     assert len(set(names)) == len(names)
-    for name, value in made.pairs:
+    for name, value in pairs_of(made):
         assert re.fullmatch(rb"[A-Za-z-]+", name)
         assert re.fullmatch(rb"[!-~]([ -~]*[!-~])?", value)
 
@@ -259,7 +272,8 @@ def test_retry_after(wait: float, seconds: bytes, milliseconds: bytes, dialect: 
     """
     In seconds and in milliseconds, rounded up, never 0, never more than some SDKs obey or others survive.
     """
-    made = answer(errors.RateLimited(retry_after_s=wait), dialect, ID)
+    error = errors.RateLimited(retry_after_s=wait)
+    made = answer(error, dialect, ID, retry_after(error, 45.0))
     assert (told(made, b"Retry-After"), told(made, b"retry-after-ms")) == (seconds, milliseconds)
 
 
@@ -268,7 +282,8 @@ def test_waiting_as_told_is_enough(wait: float, most: float) -> None:
     """
     Either way of saying it is at least the wait, less than one unit more, unless the cap cuts both.
     """
-    made = answer(errors.AtCapacity(retry_after_s=wait), CHAT, ID, most)
+    error = errors.AtCapacity(retry_after_s=wait)
+    made = answer(error, CHAT, ID, retry_after(error, most))
     seconds, milliseconds = told(made, b"Retry-After"), told(made, b"retry-after-ms")
     assert seconds is not None
     assert milliseconds is not None
@@ -277,11 +292,29 @@ def test_waiting_as_told_is_enough(wait: float, most: float) -> None:
     assert capped - 1e-6 <= int(milliseconds) / 1000 < max(capped, 1e-9) + 0.001
 
 
+@pytest.mark.parametrize(
+    ("error", "told_reason"),
+    [
+        (errors.RateLimited(policy="per-principal"), b'rate; policy="per-principal"'),
+        (errors.RateLimited(), b"rate"),
+        (errors.AtCapacity(policy="displaced"), b'gate; policy="displaced"'),
+        (errors.BreakerOpen(), b"breaker"),
+        (errors.ConnectFailed(), b"upstream"),
+    ],
+)
+def test_the_policy_is_named(error: errors.BridgeError, told_reason: bytes) -> None:
+    """
+    Beside who refused, where there are several; the form is that of a structured field (RFC 9651).
+    """
+    assert told(answer(error, CHAT, ID), REASON) == told_reason
+
+
 @every_error
 def test_no_wait_is_made_up(class_: type[errors.BridgeError]) -> None:
     """
     Where it is not known, it is not told.
     """
+    assert retry_after(class_(), 45.0) is None
     made = answer(class_(), CHAT, ID)
     assert told(made, b"Retry-After") is None
     assert told(made, b"retry-after-ms") is None
@@ -341,7 +374,7 @@ def test_any_sentence_is_told_whole(class_: type[errors.BridgeError], dialect: D
     body = json.loads(made.body)
     message = body["error"]["message"] if "error" in body else body["message"]
     assert message.endswith(detail or FAULTS[class_].message)
-    assert made.pairs == answer(class_(), dialect, ID).pairs
+    assert made.lines == answer(class_(), dialect, ID).lines
     stream = event(class_(detail), dialect, ID)
     if dialect is not PLAIN:
         ((_, data),) = data_of(stream)

@@ -5,11 +5,12 @@ What no option of the proxy's can know alone: whether they fit together, and fit
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from aibridge.daemon.checks import check_auth, check_certificates, check_listen, check_log, check_url, warning
+from aibridge.daemon.admissionchecks import warning
+from aibridge.daemon.checks import check_auth, check_certificates, check_listen, check_log, check_url
 from aibridge.daemon.problems import Fault, quoted
 from aibridge.daemon.proxy.settings import ProxyDaemonSettings
 from aibridge.mitm.authority import Authority
@@ -22,12 +23,14 @@ SOON: Final = timedelta(days=30)
 _ROTATE: Final = "`aibridge ca rotate` makes a new one"
 
 
-def check(settings: ProxyDaemonSettings) -> Iterator[Fault]:
+def check(settings: ProxyDaemonSettings, given: Collection[str] = ()) -> Iterator[Fault]:
     """
     Everything that is wrong with settings whose options are all right one by one.
+
+    :param given: the options, dotted, that have another source than a default.
     """
     yield from check_listen(settings.listen)
-    yield from check_auth(settings.auth, embedded=False)
+    yield from check_auth(settings.auth, embedded=False, given=given)
     yield from check_log(settings.log)
     yield from check_url(("bridge", "url"), settings.bridge.url, carries="tokens and keys")
     yield from check_certificates(("bridge", "ca_file"), settings.bridge.ca_file)

@@ -114,7 +114,7 @@ class ProxyReading(Reading):
 
     def _fit_together(self, document: Document) -> _Fetched:
         settings: ProxyDaemonSettings = self._settings
-        self._report_all(check(settings))
+        self._report_all(check(settings, self._chosen()))
         hosts = self._hosts(settings)
         authority = self._had(lambda: _authority(settings.ca))
         if authority is not None:

@@ -16,7 +16,6 @@ from aibridge.daemon.reference import page_tables, toml_tables, variables, write
 TOML_PATH = "etc/aibridge/aibridge-proxy.toml"
 PAGE_PATH = "docs/proxy-configuration.md"
 
-_PROVIDER_TITLE = "a provider of the bridge's whose traffic is intercepted; repeat the table for each."
 
 _TOML_HEAD = f"""\
 # Configuration of the AI Proxy, installed as {DEFAULT_PATH}.
@@ -61,14 +60,14 @@ def toml() -> str:
     """
     The configuration file as it is installed: every option as a comment, with its default.
     """
-    return _TOML_HEAD + toml_tables(SCHEMA, _PROVIDER_TITLE)
+    return _TOML_HEAD + toml_tables(SCHEMA)
 
 
 def page() -> str:
     """
     The reference page.
     """
-    tables = page_tables(SCHEMA, _PROVIDER_TITLE)
+    tables = page_tables(SCHEMA)
     return f"{_PAGE_HEAD}{tables}\n{variables(SCHEMA, [(PATH_VARIABLE, 'the file to read')])}\n{_PAGE_TAIL}"
 
 

@@ -117,7 +117,7 @@ class ProxyService(DaemonService[ProxyLoaded]):
         if listen.proxy_protocol_from:
             factory = ProxiedFactory(self.site, listen.proxy_protocol_from, self._reactor)
         self.api.open(listen.endpoints, factory)
-        self.site.ports = self.api.ports
+        self.site.accept_from(self.api.ports)
 
     def abandon(self) -> None:
         """

@@ -79,4 +79,4 @@ class ProxyDaemonSettings:
         return restart_needed(SCHEMA.sections, self, new)
 
 
-SCHEMA: Final = Schema.of(ProxyDaemonSettings, ProxiedProvider)
+SCHEMA: Final = Schema.of(ProxyDaemonSettings)

@@ -8,13 +8,14 @@ import os
 import resource
 import time
 from collections.abc import Mapping
+from random import SystemRandom
 from typing import Any
 from uuid import uuid4
 
 from prometheus_client import CollectorRegistry
 
 from aibridge.daemon.notify import Notifier
-from aibridge.daemon.process import DaemonOptions, Log, heed_signals, ids, read_or_exit, the_reactor
+from aibridge.daemon.process import DaemonOptions, Log, heed_signals, read_or_exit, the_reactor
 from aibridge.daemon.proxy.assembly import Assembly
 from aibridge.daemon.proxy.config import ProxyLoaded, load
 from aibridge.daemon.proxy.service import ProxyService, Shares
@@ -27,6 +28,7 @@ from aibridge.mitm.metrics import ProxyMetrics
 from aibridge.mitm.terms import Proxy
 from aibridge.mitm.tunnel import Tunnels
 from aibridge.web.completions import Completions
+from aibridge.web.ids import Ids
 
 THREADS = 32
 """For the resolver, which keeps one for each name that it is asked about."""
@@ -92,7 +94,7 @@ def _assemble(reactor: Any, loaded: ProxyLoaded, read: Any, environ: Mapping[str
         terms=assembly.adopt(assembly.prepare(loaded), loaded, identity),
         clock=reactor,
         wall_clock=time.time,
-        new_id=ids(),
+        new_id=Ids(SystemRandom().getrandbits).new,
         new_request_id=lambda: str(uuid4()),
         metrics=metrics,
         completions=completions,

@@ -22,22 +22,9 @@ from aibridge.mitm.metrics import ProxyMetrics
 from aibridge.mitm.settings import BridgeSettings, CASettings, ProxySettings
 from aibridge.mitm.terms import ProxyTerms
 from aibridge.relay.proxyurl import read_proxy_url
-from authorities import HOST, authority
+from authorities import HOST
 from fakes import KnowsOne
-
-
-def loaded(**changes: Any) -> ProxyLoaded:
-    """
-    A configuration that is the default but for these.
-    """
-    told: dict[str, Any] = {
-        "settings": ProxyDaemonSettings(),
-        "hosts": Hosts(BUILTIN),
-        "authority": authority(),
-        "upstream": None,
-        "origins": {},
-    }
-    return ProxyLoaded(**{**told, **changes})
+from proxies import loaded
 
 
 class AssemblyTests(SynchronousTestCase):

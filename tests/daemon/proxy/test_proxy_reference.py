@@ -42,7 +42,7 @@ def test_whole() -> None:
     Every option and variable is on the page, every option in the file.
     """
     text, file = page(), toml()
-    for cls in (*SCHEMA.sections.values(), SCHEMA.provider):
+    for cls in (*SCHEMA.sections.values(), *SCHEMA.repeated.values()):
         for leaf in leaves(cls):
             assert f"| `{leaf.name}` |" in text
             assert f"# {leaf.name} = " in file

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 from prometheus_client import CollectorRegistry
-from test_proxy_assembly import loaded
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -26,7 +25,7 @@ from aibridge.mitm.tunnel import Tunnel, Tunnels
 from authorities import HOST, authority
 from channels import Talk, answers, get
 from fakes import KnowsOne
-from proxies import ESTABLISHED, FakeDialer, Kept, connect
+from proxies import ESTABLISHED, FakeDialer, Kept, connect, loaded
 from upstreams import FakeTransport
 
 

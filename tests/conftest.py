@@ -1,21 +1,30 @@
 """
-Fixtures for tests against real processes.
+What holds for all tests, and the fixtures of those against real processes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from daemons import Daemon, Deployment
 from intercepting import Pair, ProxyDeployment, simulated
 
+# How long an example takes is the machine's affair: no test fails for being slow.
+settings.register_profile("aibridge", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("aibridge")
+
+# What measures is not installed, so its tests run where the tree is on the path.
+collect_ignore = [] if find_spec("benchmarks") and find_spec("benchmarks.rig") else ["benchmarks"]
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    Everything here is an integration test.
+    Everything below ``integration`` is an integration test.
     """
     for item in items:
         if "integration" in item.path.parts:

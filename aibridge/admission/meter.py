@@ -1,0 +1,154 @@
+"""
+One policy at work: whom it counts, in which bucket, and how full that is.
+"""
+
+from __future__ import annotations
+
+import math
+
+from aibridge.admission.bucket import ROUNDING_S, Buckets
+from aibridge.admission.charge import Charge, Charges
+from aibridge.admission.limit import Limit, State
+from aibridge.admission.policy import BY_SCOPE, LEAST, MOST, Policy, Scope
+from aibridge.model import Principal
+
+_MOST_OWN = 1000
+
+
+class Meter:
+    """
+    One policy at work: whom it counts, in which bucket.
+
+    :param policy: None for one that only has what principals have of their own.
+    :param takes_own: limits of a principal's own stand in for it.
+    :ivar charges: the buckets as they are charged, if they are for tokens.
+    :ivar refused: requests that it refused, or would have.
+    """
+
+    __slots__ = (
+        "_class",
+        "_limit",
+        "_own",
+        "_provider",
+        "buckets",
+        "charges",
+        "counts_tokens",
+        "name",
+        "refused",
+        "scope",
+        "takes_own",
+    )
+
+    def __init__(self, policy: Policy | None, takes_own: bool) -> None:
+        self.takes_own = takes_own
+        self.refused = 0
+        self._own: dict[tuple[float | None, float | None], Limit | None] = {}
+        self.charges: Charges | None = None
+        if policy is None:
+            self.name, self.scope, self.counts_tokens = BY_SCOPE[Scope.PRINCIPAL], Scope.PRINCIPAL, False
+            self._class, self._provider, self._limit = None, "", None
+        else:
+            self.name, self.scope, self.counts_tokens = policy.name, policy.scope, policy.counts_tokens
+            self._class, self._provider = policy.class_, policy.provider
+            self._limit = Limit(policy.name, policy.counts_tokens, policy.rate, policy.size, policy.shadow)
+        self.buckets = Buckets()
+        if self.counts_tokens and self._limit is not None:
+            self.charges = Charges(self.buckets, self._limit.rate)
+
+    @property
+    def has_many_keys(self) -> bool:
+        """
+        Whether it has a bucket for each principal.
+        """
+        return self.scope is Scope.PRINCIPAL or self.scope is Scope.PRINCIPAL_PROVIDER
+
+    @property
+    def limit(self) -> Limit | None:
+        """
+        What holds for principals that have no limits of their own.
+        """
+        return self._limit
+
+    def go_on_with(self, before: Meter, now: float) -> None:
+        """
+        Use the buckets of one that held until now.
+        """
+        self.refused = before.refused
+        self.buckets, self.charges = before.buckets, before.charges
+        if self.charges is not None and self._limit is not None:
+            self.charges.set_rate(self._limit.rate, now)
+
+    def limit_for(self, principal: Principal, provider: str, tokens: float | None) -> Limit | None:
+        """
+        What holds for a request; None if the policy has nothing to say about it.
+        """
+        if self._class is not None and self._class is not principal.class_:
+            return None
+        if self._provider and self._provider != provider:
+            return None
+        if tokens is None and self.counts_tokens:
+            return None
+        if self.takes_own and (principal.rate_limit is not None or principal.rate_burst is not None):
+            return self._own_limit(principal.rate_limit, principal.rate_burst)
+        return self._limit
+
+    def key_for(self, principal: Principal, provider: str) -> str:
+        """
+        The key of the bucket that counts a request.
+        """
+        if self.scope is Scope.PRINCIPAL:
+            return principal.id
+        if self.scope is Scope.PRINCIPAL_PROVIDER:
+            return f"{provider}\0{principal.id}"
+        return ""
+
+    def wait_for(self, key: str, limit: Limit, tokens: float | None, now: float) -> float:
+        """
+        Seconds until a request fits; 0.0 if it does now.
+        """
+        if self.charges is None:
+            return self.buckets.wait_for(key, now, limit.rate, limit.burst)
+        return self.charges.wait_for(key, now, limit.burst, tokens or 0.0)
+
+    def fill(self, key: str, limit: Limit, tokens: float | None, now: float) -> Charge | None:
+        """
+        Add a request that fits.
+        """
+        if self.charges is None:
+            self.buckets.fill(key, now, 1.0 / limit.rate)
+            return None
+        return self.charges.charge(key, now, limit.burst, tokens or 0.0)
+
+    def state(self, key: str, limit: Limit, now: float) -> State:
+        """
+        How the bucket stands.
+        """
+        left = self.buckets.seconds_left(key, now)
+        room = limit.burst + (ROUNDING_S - left) * limit.rate
+        return State(limit, math.floor(room) if room > 0 else 0, left)
+
+    def levels(self, now: float, most: int) -> list[float]:
+        """
+        How full its buckets are, as parts of what they hold; of some of them, evenly chosen, where there are more than
+        `most`. Those that are empty do not count. Limits of principals' own are not considered.
+        """
+        limit = self._limit
+        if limit is None:
+            return []
+        return [seconds * limit.rate / limit.burst for seconds in self.buckets.sample(now, most)]
+
+    def _own_limit(self, rate: float | None, burst: float | None) -> Limit | None:
+        asked = rate, burst
+        if asked in self._own:
+            return self._own[asked]
+        limit = self._limit
+        if rate is not None:
+            # A limit of a principal's own holds, whatever is tried out for the others.
+            rate = min(max(LEAST, rate), MOST) if rate > 0 else 0.0
+            limit = Limit(self.name, False, rate, max(1.0, rate), False) if rate else None
+        if limit is not None and burst is not None:
+            limit = Limit(limit.name, False, limit.rate, min(max(1.0, burst), MOST), limit.shadow)
+        if len(self._own) >= _MOST_OWN:
+            self._own.clear()
+        self._own[asked] = limit
+        return limit

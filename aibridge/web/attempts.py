@@ -1,0 +1,332 @@
+"""
+The calls that one exchange makes to its provider: mostly one; another where a key is refused or told to wait, or where
+a request may be sent again.
+
+Note [Another try]: an answer that is not passed on is thrown away before the client has seen a byte of it. So one try
+follows another only as long as nothing has been said, and only if the body is still there as a whole. The last answer
+is passed on as it came, whatever it says, except where every key was refused: then the client is told when the first
+of them can be used again, which no single answer says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import CancelledError
+from twisted.internet.error import ConnectError
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.python.failure import Failure
+from twisted.web.client import ResponseFailed, ResponseNeverReceived
+
+from aibridge import errors
+from aibridge.admission.keypool import Key
+from aibridge.admission.retries import may_retry
+from aibridge.auth.credentials import central
+from aibridge.dialects.limits import UNKNOWN, read_limits
+from aibridge.providers.types import KeyStyle
+from aibridge.relay.call import Cancellable
+from aibridge.relay.client import response_pairs
+from aibridge.web.account import Account
+
+Pair = tuple[bytes, bytes]
+
+PAUSE_S: Final = 0.25
+"""Before the first retry; each further one waits twice as long, and up to twice that by chance."""
+
+MOST_PAUSE_S: Final = 5.0
+"""A provider that asks for more is taken at its word: the client is told, and decides for itself."""
+
+MOST_DISCARDED: Final = 65536
+"""Bytes of an answer that nobody gets, which are read to keep its connection."""
+
+
+class Asker(Protocol):
+    """
+    Whose calls they are. One of the three is called, once.
+    """
+
+    def answered(self, response: Any) -> None:
+        """
+        This is the answer to pass on.
+        """
+
+    def unanswered(self, error: errors.BridgeError) -> None:
+        """
+        There is none.
+        """
+
+    def broken(self, failure: Failure) -> None:
+        """
+        Something failed that is nobody's fault but the bridge's.
+        """
+
+
+class Attempts:
+    """
+    Asks a provider until there is an answer to pass on, or none to be had.
+
+    :param pairs: the fields to be sent, without those that show a key.
+    :param shown: the fields that show the client's own key, or None where a configured one is used, if there is one.
+    :param tokens: what the request has and may be answered with, as estimated, for the provider's own limits.
+    :param chance: random numbers from 0 to 1.
+    :ivar count: calls that were made.
+    :ivar hint: of the configured key that was used last, masked.
+    :ivar key: which of the configured keys that was, counted from 1; 0 for none.
+    """
+
+    __slots__ = (
+        "_account",
+        "_asker",
+        "_body",
+        "_call",
+        "_chance",
+        "_clock",
+        "_key",
+        "_mark",
+        "_method",
+        "_pairs",
+        "_pause",
+        "_shown",
+        "_style",
+        "_tokens",
+        "_tried",
+        "_url",
+        "_wall_clock",
+        "count",
+        "hint",
+    )
+
+    def __init__(
+        self,
+        asker: Asker,
+        account: Account,
+        clock: IReactorTime,
+        wall_clock: Callable[[], float],
+        chance: Callable[[], float],
+        style: KeyStyle,
+    ) -> None:
+        self._asker: Asker | None = asker
+        self._account = account
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._chance = chance
+        self._style = style
+        self._method = self._url = b""
+        self._pairs: list[Pair] = []
+        self._shown: list[Pair] | None = None
+        self._body: Any = None
+        self._tokens = (0, 0)
+        self._call: Cancellable | None = None
+        self._pause: IDelayedCall | None = None
+        self._key: Key | None = None
+        self._mark = (0, 0, 0)
+        self._tried: list[Key] = []
+        self.count = 0
+        self.hint = ""
+
+    def begin(
+        self,
+        method: bytes,
+        url: bytes,
+        pairs: list[Pair],
+        shown: list[Pair] | None,
+        body: Any,
+        tokens: tuple[int, int],
+    ) -> None:
+        """
+        Ask for the first time.
+
+        :param body: bytes, a producer, or None.
+        :raises BridgeError: no key may be used now.
+        """
+        self._method, self._url, self._pairs, self._shown = method, url, pairs, shown
+        self._body, self._tokens = body, tokens
+        self._ask()
+
+    def cancel(self) -> None:
+        """
+        Nobody wants an answer any more.
+        """
+        self._asker = None
+        self._body = None
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
+        pause, self._pause = self._pause, None
+        if pause is not None:
+            pause.cancel()
+
+    @property
+    def key(self) -> int:
+        """
+        See the class.
+        """
+        keys = self._account.keys
+        return 0 if keys is None or self._key is None else keys.keys.index(self._key) + 1
+
+    # -- one try -------------------------------------------------------------------------------------------------
+
+    def _ask(self) -> None:
+        account = self._account
+        shown = self._shown
+        if shown is None and account.keys is not None:
+            read, written = self._tokens
+            self._key = key = account.choose(account.keys, self._tried, self._clock.seconds(), read, written)
+            self._mark = key.pace.mark
+            credential = central(key.secret, self._style)
+            self.hint = credential.hint
+            shown = list(credential.pairs)
+        self.count = count = self.count + 1
+        pairs = self._pairs + shown if shown else self._pairs
+        call = account.client.ask(self, self._method, self._url, pairs, self._body)
+        if self._asker is not None and self._pause is None and self.count == count:
+            # It was not over before it was there.
+            self._call = call
+
+    def _ask_again(self) -> None:
+        self._pause = None
+        try:
+            self._ask()
+        except errors.BridgeError as error:
+            self._give_up(error)
+        except Exception:
+            self._break(Failure())
+
+    def answered(self, response: Any) -> None:
+        """
+        The head of an answer is there.
+        """
+        asker = self._asker
+        self._call = None
+        if asker is None:
+            return
+        try:
+            if self._key is not None and self._judged(response, self._key):
+                self._discard(response)
+                self._ask_again()
+                return
+            if self._may_retry(response.code, response):
+                self._discard(response)
+                return
+        except Exception:
+            self._break(Failure())
+            return
+        self._asker = None
+        asker.answered(response)
+
+    def _judged(self, response: Any, key: Key) -> bool:
+        """
+        What an answer says of a key.
+
+        :return: whether another one is to be tried.
+        """
+        account, status = self._account, int(response.code)
+        if not account.heeds and status != 429 and status != 401:
+            return False
+        now = self._clock.seconds()
+        limits = read_limits(response_pairs(response), self._wall_clock())
+        if account.heeds and (limits is not UNKNOWN or status >= 400):
+            key.pace.heard(limits, status, now, self._mark)
+        if not account.may_change_keys or account.keys is None:
+            return False
+        if not account.keys.report(key, status, limits.retry_after_s, now) or not self._is_repeatable:
+            return False
+        self._tried.append(key)
+        return True
+
+    def failed(self, failure: Failure) -> None:
+        """
+        There is no answer.
+        """
+        self._call = None
+        error = error_of(failure)
+        if self._asker is None:
+            return
+        if error is None:
+            self._break(failure)
+        elif not self._may_retry(error, None):
+            self._give_up(error)
+
+    def _may_retry(self, outcome: errors.BridgeError | int, response: Any) -> bool:
+        """
+        See to a retry, if there may be one.
+        """
+        account = self._account
+        if isinstance(outcome, int) and outcome < 400:
+            if account.retries:
+                account.budget.succeeded(self._clock.seconds())
+            return False
+        if self.count > account.retries or not self._is_repeatable:
+            return False
+        wait = None if response is None else read_limits(response_pairs(response), self._wall_clock()).retry_after_s
+        if not may_retry(outcome, self._method, bytes_sent=1, started=False, retry_after_s=wait):
+            return False
+        pause = max(wait or 0.0, PAUSE_S * 2.0 ** (self.count - 1) * (1.0 + self._chance()))
+        if pause > MOST_PAUSE_S or not account.budget.take(self._clock.seconds()):
+            return False
+        self._pause = self._clock.callLater(pause, self._ask_again)
+        return True
+
+    @property
+    def _is_repeatable(self) -> bool:
+        return self._body is None or isinstance(self._body, bytes)
+
+    # -- endings -------------------------------------------------------------------------------------------------
+
+    def _discard(self, response: Any) -> None:
+        response.deliverBody(Discarded())
+
+    def _give_up(self, error: errors.BridgeError) -> None:
+        asker, self._asker = self._asker, None
+        if asker is not None:
+            asker.unanswered(error)
+
+    def _break(self, failure: Failure) -> None:
+        asker, self._asker = self._asker, None
+        if asker is not None:
+            asker.broken(failure)
+
+
+class Discarded:
+    """
+    Reads a body that nobody gets, so that its connection can be used again; gives up a long one.
+    """
+
+    def __init__(self) -> None:
+        self._left = MOST_DISCARDED
+        self._transport: Any = None
+
+    def makeConnection(self, transport: Any) -> None:
+        """
+        There is a body.
+        """
+        self._transport = transport
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        A piece of it.
+        """
+        self._left -= len(data)
+        if self._left < 0 and self._transport is not None:
+            transport, self._transport = self._transport, None
+            transport.stopProducing()
+
+    def connectionLost(self, reason: Failure | None = None) -> None:
+        """
+        It is over.
+        """
+
+
+def error_of(failure: Failure) -> errors.BridgeError | None:
+    """
+    A failed call as one of our errors, or None if it is a defect.
+    """
+    error = failure.value
+    if isinstance(error, errors.BridgeError):
+        return error
+    if isinstance(error, ConnectError):
+        return errors.ConnectFailed()
+    if isinstance(error, ResponseFailed | ResponseNeverReceived | CancelledError):
+        return errors.UpstreamReset()
+    return None

@@ -1,0 +1,249 @@
+"""
+What an exchange holds, and how all of it comes to an end.
+
+Note [One ending]: an exchange holds up to seven things: a look-up of who is asking, a place in the queue, a permit,
+what it was charged, the pass of a breaker, its calls to the provider, and the way of their bytes back. `Ending._end`
+alone lets go of them, all of them, once; every path leads there, and whatever comes later (a provider that answers a
+client who left, a look-up that is done too late) finds `_ended` and stops.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from aibridge import errors
+from aibridge.admission.permit import Permit
+from aibridge.admission.policies import Admission
+from aibridge.admission.ratelimitheaders import lines
+from aibridge.dialects import usage
+from aibridge.dialects.clients import client_of
+from aibridge.dialects.reader import UsageReader
+from aibridge.log import Completion
+from aibridge.model import Class, Dialect, Principal
+from aibridge.providers.routes import Route
+from aibridge.relay.pump import Pump
+from aibridge.web import faults
+from aibridge.web.attempts import Attempts
+
+if TYPE_CHECKING:
+    from aibridge.admission.breakers import Pass
+    from aibridge.web.request import Request
+    from aibridge.web.terms import Bridge
+
+_log = Logger(namespace=__name__)
+
+Pair = tuple[bytes, bytes]
+
+ANYONE: Final = "anyone"
+NOBODY: Final = Principal(id="", name="")
+CLASSES: Final = {class_: class_.value for class_ in Class}
+
+
+class Ending:
+    """
+    The half of an exchange that lets go.
+
+    :param bridge: what all exchanges share.
+    :param request: its head is complete, its body unread.
+    """
+
+    def __init__(self, bridge: Bridge, request: Request) -> None:
+        self._bridge = bridge
+        self._terms = bridge.terms
+        self._request = request
+        self._began_at = self._body_at = self._sent_at = bridge.now()
+        self._completion = Completion(bridge.new_id(), request.client_host, request.method.decode("ascii"))
+        self._principal = NOBODY
+        self._route: Route | None = None
+        self._estimated = 0
+        self._body_size = 0
+        self._agent = ""
+        # What it holds.
+        self._lookup: Deferred[Principal] | None = None
+        self._turn: Deferred[Permit] | None = None
+        self._permit: Permit | None = None
+        self._admission: Admission | None = None
+        self._pass: Pass | None = None
+        self._attempts: Attempts | None = None
+        self._reader: UsageReader | None = None
+        self._pump: Pump | None = None
+        self._began: tuple[str, str, str] | None = None
+        self._answering = False
+        self._ended = False
+
+    # -- what can happen -----------------------------------------------------------------------------------------
+
+    def cut(self, error: errors.BridgeError) -> None:
+        """
+        End it now, honestly, for a reason that neither side gave.
+        """
+        self._fail(error)
+
+    def broken(self, failure: Failure) -> None:
+        """
+        The bridge itself has a defect.
+        """
+        if not self._ended:
+            _log.failure("Exchange {id} failed in the bridge itself.", failure, id=self._completion.request_id)
+            self._fail(errors.InternalError())
+
+    def _client_left(self) -> None:
+        self._fail(errors.ClientLeft())
+
+    def _failed(self, failure: Failure) -> None:
+        error = failure.value
+        if isinstance(error, errors.BridgeError):
+            self._fail(error)
+        else:
+            self.broken(failure)
+
+    def _fail(self, error: errors.BridgeError) -> None:
+        if self._ended:
+            return
+        try:
+            if self._answering:
+                self._break_off(error)
+            else:
+                self._refuse(error)
+        except Exception:
+            # It cannot even be told. What it held is let go of all the same, and the client sees a broken end.
+            _log.failure("How exchange {id} ends cannot be told.", id=self._completion.request_id)
+            if not self._ended:
+                self._end(errors.InternalError.kind)
+            self._request.abort()
+
+    # -- what the client is told ---------------------------------------------------------------------------------
+
+    def _refuse(self, error: errors.BridgeError) -> None:
+        """
+        Nothing was said yet: say what is wrong, in the caller's dialect.
+        """
+        completion, request, route = self._completion, self._request, self._route
+        completion.status = faults.status_of(error)
+        self._account(error)
+        if isinstance(error, errors.ClientLeft):
+            self._end(error.kind)
+            return
+        wait = faults.retry_after(error, self._terms.max_retry_after_s)
+        completion.retry_after_s = wait or 0.0
+        dialect = self._terms.routes.dialect_of(request.uri) if route is None else route.dialect
+        told = faults.answer(error, dialect, completion.request_id, wait)
+        limits = b"" if route is None else self._limits(route, [], wait)
+        self._end(error.kind)
+        request.answer(told.status, told.lines + limits, told.body)
+
+    def _break_off(self, error: errors.BridgeError) -> None:
+        """
+        An answer has begun and cannot be finished: the dialect's error event where there can be one, and a connection
+        that visibly breaks. Never an end that looks like one.
+        """
+        completion, pump, route = self._completion, self._pump, self._route
+        if isinstance(error, errors.ClientLeft):
+            completion.status = faults.status_of(error)
+        tells = pump is not None and pump.between_events and not isinstance(error, errors.ClientLeft)
+        self._account(error)
+        self._end(error.kind)
+        if tells:
+            dialect = Dialect.PLAIN if route is None else route.dialect
+            self._request.write(faults.event(error, dialect, completion.request_id))
+        self._request.abort()
+
+    def _limits(self, route: Route, received: list[Pair], retry_after_s: float | None) -> bytes:
+        """
+        What an answer says of the buckets that its request has met, as lines of its head.
+
+        :param received: the fields that the provider sent.
+        """
+        terms, bridge = self._terms, self._bridge
+        if self._principal is NOBODY or not (route.bridged or terms.count_passthrough):
+            return b""
+        states = terms.policies.states(self._principal, route.provider.name, bridge.now(), tokens=route.bridged)
+        if not states:
+            return b""
+        sent = [name.lower() for name, _ in received]
+        return lines(states, route.dialect, sent, unix_now=bridge.wall_clock(), retry_after_s=retry_after_s)
+
+    # -- the end -------------------------------------------------------------------------------------------------
+
+    def _account(self, error: errors.BridgeError) -> None:
+        completion, metrics = self._completion, self._bridge.metrics
+        completion.reason = error.reason
+        if isinstance(error, errors.UpstreamError):
+            metrics.upstream_failed(completion.provider, error.kind)
+        if isinstance(error, errors.GatewayError):
+            completion.policy = error.policy
+        if not self._answering and not isinstance(error, errors.ClientLeft):
+            class_ = "" if self._principal is NOBODY else CLASSES[self._principal.class_]
+            metrics.refused(error.reason, error.kind, completion.policy, class_)
+
+    def _end(self, cause: str) -> None:
+        """
+        See Note [One ending].
+        """
+        bridge, completion = self._bridge, self._completion
+        now = bridge.now()
+        self._ended = True
+        self._request.on_departure = None
+        for waiting in (self._lookup, self._turn):
+            if waiting is not None:
+                waiting.cancel()
+        self._lookup = self._turn = None
+        if self._permit is not None:
+            self._permit.give_back(now)
+        if self._pass is not None:
+            self._pass.ignore(now)
+        attempts = self._attempts
+        if attempts is not None:
+            attempts.cancel()
+            completion.attempts = attempts.count
+            if attempts.hint:
+                completion.hint, completion.key = attempts.hint, attempts.key
+        pump, self._pump = self._pump, None
+        if pump is not None:
+            completion.bytes_out = pump.bytes
+            pump.cancel()
+        report = self._settle(now)
+        completion.cause = cause
+        completion.duration_s = now - self._began_at
+        completion.at = bridge.wall_clock()
+        if self._began is not None:
+            bridge.metrics.ended(self._began)
+        if self._route is not None and attempts is not None:
+            agent = self._agent or client_of(self._request.header(b"user-agent"))
+            # Whoever is not verified could call himself anything.
+            initiator = completion.principal if self._terms.identity.verifies_tokens else ANYONE
+            bridge.metrics.completed(
+                completion, bridged=self._route.bridged, agent=agent, initiator=initiator, report=report
+            )
+        bridge.completions.add(completion)
+        exchanges = bridge.exchanges
+        exchanges.discard(self)
+        if not exchanges and bridge.emptied is not None:
+            bridge.emptied()
+
+    def _settle(self, now: float) -> usage.Report | None:
+        """
+        Charge what was used, as far as it is known, instead of what was estimated.
+
+        :return: what the answer told about itself, if it was read.
+        """
+        reader, admission, completion = self._reader, self._admission, self._completion
+        self._reader = self._admission = None
+        report, tokens = None, 0
+        if reader is not None:
+            try:
+                report = reader.end()
+            except Exception:
+                _log.failure("What an answer says of itself could not be read.")
+                report = usage.Report(unread=usage.Unread.BROKEN)
+            tokens, source = usage.charge(report, self._estimated, self._body_size)
+            completion.usage = "" if source is usage.Source.NONE else source.value
+            if report.usage is not None:
+                completion.tokens_in, completion.tokens_out = report.usage.read, report.usage.output
+        if admission is not None:
+            admission.settle(None, float(tokens), now)
+        return report

@@ -1,0 +1,61 @@
+"""
+The gate at work: `aibridge.admission.seats`, and the timer that it needs for those who wait.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from aibridge.admission.permit import Claim, Permit
+from aibridge.admission.seats import Seats
+from aibridge.admission.seatterms import SeatTerms
+from aibridge.errors import AtCapacity
+from aibridge.model import Principal
+
+
+class Turns:
+    """
+    Lets exchanges in, and sends away those that have waited for too long.
+
+    :ivar seats: the gate itself.
+    """
+
+    __slots__ = ("_call", "_clock", "seats")
+
+    def __init__(self, clock: IReactorTime, seats: Seats) -> None:
+        self.seats = seats
+        self._clock = clock
+        self._call: IDelayedCall | None = None
+
+    def enter(
+        self, principal: Principal, provider: str, max_in_flight: int, now: float
+    ) -> Permit | Deferred[Permit] | AtCapacity:
+        """
+        Ask for a permit, as `Seats.enter` has it.
+        """
+        entered = self.seats.enter(Claim(principal.id, principal.class_, provider, max_in_flight), now)
+        if self._call is None and isinstance(entered, Deferred):
+            self._watch(now)
+        return entered
+
+    def adopt(self, terms: SeatTerms, now: float) -> None:
+        """
+        Other terms, which hold for those who wait as well.
+        """
+        self.seats.adopt(terms, now)
+        call, self._call = self._call, None
+        if call is not None:
+            call.cancel()
+        self._watch(now)
+
+    def _watch(self, now: float) -> None:
+        due = self.seats.next_expiry()
+        if due is not None:
+            self._call = self._clock.callLater(max(0.0, due - now), self._expire)
+
+    def _expire(self) -> None:
+        self._call = None
+        now = self._clock.seconds()
+        self.seats.expire(now)
+        self._watch(now)

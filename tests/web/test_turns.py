@@ -1,0 +1,91 @@
+"""
+The gate's timer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from aibridge.admission.permit import Permit
+from aibridge.admission.seats import Seats
+from aibridge.admission.seatterms import SeatTerms
+from aibridge.errors import AtCapacity
+from aibridge.model import Principal
+from aibridge.web.turns import Turns
+
+
+class TurnsTests(SynchronousTestCase):
+    """
+    `Turns`, of a gate with one permit.
+    """
+
+    def setUp(self) -> None:
+        """
+        Nobody is in.
+        """
+        self.clock = Clock()
+        terms = SeatTerms(max_concurrency=1, queue_size=3, queue_timeout_s=10.0)
+        self.turns = Turns(self.clock, Seats(terms, self.clock.seconds, lambda: 0.0))
+
+    def enter(self, name: str = "a") -> Any:
+        """
+        Ask for a permit.
+        """
+        return self.turns.enter(Principal(id=name, name=name), "p", 0, self.clock.seconds())
+
+    def test_at_once(self) -> None:
+        """
+        Who finds a permit needs no timer.
+        """
+        self.assertIsInstance(self.enter(), Permit)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_each_has_its_own_time(self) -> None:
+        """
+        On one timer; when nobody waits any more there is none.
+        """
+        self.enter()
+        first = self.enter("b")
+        self.clock.advance(4)
+        second = self.enter("c")
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.clock.advance(6)
+        self.failureResultOf(first, AtCapacity)
+        self.assertNoResult(second)
+        self.clock.advance(4)
+        self.failureResultOf(second, AtCapacity)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_admitted_in_time(self) -> None:
+        """
+        Who was let in is not sent away.
+        """
+        first = self.enter()
+        second: Deferred[Permit] = self.enter("b")
+        first.give_back(self.clock.seconds())
+        permit = self.successResultOf(second)
+        self.clock.advance(60)
+        self.assertEqual(self.turns.seats.in_use, 1)
+        permit.give_back(self.clock.seconds())
+
+    def test_other_terms_hold_for_those_who_wait(self) -> None:
+        """
+        A shorter time, at once.
+        """
+        self.enter()
+        waiting = self.enter("b")
+        self.turns.adopt(SeatTerms(max_concurrency=1, queue_size=3, queue_timeout_s=1.0), self.clock.seconds())
+        self.clock.advance(1)
+        self.failureResultOf(waiting, AtCapacity)
+
+    def test_no_place(self) -> None:
+        """
+        A full gate without a queue refuses at once.
+        """
+        self.turns.adopt(SeatTerms(max_concurrency=1), self.clock.seconds())
+        self.enter()
+        self.assertIsInstance(self.enter(), AtCapacity)
