@@ -8,14 +8,16 @@ NEEDS_STAMP := $(VENV)/.installed-needs
 TEST_STAMP := $(VENV)/.installed-test
 CHECK_STAMP := $(VENV)/.installed-check
 BENCH_STAMP := $(VENV)/.installed-bench
+NODE_STAMP := tests/clients/node_modules/.installed
 SOURCES := $(shell find aibridge twisted -name '*.py') setup.cfg setup.py pyproject.toml
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-sources check format docs bench bench-check bench-overload debian clean
+.PHONY: help run run-proxy test test-all test-sources check format docs bench bench-check bench-overload debian clean
 
 help:
 	@echo "make run         start the bridge in the foreground on its embedded default"
+	@echo "make run-proxy   start bridge and AI Proxy, with simulated providers under real providers' names"
 	@echo "make test        run the tests"
 	@echo "make test-all    run the slow ones as well"
 	@echo "make test-sources run them on the sources alone, nothing compiled, nothing installed"
@@ -61,16 +63,25 @@ $(STAMP): $(NEEDS_STAMP) $(SOURCES)
 	$(PIP) --upgrade --no-build-isolation --no-deps .
 	@touch $@
 
+# The SDKs for Node, where npm is. Without them their tests are skipped, and the next time it is tried again.
+$(NODE_STAMP): tests/clients/package.json
+	@if ! command -v npm >/dev/null; then echo "npm is not here: the SDKs for Node are not tested"; \
+	elif npm install --prefix tests/clients --no-package-lock --no-audit --no-fund --fetch-retries 1 --silent; \
+	then touch $@; else echo "npm could not install the SDKs for Node: they are not tested"; fi
+
 run: $(STAMP)
 	@exec $(BIN)/twistd -n --pidfile= aibridge $(ARGS)
 
+run-proxy: $(STAMP)
+	@exec $(BIN)/aibridge try-proxy $(ARGS)
+
 # All tests on what is installed, which is compiled where there is a C compiler; those without processes and sockets on
 # the sources as well, which is what is installed elsewhere.
-test: $(STAMP) $(TEST_STAMP)
+test: $(STAMP) $(TEST_STAMP) $(NODE_STAMP)
 	$(BIN)/pytest -n $(JOBS) -m "not slow" $(ARGS)
 	PYTHONPATH=$(CURDIR) $(BIN)/pytest -n $(JOBS) -m "not slow and not integration" $(ARGS)
 
-test-all: $(STAMP) $(TEST_STAMP)
+test-all: $(STAMP) $(TEST_STAMP) $(NODE_STAMP)
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
 	PYTHONPATH=$(CURDIR) $(BIN)/pytest -n $(JOBS) $(ARGS)
 
@@ -90,6 +101,7 @@ format: $(CHECK_STAMP)
 
 docs: $(STAMP)
 	PYTHONPATH=. $(BIN)/python -m aibridge.daemon.reference
+	PYTHONPATH=. $(BIN)/python -m aibridge.daemon.proxy.reference
 
 # What the benchmarks compare with; Debian's, and only where that can be installed.
 debian:
@@ -107,4 +119,5 @@ bench-overload: $(STAMP) $(BENCH_STAMP)
 	$(BIN)/python -m benchmarks.overload $(ARGS)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/bin
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/bin \
+	  tests/clients/node_modules

@@ -66,6 +66,15 @@ class UpgradeRefused(ClientError):
     kind = "upgrade_refused"
 
 
+class Misdirected(ClientError):
+    """
+    The request is for another host than the one that its connection was opened to.
+    """
+
+    reason = "request"
+    kind = "misdirected"
+
+
 class Unauthenticated(ClientError):
     """
     No token was shown, or not one that is known and valid now.
@@ -213,6 +222,24 @@ class IdentityUnavailable(GatewayError):
 
     reason = "auth"
     kind = "identity_unavailable"
+
+
+class BridgeAway(GatewayError):
+    """
+    The proxy could not get an answer from the bridge.
+    """
+
+    reason = "bridge"
+    kind = "bridge_away"
+
+
+class BridgeLate(GatewayError):
+    """
+    The proxy waited too long for the bridge.
+    """
+
+    reason = "bridge"
+    kind = "bridge_late"
 
 
 class InternalError(GatewayError):

@@ -17,11 +17,18 @@ METADATA = "aibridge"
 # Forms that several options share; a daemon has no directory of its own to start a path from.
 _PATH = r"/[^\x00-\x1f\x7f]*"
 _URL = r"(?=[!-~]+\Z)https?://[^/?#@]+(/[^?#]*)?"
+_PROXY_URL = r"((?=[!-~]+\Z)https?://[^/?#@]+/?)?"
 _URL_FORM = "a URL that begins with http:// or https://, without user name, query and fragment"
 
 ABSOLUTE_PATH: Final[dict[str, Any]] = {"matches": _PATH, "form": "an absolute path"}
 OPTIONAL_PATH: Final[dict[str, Any]] = {"matches": f"({_PATH})?", "form": "an absolute path, or empty"}
 OPTIONAL_URL: Final[dict[str, Any]] = {"matches": f"({_URL})?", "form": f"{_URL_FORM}, or empty"}
+PROXY_URL: Final[dict[str, Any]] = {
+    "matches": _PROXY_URL,
+    "secret": True,
+    "form": "http://HOST:PORT or https://HOST:PORT",
+}
+"""A proxy may ask for a password, and its URL is where that is written."""
 
 
 @attrs.frozen(kw_only=True)
@@ -39,7 +46,8 @@ class Declaration:
     :ivar env: environment variables that set it, first one wins.
     :ivar flag: command-line option that sets it, without dashes, or empty.
     :ivar restart: a change takes effect only at a restart.
-    :ivar secret: the text, or each of a list, is a reference to a secret: ``file:``, ``env:`` or ``credential:``.
+    :ivar secret: the text, or each of a list, is a reference to a secret: ``file:``, ``env:`` or ``credential:``. One
+        that `matches` has no secret in it, and may stand for itself.
     :ivar example: of a required option, what the installed file shows in place of a default.
     """
 

@@ -162,14 +162,16 @@ class Rig:
         connections: int = CONNECTIONS,
         status: int = 200,
         length: int | None = None,
+        greeting: bytes = b"",
     ) -> Load:
         """
         Connections that ask again as soon as they are answered.
 
         :param length: of each answer's body; None: any.
+        :param greeting: what each connection sends first, to be told 200.
         """
         arguments = (connections, seconds, status, -1 if length is None else length)
-        return self._run("closed", port, request, seconds, *arguments)
+        return self._run("closed", port, request, seconds, *arguments, greeting=greeting)
 
     def events(self, port: int, request: bytes, *, streams: int, events: int | None, seconds: float) -> Load:
         """
@@ -192,12 +194,12 @@ class Rig:
                 raise BenchError("a single request got no answer")
 
     @contextlib.contextmanager
-    def hold(self, port: int, request: bytes) -> Iterator[Hold]:
+    def hold(self, port: int, request: bytes, greeting: bytes = b"") -> Iterator[Hold]:
         """
         Streams that stay open.
         """
         process = subprocess.Popen(
-            [self._load, "hold", str(port), self._written(request)],
+            [self._load, *self._greeting(greeting), "hold", str(port), self._written(request)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -238,8 +240,14 @@ class Rig:
         path.write_bytes(request)
         return path
 
-    def _run(self, mode: str, port: int, request: bytes, seconds: float, *arguments: float) -> Load:
-        command = [str(self._load), mode, str(port), str(self._written(request)), *map(str, arguments)]
+    def _greeting(self, greeting: bytes) -> list[str]:
+        return ["-g", str(self._written(greeting))] if greeting else []
+
+    def _run(
+        self, mode: str, port: int, request: bytes, seconds: float, *arguments: float, greeting: bytes = b""
+    ) -> Load:
+        start = [str(self._load), *self._greeting(greeting)]
+        command = [*start, mode, str(port), str(self._written(request)), *map(str, arguments)]
         return Load(**json.loads(self._output(command, seconds)))
 
     def _output(self, command: list[str], seconds: float) -> str:

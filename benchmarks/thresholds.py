@@ -14,6 +14,7 @@ MARGIN = 0.15
 """The machine moves nginx itself by so much."""
 
 SUBJECT = "aibridge"
+PROXY = "aibridge-proxy"
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Threshold:
 
     :ivar references: the cheapest of those that were measured is divided by; none: the value itself counts.
     :ivar stock: what stock Twisted and treq reach, in words.
+    :ivar subject: whose value it is.
     """
 
     label: str
@@ -32,6 +34,7 @@ class Threshold:
     must: float
     aim: float
     stock: str
+    subject: str = SUBJECT
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ THRESHOLDS = (
     Threshold("memory per idle stream at 5,000, KiB", "memory", "kib_at_5000", (), 14, 8, "13"),
     Threshold("CPU per answer of 200 kB ÷ Go or HAProxy", "large", "cpu_us", ("go", "haproxy"), 2, 1.2, "4.7"),
     Threshold("memory per stalled reader, MiB", "stalled", "mib", (), 1, 0.25, "without bound"),
+    Threshold("CPU per tunnelled byte ÷ HAProxy", "tunnel", "cpu_us_per_mib", ("haproxy-tcp",), 2, 1.2, "-", PROXY),
+    Threshold("memory per idle tunnel at 5,000, KiB", "tunnel-memory", "kib_at_5000", (), 16, 8, "-", PROXY),
 )
 
 
@@ -75,9 +80,9 @@ def judged(results: Results, thresholds: Sequence[Threshold] = THRESHOLDS) -> li
 
 
 def _verdict(results: Results, threshold: Threshold) -> Verdict:
-    own = results.median(threshold.measurement, SUBJECT, threshold.metric)
+    own = results.median(threshold.measurement, threshold.subject, threshold.metric)
     if own is None:
-        return Verdict(threshold, None, f"{SUBJECT} was not measured")
+        return Verdict(threshold, None, f"{threshold.subject} was not measured")
     if not threshold.references:
         return Verdict(threshold, own, "")
     found = {name: results.median(threshold.measurement, name, threshold.metric) for name in threshold.references}

@@ -54,7 +54,7 @@ class Transport:
         self.no_delay = False
         self.dataBuffer = b""
         self._clock = clock
-        self._protocol: Channel | None = protocol
+        self.protocol: Any = protocol
         self._producer: Any = None
         self._streaming = True
         self._paused = False
@@ -64,7 +64,7 @@ class Transport:
         Take bytes from the server.
         """
         assert isinstance(data, bytes)
-        if self._protocol is None or self.ended == "aborted":
+        if self.protocol is None or self.ended == "aborted":
             return
         assert not self.ended, "written to after it was closed"
         self.writes.append(data)
@@ -160,7 +160,7 @@ class Transport:
         self._lose(error or ConnectionLost())
 
     def _lose(self, error: Exception) -> None:
-        protocol, self._protocol = self._protocol, None
+        protocol, self.protocol = self.protocol, None
         if protocol is not None:
             protocol.connectionLost(Failure(error))
 
@@ -169,7 +169,7 @@ class Transport:
         """
         The server was told that it is gone.
         """
-        return self._protocol is None
+        return self.protocol is None
 
     def setTcpNoDelay(self, enabled: bool) -> None:
         """
@@ -379,8 +379,8 @@ class Talk:
         The client sends segments.
         """
         for piece in pieces:
-            if not self.transport.is_lost:
-                self.channel.dataReceived(piece)
+            if self.transport.protocol is not None:
+                self.transport.protocol.dataReceived(piece)
 
     def send_bytes(self, data: bytes, size: int = 1) -> None:
         """

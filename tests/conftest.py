@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from daemons import Daemon, Deployment
+from intercepting import Pair, ProxyDeployment, simulated
 
 # How long an example takes is the machine's affair: no test fails for being slow.
 settings.register_profile("aibridge", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -58,4 +59,31 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     daemon = made.start()
     daemon.token = token
     yield daemon
+    made.close()
+
+
+@pytest.fixture
+def proxy_deployment(tmp_path: Path) -> Iterator[ProxyDeployment]:
+    """
+    An empty deployment of bridge and proxy; its daemons end with the test.
+    """
+    made = ProxyDeployment(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """
+    A bridge with simulated providers under real ones' names, and a proxy before it, shared by the tests that leave
+    them as they are.
+    """
+    made = ProxyDeployment(tmp_path_factory.mktemp("pair"))
+    token = made.token("tests")
+    made.configure(simulated())
+    bridge = made.start()
+    made.configure_proxy(bridge.url)
+    proxy = made.start_proxy()
+    bridge.token = proxy.token = token
+    yield Pair(made, bridge, proxy)
     made.close()

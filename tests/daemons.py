@@ -1,6 +1,5 @@
 """
-Processes for the integration tests, above all real `twistd aibridge`: started on free ports, watched through what they
-print.
+Processes for the integration tests, above all our own daemons: started on free ports, watched through what they print.
 """
 
 from __future__ import annotations
@@ -26,6 +25,8 @@ KEPT = ("PATH", "PYTHONPATH", "HOME", "LANG", "TMPDIR")
 
 PATIENCE_S = 60.0
 """How long anything may take before a test gives up; nothing is asserted about how long it does take."""
+
+TWISTD = (str(Path(sys.executable).parent / "twistd"), "-n", "--pidfile=")
 
 
 class Process:
@@ -155,10 +156,11 @@ class Process:
 
 class Daemon(Process):
     """
-    A real `twistd aibridge`.
+    A real `twistd aibridge`, or another daemon of ours.
 
-    :param arguments: after ``twistd -n --pidfile= aibridge``.
+    :param arguments: after its name.
     :param through: a program of ours, and its arguments, that runs twistd.
+    :param name: of the plugin.
     """
 
     def __init__(
@@ -168,10 +170,10 @@ class Daemon(Process):
         environ: Mapping[str, str] | None = None,
         descriptors: int = 0,
         through: Sequence[str | Path] = (),
+        name: str = "aibridge",
     ) -> None:
-        twistd = [str(Path(sys.executable).parent / "twistd"), "-n", "--pidfile=", "aibridge"]
         runner = [sys.executable, *map(str, through)] if through else []
-        super().__init__([*runner, *twistd, *arguments], directory, environ, descriptors)
+        super().__init__([*runner, *TWISTD, name, *arguments], directory, environ, descriptors)
         self.url = ""
         self.admin = ""
         self.token = ""
@@ -292,11 +294,12 @@ class Deployment:
         environ: Mapping[str, str] | None = None,
         descriptors: int = 0,
         through: Sequence[str | Path] = (),
+        name: str = "aibridge",
     ) -> Daemon:
         """
         Start a daemon with these arguments alone, and wait for nothing.
         """
-        daemon = Daemon(self.directory, list(arguments), environ, descriptors, through)
+        daemon = Daemon(self.directory, list(arguments), environ, descriptors, through, name)
         self.daemons.append(daemon)
         return daemon
 

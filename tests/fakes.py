@@ -284,7 +284,7 @@ def bridge(
     ]
     done: list[Completion] = []
 
-    class Kept(Completions):
+    class Kept(Completions[Completion]):
         def add(self, completion: Completion) -> None:
             done.append(completion)
 

@@ -27,27 +27,19 @@ from aibridge.web.faults import FAULTS
 from aibridge.web.settings import HttpSettings
 from aibridge.web.site import BridgeSite
 from fakes import bridge
+from pages import ROOT, examples, prose, rows
 
-ROOT = Path(__file__).resolve().parent.parent
 OPERATIONS = ROOT / "docs" / "operations.md"
 CLIENTS = ROOT / "docs" / "clients.md"
+PROXY = ROOT / "docs" / "proxy.md"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "newsfragments").glob("*.md")])
 
-_FENCE = re.compile(r"^(```|~~~).*?^\1[^\n]*$", re.MULTILINE | re.DOTALL)
-_TOML = re.compile(r"^```toml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"\[[^\]\n]*(?:\n[^\]\n]*)?\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 _ELSEWHERE = re.compile(r"[a-z][a-z0-9+.-]*:")
 
 # A path that is somebody's, or a thing that only those who wrote it have.
 FORBIDDEN = (r"/work\b", r"/tmp/", r"/root\b", r"/home/[a-z]", r"\bTODO\b", r"\bFIXME\b", r"\bXXX\b")
-
-
-def prose(page: Path) -> str:
-    """
-    A page without its fenced blocks.
-    """
-    return _FENCE.sub("", page.read_text())
 
 
 def anchors(page: Path) -> set[str]:
@@ -69,14 +61,6 @@ def broken(page: Path) -> Iterator[str]:
         there = page if not path else page.parent / path
         if not there.exists() or (anchor and anchor not in anchors(there)):
             yield target
-
-
-def rows(page: Path) -> list[list[str]]:
-    """
-    The rows of a page's tables, as cells.
-    """
-    lines = (line.strip() for line in prose(page).splitlines())
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
 
 
 def kinds() -> list[type[BridgeError]]:
@@ -126,12 +110,13 @@ def test_every_page_is_linked_from_the_index() -> None:
     assert pages - linked == set()
 
 
-@pytest.mark.parametrize("page", sorted({*PAGES} - {CLIENTS}), ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", sorted({*PAGES} - {CLIENTS, PROXY}), ids=lambda page: str(page.relative_to(ROOT)))
 def test_examples_are_configurations(page: Path) -> None:
     """
-    Each piece of TOML is one that the daemon would take, and nothing about its limits is odd; clients have their own.
+    Each piece of TOML is one that the daemon would take, and nothing about its limits is odd; clients have their own,
+    and so has the proxy.
     """
-    for text in _TOML.findall(page.read_text()):
+    for text in examples(page):
         settings, faults = decode(tomllib.loads(text))
         assert faults == [], text
         assert list(check_admission(settings, (), ())) == [], text

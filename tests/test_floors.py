@@ -26,8 +26,26 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "aibridge.tally",
         "aibridge.log",
     ),
-    2: ("aibridge.wire.*", "aibridge.dialects.*", "aibridge.metrics", "aibridge.relay.headers"),
-    3: ("aibridge.admission.*", "aibridge.auth.*", "aibridge.providers.*"),
+    2: (
+        "aibridge.wire.*",
+        "aibridge.dialects.*",
+        "aibridge.metrics",
+        "aibridge.relay.headers",
+        "aibridge.relay.noproxy",
+        "aibridge.relay.proxyurl",
+    ),
+    3: (
+        "aibridge.admission.*",
+        "aibridge.auth.*",
+        "aibridge.providers.*",
+        "aibridge.mitm.addresses",
+        "aibridge.mitm.credentials",
+        "aibridge.mitm.headers",
+        "aibridge.mitm.hosts",
+        "aibridge.mitm.lines",
+        "aibridge.mitm.settings",
+        "aibridge.mitm.targets",
+    ),
     4: (
         "aibridge.web.*",
         "aibridge.relay.*",
@@ -67,7 +85,7 @@ IMPURE = (
 )
 
 REACTOR = "twisted.internet.reactor"
-MAY_IMPORT_THE_REACTOR = ("aibridge.daemon.tap",)
+MAY_IMPORT_THE_REACTOR = ("aibridge.daemon.process",)
 
 
 @attrs.frozen

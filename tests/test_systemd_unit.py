@@ -1,5 +1,5 @@
 """
-The systemd unit is one that systemd takes without a word, and that gives the daemon no more than it needs.
+The systemd units are ones that systemd takes without a word, and that give a daemon no more than it needs.
 
 Skipped only where there is no `systemd-analyze`, since nothing else knows what it would say.
 """
@@ -11,17 +11,62 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import attrs
 import pytest
 
 from aibridge.daemon.settings import DaemonSettings
 
-ROOT = Path(__file__).resolve().parent.parent
-UNIT = ROOT / "systemd" / "aibridge.service"
-ACCOUNT = ROOT / "systemd" / "aibridge.sysusers.conf"
+DIRECTORY = Path(__file__).resolve().parent.parent / "systemd"
 MOST_EXPOSURE = 1.3
 
 ANALYZE = shutil.which("systemd-analyze")
 needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is not installed on this machine")
+
+
+@attrs.frozen
+class Unit:
+    """
+    The unit of one daemon.
+
+    :ivar name: of the daemon, which the unit, the account and the directories have too.
+    :ivar check: what checks its configuration.
+    """
+
+    name: str
+    check: str
+
+    @property
+    def path(self) -> Path:
+        """
+        Where it is.
+        """
+        return DIRECTORY / f"{self.name}.service"
+
+    def settings(self) -> list[tuple[str, str]]:
+        """
+        Its assignments, in order.
+        """
+        lines = [line for line in self.path.read_text().splitlines() if line[:1] != "#"]
+        return [(name, value) for name, sign, value in (line.partition("=") for line in lines) if sign]
+
+    def values(self, name: str) -> list[str]:
+        """
+        What it assigns to one setting.
+        """
+        return [value for found, value in self.settings() if found == name]
+
+    def accounts(self) -> list[list[str]]:
+        """
+        The lines for systemd-sysusers, as words.
+        """
+        lines = (DIRECTORY / f"{self.name}.sysusers.conf").read_text().splitlines()
+        return [line.split() for line in lines if line and not line.startswith("#")]
+
+
+BRIDGE = Unit("aibridge", "check")
+PROXY = Unit("aibridge-proxy", "check --proxy")
+
+each_unit = pytest.mark.parametrize("unit", [BRIDGE, PROXY], ids=lambda unit: unit.name)
 
 
 def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -32,31 +77,17 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([ANALYZE, *arguments], capture_output=True, text=True, check=False, timeout=60)
 
 
-def settings() -> list[tuple[str, str]]:
-    """
-    The assignments of the unit, in order.
-    """
-    lines = UNIT.read_text().splitlines()
-    return [(name, value) for name, sign, value in (line.partition("=") for line in lines if line[:1] != "#") if sign]
-
-
-def values(name: str) -> list[str]:
-    """
-    What the unit assigns to one setting.
-    """
-    return [value for found, value in settings() if found == name]
-
-
+@each_unit
 @needs_systemd
-def test_verify_is_clean(tmp_path: Path) -> None:
+def test_verify_is_clean(tmp_path: Path, unit: Unit) -> None:
     """
     `systemd-analyze verify` says nothing about the unit but that the daemon is not installed where it is built; with
     programs that are, it says nothing at all.
     """
     program = shutil.which("true")
     assert program is not None
-    installed = tmp_path / UNIT.name
-    installed.write_text(re.sub(r"/usr/bin/(aibridge|twistd)\b", program, UNIT.read_text()))
+    installed = tmp_path / unit.path.name
+    installed.write_text(re.sub(r"/usr/bin/(aibridge|twistd)\b", program, unit.path.read_text()))
     verified = analyze("verify", "--man=no", str(installed))
     assert (verified.stdout + verified.stderr, verified.returncode) == ("", 0)
 
@@ -66,49 +97,53 @@ def test_verify_would_complain(tmp_path: Path) -> None:
     """
     The check above notices a setting that systemd does not know.
     """
-    broken = tmp_path / UNIT.name
-    broken.write_text(UNIT.read_text().replace("Type=notify", "Type=notify\nNoSuchSetting=yes"))
+    broken = tmp_path / BRIDGE.path.name
+    broken.write_text(BRIDGE.path.read_text().replace("Type=notify", "Type=notify\nNoSuchSetting=yes"))
     assert "NoSuchSetting" in analyze("verify", "--man=no", str(broken)).stderr
 
 
+@each_unit
 @needs_systemd
-def test_exposure_is_small() -> None:
+def test_exposure_is_small(unit: Unit) -> None:
     """
     The unit is as closed as a network daemon on CPython with cffi can be.
     """
-    rated = analyze("security", "--offline=yes", "--no-pager", str(UNIT))
-    found = re.search(r"Overall exposure level for aibridge\.service: ([0-9.]+)", rated.stdout)
+    rated = analyze("security", "--offline=yes", "--no-pager", str(unit.path))
+    found = re.search(rf"Overall exposure level for {unit.name}\.service: ([0-9.]+)", rated.stdout)
     assert found is not None, rated.stdout + rated.stderr
     assert float(found[1]) <= MOST_EXPOSURE
 
 
-def test_systemd_waits_for_the_drain() -> None:
+@each_unit
+def test_systemd_waits_for_the_drain(unit: Unit) -> None:
     """
-    Running exchanges have their whole time before systemd loses patience.
+    What is running has its whole time before systemd loses patience.
     """
-    (patience,) = values("TimeoutStopSec")
+    (patience,) = unit.values("TimeoutStopSec")
     assert float(patience) > DaemonSettings().drain_timeout
 
 
-def test_a_bad_configuration_is_not_tried_again() -> None:
+@each_unit
+def test_a_bad_configuration_is_not_tried_again(unit: Unit) -> None:
     """
     The daemon ends with 2 when its configuration has errors, which no restart mends; a check that fails first would be
     repeated, and so does not count.
     """
-    assert values("RestartPreventExitStatus") == ["2"]
-    assert values("ExecStartPre") == ["-/usr/bin/aibridge check"]
+    assert unit.values("RestartPreventExitStatus") == ["2"]
+    assert unit.values("ExecStartPre") == [f"-/usr/bin/aibridge {unit.check}"]
 
 
+@each_unit
 @pytest.mark.parametrize(("status", "passes"), [(0, True), (1, True), (2, False), (127, False)])
-def test_reload_checks_first(tmp_path: Path, status: int, passes: bool) -> None:
+def test_reload_checks_first(tmp_path: Path, status: int, passes: bool, unit: Unit) -> None:
     """
     A configuration with errors stops a reload before the daemon hears of it, one with warnings does not.
     """
-    check, hangup = values("ExecReload")
+    check, hangup = unit.values("ExecReload")
     found = re.fullmatch(r"/bin/sh -c '(.*)'", check)
     assert found is not None
     program = tmp_path / "aibridge"
-    program.write_text(f'#!/bin/sh\n[ "$*" = check ] && exit {status}\nexit 3\n')
+    program.write_text(f'#!/bin/sh\n[ "$*" = "{unit.check}" ] && exit {status}\nexit 3\n')
     program.chmod(0o755)
     # systemd makes one dollar sign of two.
     script = found[1].replace("/usr/bin/aibridge", str(program)).replace("$$", "$")
@@ -117,18 +152,31 @@ def test_reload_checks_first(tmp_path: Path, status: int, passes: bool) -> None:
     assert hangup == "/bin/kill -HUP $MAINPID"
 
 
-def test_the_account_exists() -> None:
+@each_unit
+def test_the_account_exists(unit: Unit) -> None:
     """
-    The account and the group that the unit names are those that systemd-sysusers makes.
+    The accounts and groups that the unit names are those that systemd-sysusers makes, and its directories are its own.
     """
-    (line,) = [line for line in ACCOUNT.read_text().splitlines() if line and not line.startswith("#")]
-    kind, name, *_ = line.split()
-    assert kind == "u"
-    assert values("User") == values("Group") == [name]
+    accounts = unit.accounts()
+    assert ["u", unit.name] in [words[:2] for words in accounts]
+    assert unit.values("User") == unit.values("Group") == [unit.name]
+    made = {words[1] for words in accounts if words[0] in "ug"}
+    assert made >= set(unit.values("SupplementaryGroups"))
+    for directory in ("StateDirectory", "RuntimeDirectory", "LogsDirectory"):
+        assert unit.values(directory) == [unit.name]
 
 
-def test_the_plugin_is_what_is_started() -> None:
+def test_no_way_to_the_keys() -> None:
     """
-    twistd stays in the foreground, writes no file of its own, and runs the bridge.
+    The proxy's account is not in the group that may read providers' keys.
     """
-    assert values("ExecStart") == ["/usr/bin/twistd --nodaemon --pidfile= aibridge"]
+    assert BRIDGE.name not in PROXY.values("SupplementaryGroups")
+    assert ["m", PROXY.name, BRIDGE.name] not in PROXY.accounts()
+
+
+@each_unit
+def test_the_plugin_is_what_is_started(unit: Unit) -> None:
+    """
+    twistd stays in the foreground, writes no file of its own, and runs the daemon.
+    """
+    assert unit.values("ExecStart") == [f"/usr/bin/twistd --nodaemon --pidfile= {unit.name}"]

@@ -45,6 +45,7 @@ class FakeTransport:
         self.connected = True
         self.disconnecting = False
         self.aborted = False
+        self.half_closed = False
         self.options: dict[str, bool] = {}
         self.producer: Any = None
         self.streaming = False
@@ -72,7 +73,8 @@ class FakeTransport:
             self._leave()
 
     def loseWriteConnection(self) -> None:
-        raise NotImplementedError
+        assert self.producer is None, "a producer may have more"
+        self.half_closed = True
 
     def abortConnection(self) -> None:
         if not self.aborted and self.connected:
@@ -145,6 +147,14 @@ class FakeTransport:
         """
         if self.reading:
             self.lose(ConnectionDone())
+
+    def finish_half(self) -> None:
+        """
+        The other side has said all it has to say, and listens still.
+        """
+        if self.reading and self.connected:
+            self.reading = False
+            self.protocol.readConnectionLost()
 
     def reset(self) -> None:
         """

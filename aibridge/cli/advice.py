@@ -22,6 +22,7 @@ REASONS: Final = {
     "drain": "the daemon, which was about to stop",
     "internal": "a defect of the bridge",
     "upstream": "the provider, or the way to it",
+    "bridge": "the bridge, or the way to it",
 }
 """Reason, as in ``X-AI-Bridge-Reason`` → who that is."""
 
@@ -117,6 +118,18 @@ ADVICE: Final[dict[str, tuple[str, str]]] = {
     "client_left": (
         "Many of them at one duration are a deadline in the client, or in what stands in front of the bridge.",
         "",
+    ),
+    "misdirected": (
+        "At the AI Proxy: the request named another host than its connection was opened to.",
+        "Look for a client that shares connections between hosts.",
+    ),
+    "bridge_away": (
+        "At the AI Proxy: the bridge could not be reached, or broke off.",
+        "See whether it runs, and bridge.url in the proxy's configuration; the proxy's log says what is the matter.",
+    ),
+    "bridge_late": (
+        "At the AI Proxy: the bridge did not answer in time.",
+        "See whether it is busy, and the times in [bridge] of the proxy's configuration.",
     ),
     "draining": (
         "The daemon was told to stop and took nothing new.",

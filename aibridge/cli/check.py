@@ -1,5 +1,5 @@
 """
-``aibridge check``: whether the daemon would start with a configuration, and everything that is wrong with it.
+``aibridge check``: whether a daemon would start with a configuration, and everything that is wrong with it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from typing import TextIO
 from twisted.python import usage
 
 from aibridge.cli.terminal import say
-from aibridge.daemon.config import ConfigErrors, Loaded, load
+from aibridge.daemon.config import ConfigErrors, Loaded
+from aibridge.daemon.config import load as load_bridge
+from aibridge.daemon.proxy.config import ProxyLoaded
+from aibridge.daemon.proxy.config import load as load_proxy
 
 FINE = 0
 WARNINGS = 1
@@ -22,7 +25,7 @@ class Options(usage.Options):
     The command line of the check.
     """
 
-    synopsis = "aibridge check [--config FILE]"
+    synopsis = "aibridge check [--proxy] [--config FILE]"
     longdesc = (
         "Checks the configuration, the environment and the secrets they refer to. Problems go to standard error, one "
         "line each. Exit status: 0 fine, 1 warnings only, 2 errors."
@@ -30,6 +33,7 @@ class Options(usage.Options):
     optParameters = [
         ["config", "c", None, "The file to check instead of the one that the daemon would read."],
     ]
+    optFlags = [["proxy", None, "Check the configuration of the AI Proxy, not of the bridge."]]
 
 
 def run(arguments: list[str], stdout: TextIO, stderr: TextIO, environ: Mapping[str, str]) -> int:
@@ -49,11 +53,13 @@ def run(arguments: list[str], stdout: TextIO, stderr: TextIO, environ: Mapping[s
         say(stderr, f"aibridge check: {error}")
         return ERRORS
     try:
-        loaded = load(options["config"], environ, {})
+        load = load_proxy if options["proxy"] else load_bridge
+        loaded: Loaded | ProxyLoaded = load(options["config"], environ, {})
     except ConfigErrors as errors:
         for problem in (*errors.problems, *errors.warnings):
             say(stderr, f"{problem.severity.value}: {problem}")
-        say(stdout, f"The daemon would not start: {_count(len(errors.problems), 'error')}.")
+        daemon = "proxy" if options["proxy"] else "daemon"
+        say(stdout, f"The {daemon} would not start: {_count(len(errors.problems), 'error')}.")
         return ERRORS
     for problem in loaded.warnings:
         say(stderr, f"{problem.severity.value}: {problem}")
@@ -61,9 +67,11 @@ def run(arguments: list[str], stdout: TextIO, stderr: TextIO, environ: Mapping[s
     return WARNINGS if loaded.warnings else FINE
 
 
-def _summary(loaded: Loaded) -> str:
+def _summary(loaded: Loaded | ProxyLoaded) -> str:
     place = loaded.path or "There is no configuration file. The embedded default"
     judgement = f"can be used, with {_count(len(loaded.warnings), 'warning')}" if loaded.warnings else "is good"
+    if isinstance(loaded, ProxyLoaded):
+        return f"{place} {judgement}. Intercepted: {', '.join(loaded.hosts.names())}."
     providers = ", ".join(provider.name for provider in loaded.settings.provider)
     return f"{place} {judgement}. Providers: {providers}."
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TextIO
 
 from aibridge import __version__
-from aibridge.cli import check, explain, limits, token
+from aibridge.cli import ca, check, explain, limits, token, trial
 from aibridge.cli.parser import Parser, parsed
 
 INTERRUPTED: Final = 130
@@ -19,10 +19,12 @@ INTERRUPTED: Final = 130
 Command = Callable[[list[str], TextIO, TextIO, Mapping[str, str]], int]
 
 COMMANDS: Final[dict[str, tuple[Command, str]]] = {
+    "ca": (ca.run, "make, show, export and rotate the certificate authority of the AI Proxy"),
     "check": (check.run, "say whether the configuration is good, and everything that is wrong with it"),
     "explain": (explain.run, "tell from the log what happened to a request, and why"),
     "limits": (limits.run, "show the limits in force, where each comes from, and how full it is"),
     "token": (token.run, "create, list, revoke and rotate tokens"),
+    "try-proxy": (trial.run, "run bridge and AI Proxy here and now, with simulated providers under real names"),
 }
 """Name → what runs it, and what it does in words."""
 

@@ -5,6 +5,7 @@ From a configuration to the terms that exchanges begin with: which objects there
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 import attrs
 from twisted.internet.interfaces import IReactorTime
@@ -20,6 +21,8 @@ from aibridge.providers.routes import Routes
 from aibridge.providers.settings import TransportSettings
 from aibridge.relay.agent import RelayAgent
 from aibridge.relay.client import RelayClient
+from aibridge.relay.proxyurl import ProxyURL
+from aibridge.relay.viaproxy import ForwardProxy
 from aibridge.secret import Secret
 from aibridge.web.account import Account
 from aibridge.web.terms import Terms
@@ -28,13 +31,14 @@ from aibridge.web.terms import Terms
 @attrs.frozen(eq=False)
 class Upstream:
     transport: TransportSettings
+    proxy: ProxyURL | None
     agent: RelayAgent
     client: RelayClient
 
 
 class Upstreams:
     """
-    The clients of all providers. One whose transport settings have not changed keeps its connections over a reload.
+    The clients of all providers. One that is reached as before keeps its connections over a reload.
     """
 
     def __init__(self, reactor: IReactorTime) -> None:
@@ -42,22 +46,32 @@ class Upstreams:
         self._current: dict[str, Upstream] = {}
         self._leaving: set[RelayAgent] = set()
 
-    def prepare(self, settings: Settings) -> dict[str, Upstream]:
+    def prepare(
+        self, settings: Settings, proxies: Mapping[str, ProxyURL] = MappingProxyType({})
+    ) -> dict[str, Upstream]:
         """
         Make what `settings` need, and change nothing yet.
 
+        :param proxies: provider name → the proxy that it is reached through.
         :raises ValueError: a certificate file cannot be used.
         """
         prepared: dict[str, Upstream] = {}
         for provider in settings.provider:
             transport = transport_of(provider)
+            proxy = proxies.get(provider.name)
             known = self._current.get(provider.name)
-            if known is not None and known.transport == transport:
+            if known is not None and (known.transport, known.proxy) == (transport, proxy):
                 prepared[provider.name] = known
             else:
-                agent = RelayAgent(self._reactor, transport)
-                prepared[provider.name] = Upstream(transport, agent, RelayClient(agent))
+                agent = self._agent(transport, proxy)
+                prepared[provider.name] = Upstream(transport, proxy, agent, RelayClient(agent))
         return prepared
+
+    def _agent(self, transport: TransportSettings, proxy: ProxyURL | None) -> RelayAgent:
+        if proxy is None:
+            return RelayAgent(self._reactor, transport)
+        way_out = ForwardProxy(self._reactor, proxy, transport.connect_timeout)
+        return RelayAgent(self._reactor, transport, endpoints=lambda _, host, port: way_out.to(host, port))
 
     def adopt(self, prepared: dict[str, Upstream]) -> Mapping[str, RelayClient]:
         """

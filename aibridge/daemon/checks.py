@@ -37,9 +37,9 @@ def check(settings: Settings, *, embedded: bool, given: Collection[str] = ()) ->
     :param embedded: there is no configuration file, so the daemon sees to its tokens itself.
     :param given: the options, dotted, that have another source than a default.
     """
-    yield from _listen(settings.listen)
-    tokens = yield from _auth(settings.auth, embedded=embedded, given=given)
-    yield from _log(settings.log)
+    yield from check_listen(settings.listen)
+    tokens = yield from check_auth(settings.auth, embedded=embedded, given=given)
+    yield from check_log(settings.log)
     yield from check_admission(settings, given, tokens)
     seen: dict[str, int] = {}
     for index, provider in enumerate(settings.provider):
@@ -56,7 +56,10 @@ def check(settings: Settings, *, embedded: bool, given: Collection[str] = ()) ->
 # -- where it listens --------------------------------------------------------------------------------------------
 
 
-def _listen(listen: ListenSettings) -> Iterator[Fault]:
+def check_listen(listen: ListenSettings) -> Iterator[Fault]:
+    """
+    Whether there are such endpoints and networks.
+    """
     for name in ("endpoints", "admin"):
         for text in getattr(listen, name):
             refusal = _refused_endpoint(text)
@@ -90,11 +93,13 @@ def _refused_endpoint(text: str) -> str:
 # -- who may come in ---------------------------------------------------------------------------------------------
 
 
-_Tokens = Generator[Fault, None, tuple[Entry, ...]]
+Tokens = Generator[Fault, None, tuple[Entry, ...]]
 
 
-def _auth(auth: AuthSettings, *, embedded: bool, given: Collection[str]) -> _Tokens:
+def check_auth(auth: AuthSettings, *, embedded: bool, given: Collection[str]) -> Tokens:
     """
+    Whether tokens can be verified.
+
     :return: the tokens of the file, if there is one to be read.
     """
     if auth.backend == "file":
@@ -111,12 +116,12 @@ def _auth(auth: AuthSettings, *, embedded: bool, given: Collection[str]) -> _Tok
         if not auth.coder_url:
             yield Fault(path=path, found="nothing", allowed=f'{_URL}, since auth.backend is "coder"')
         else:
-            yield from _url(path, auth.coder_url, carries="tokens")
-        yield from _certificates(("auth", "coder_ca_file"), auth.coder_ca_file)
+            yield from check_url(path, auth.coder_url, carries="tokens")
+        yield from check_certificates(("auth", "coder_ca_file"), auth.coder_ca_file)
     return ()
 
 
-def _tokens(path: str) -> _Tokens:
+def _tokens(path: str) -> Tokens:
     where = ("auth", "tokens_file")
     try:
         tokens = read_file(path)
@@ -133,7 +138,10 @@ def _tokens(path: str) -> _Tokens:
     return ()
 
 
-def _log(log: LogSettings) -> Iterator[Fault]:
+def check_log(log: LogSettings) -> Iterator[Fault]:
+    """
+    Whether there is a place for completions.
+    """
     if not log.completions.startswith("/"):
         return
     path = Path(log.completions)
@@ -156,12 +164,12 @@ def _provider(path: KeyPath, provider: ProviderSettings, *, is_open: bool) -> It
     type_ = TYPES.get(provider.type)
     takes_key = type_ is None or type_.key_style is not KeyStyle.NONE
     if provider.base_url:
-        yield from _url((*path, "base_url"), provider.base_url, carries="keys")
+        yield from check_url((*path, "base_url"), provider.base_url, carries="keys")
     elif type_ is not None and not type_.base_url and takes_key:
         yield Fault(
             path=(*path, "base_url"), found="nothing", allowed=f"{_URL}, since type {provider.type} has no default"
         )
-    yield from _certificates((*path, "ca_file"), provider.ca_file)
+    yield from check_certificates((*path, "ca_file"), provider.ca_file)
     yield from _keys(path, provider, takes_key=takes_key, is_open=is_open)
 
 
@@ -184,7 +192,10 @@ def _keys(table: KeyPath, provider: ProviderSettings, *, takes_key: bool, is_ope
         )
 
 
-def _url(path: KeyPath, url: str, *, carries: str) -> Iterator[Fault]:
+def check_url(path: KeyPath, url: str, *, carries: str) -> Iterator[Fault]:
+    """
+    Whether a URL has a host, and does not take what it carries over a network in clear text.
+    """
     try:
         parts = urlsplit(url)
         host = "" if parts.port == 0 else parts.hostname
@@ -205,7 +216,10 @@ def _is_here(host: str) -> bool:
         return host == "localhost" or host.endswith(".localhost")
 
 
-def _certificates(path: KeyPath, file: str) -> Iterator[Fault]:
+def check_certificates(path: KeyPath, file: str) -> Iterator[Fault]:
+    """
+    Whether a file, if one is named, has certificates in it.
+    """
     if not file:
         return
     try:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import attrs
 
 from aibridge.daemon import embedded
 from aibridge.daemon.checks import check
 from aibridge.daemon.decode import REFUSED, Document, decode
+from aibridge.daemon.egress import resolve_proxies
 from aibridge.daemon.problems import (
     NOT_SHOWN,
     ConfigErrors,
@@ -31,10 +32,12 @@ from aibridge.daemon.problems import (
     dotted,
     is_like_a_key,
 )
+from aibridge.daemon.schema import BRIDGE, Schema
 from aibridge.daemon.secrets import resolve, why
-from aibridge.daemon.settings import PROVIDER, REPEATED, SECTIONS, Leaf, Settings, leaves
+from aibridge.daemon.settings import PROVIDER, Leaf, Settings, leaves
 from aibridge.daemon.values import REFERENCE, accept, parse
 from aibridge.providers.settings import ProviderSettings
+from aibridge.relay.proxyurl import ProxyURL
 from aibridge.secret import Secret
 
 __all__ = ["DEFAULT_PATH", "PATH_VARIABLE", "ConfigErrors", "Loaded", "Problem", "load"]
@@ -53,6 +56,7 @@ class Loaded:
     One configuration, checked whole.
 
     :ivar secrets: the keys of each provider that has any, by the provider's name, in the order of their use.
+    :ivar proxies: the proxy of each provider that is reached through one, likewise.
     :ivar origins: where each value comes from, by its dotted name.
     :ivar path: the file, or empty if there is none.
     :ivar embedded: neither a file nor the environment says who may come in, so the daemon makes a token for itself.
@@ -61,6 +65,7 @@ class Loaded:
     settings: Settings
     secrets: Mapping[str, tuple[Secret, ...]]
     origins: Mapping[str, Origin]
+    proxies: Mapping[str, ProxyURL] = attrs.field(factory=dict)
     warnings: tuple[Problem, ...] = ()
     path: str = ""
     embedded: bool = False
@@ -81,43 +86,64 @@ def load(
     :raises ConfigErrors: it cannot be used. All that is wrong with it is in there.
     """
     path = path or environ.get(PATH_VARIABLE) or (default_path if _is_there(default_path) else "")
-    return _Reading(path, environ, options).load()
+    loaded: Loaded = Reading(path, environ, options).load()
+    return loaded
 
 
-class _Reading:
+class Reading:
     """
-    One call of `load`: what has been found out so far.
+    One reading of a configuration: what has been found out so far. Of the bridge's, unless a subclass says otherwise.
     """
+
+    schema: ClassVar[Schema] = BRIDGE
+    others_variables: ClassVar[tuple[str, ...]] = ("AIBRIDGE_PROXY_",)
+    """Beginnings of variables that are there for other daemons of the same environment."""
 
     def __init__(self, path: str, environ: Mapping[str, str], options: Mapping[str, object]) -> None:
         self._path = path
         self._environ = environ
         self._options = options
-        self._settings = Settings()
+        self._settings: Any = self.schema.settings()
         self._origins: dict[str, Origin] = {}
         self._problems: dict[Severity, list[Problem]] = {severity: [] for severity in Severity}
         self._refused: set[KeyPath] = set()
 
-    def load(self) -> Loaded:
+    def load(self) -> Any:
+        """
+        Read it, and everything that it refers to.
+
+        :raises ConfigErrors: it cannot be used. All that is wrong with it is in there.
+        """
         document = self._file() if self._path else {}
         if document is not None:
-            self._settings, faults = decode(document)
+            self._settings, faults = decode(document, self.schema)
             self._remember(document)
             for fault in faults:
                 self._refused.add(fault.path)
                 self._report(fault)
         self._overlay()
+        fetched = None
         if document is not None:
-            secrets = self._fit_together(document)
+            fetched = self._fit_together(document)
             self._strangers()
         warnings = self._problems[Severity.WARNING]
         if errors := self._problems[Severity.ERROR]:
             raise ConfigErrors(errors, warnings)
+        return self._loaded(fetched, tuple(warnings))
+
+    def _loaded(self, fetched: Any, warnings: tuple[Problem, ...]) -> Any:
+        """
+        What has been read.
+
+        :param fetched: what `_fit_together` has returned.
+        """
+        secrets, proxies = fetched
         return Loaded(
             settings=self._settings,
             secrets=secrets,
+            proxies=proxies,
             origins=self._origins,
-            warnings=tuple(warnings),
+            warnings=warnings,
             path=self._path,
             embedded=self._is_embedded(),
         )
@@ -137,9 +163,9 @@ class _Reading:
 
     def _remember(self, document: Document) -> None:
         file = Origin(Kind.FILE, self._path)
-        for section, cls in SECTIONS.items():
+        for section, cls in self.schema.sections.items():
             self._remember_table((section,), cls, document.get(section), file)
-        for name, cls in REPEATED.items():
+        for name, cls in self.schema.repeated.items():
             tables = document.get(name)
             for index, table in enumerate(tables if isinstance(tables, list) else ()):
                 self._remember_table((name, index), cls, table, file)
@@ -151,7 +177,7 @@ class _Reading:
             self._origins[dotted((*path, leaf.name))] = file if is_given else _DEFAULT
 
     def _overlay(self) -> None:
-        for section, cls in SECTIONS.items():
+        for section, cls in self.schema.sections.items():
             changes: dict[str, Any] = {}
             for leaf in leaves(cls):
                 path = (section, leaf.name)
@@ -181,17 +207,29 @@ class _Reading:
 
     # -- all of it together --------------------------------------------------------------------------------------
 
-    def _fit_together(self, document: Document) -> dict[str, tuple[Secret, ...]]:
+    def _fit_together(self, document: Document) -> Any:
+        """
+        Check what no option can know alone, and fetch what the settings refer to.
+        """
         if not document.get(PROVIDER):
             self._embedded_providers()
-        given = {name for name, origin in self._origins.items() if origin not in (_DEFAULT, _EMBEDDED)}
-        faults = list(check(self._settings, embedded=self._is_embedded(), given=given))
+        faults = list(check(self._settings, embedded=self._is_embedded(), given=self._chosen()))
         secrets, unresolved = resolve(self._settings, self._environ)
-        for fault in (*faults, *unresolved):
+        proxies, unusable = resolve_proxies(self._settings, self._environ)
+        self._report_all((*faults, *unresolved, *unusable))
+        return secrets, proxies
+
+    def _chosen(self) -> set[str]:
+        """
+        The options, dotted, that have another source than a default.
+        """
+        return {name for name, origin in self._origins.items() if origin not in (_DEFAULT, _EMBEDDED)}
+
+    def _report_all(self, faults: Iterable[Fault]) -> None:
+        for fault in faults:
             # What was refused has its default now, and what follows from that is nobody's fault.
             if not any(fault.path[:depth] in self._refused for depth in range(1, len(fault.path) + 1)):
                 self._report(fault)
-        return secrets
 
     def _embedded_providers(self) -> None:
         (base_url,) = (leaf for leaf in leaves(ProviderSettings) if leaf.name == "base_url")
@@ -223,12 +261,9 @@ class _Reading:
         """
         Variables that look as if they were meant for an option, and are for none.
         """
-        known = {PATH_VARIABLE}
-        known.update(name for cls in SECTIONS.values() for leaf in leaves(cls) for name in leaf.declared.env)
-        references = (REFERENCE.fullmatch(key) for provider in self._settings.provider for key in provider.references)
-        known.update(reference["variable"] for reference in references if reference and reference["env"])
+        known = self._known_variables()
         for name in sorted(self._environ):
-            if name.startswith("AIBRIDGE_") and name not in known:
+            if name.startswith("AIBRIDGE_") and name not in known and not name.startswith(self.others_variables):
                 near = difflib.get_close_matches(name, sorted(known), n=1)
                 fault = Fault(
                     path=(),
@@ -238,6 +273,15 @@ class _Reading:
                     severity=Severity.WARNING,
                 )
                 self._report(fault, Origin(Kind.ENVIRONMENT, name))
+
+    def _known_variables(self) -> set[str]:
+        known = {PATH_VARIABLE}
+        for cls in self.schema.sections.values():
+            known.update(name for leaf in leaves(cls) for name in leaf.declared.env)
+        references = [text for provider in self._settings.provider for text in (*provider.references, provider.proxy)]
+        parts = [reference for text in references if (reference := REFERENCE.fullmatch(text))]
+        known.update(reference["variable"] for reference in parts if reference["env"])
+        return known
 
     # -- what is wrong -------------------------------------------------------------------------------------------
 

@@ -1,5 +1,5 @@
 """
-From the tables of a TOML document to `Settings`, with everything that is wrong in them.
+From the tables of a TOML document to settings, with everything that is wrong in them.
 
 cattrs walks the tables and gathers what it meets; each option is accepted by its declaration alone. What was refused
 is then replaced with its default, so that the rest can still be looked at: a missing key file is to be reported
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 from operator import eq
 from typing import Any
 
@@ -19,8 +19,9 @@ from cattrs import ClassValidationError, Converter, ForbiddenExtraKeysError, Ite
 from cattrs.gen import make_dict_structure_fn, override
 
 from aibridge.daemon.problems import Fault, KeyPath, Unacceptable, dotted, shown
-from aibridge.daemon.settings import REPEATED, SECTIONS, Leaf, Settings, in_file, leaves
-from aibridge.daemon.values import TEXTS, accept
+from aibridge.daemon.schema import BRIDGE, Schema
+from aibridge.daemon.settings import Leaf, in_file, leaves
+from aibridge.daemon.values import NUMBERS, TEXTS, accept
 
 Document = dict[str, Any]
 
@@ -30,24 +31,25 @@ REFUSED = object()
 UNKNOWN = "an unknown key"
 MISSING = "nothing"
 
-_NOTHING: dict[Any, Any] = {bool: False, int: 0, float: 0.0, str: "", TEXTS: ()}
+_NOTHING: dict[Any, Any] = {bool: False, int: 0, float: 0.0, str: "", TEXTS: (), NUMBERS: ()}
 """What stands for an option that has no default, type by type."""
 
 
-def decode(document: Document) -> tuple[Settings, list[Fault]]:
+def decode(document: Document, schema: Schema = BRIDGE) -> tuple[Any, list[Fault]]:
     """
     Read a document. It is changed: what was refused is taken out or becomes `REFUSED`.
 
+    :param schema: what may stand in it.
     :return: settings in which what was refused has its default (or nothing of its type, where there is none), and a
         fault for each thing that was.
     """
     try:
-        return _CONVERTER.structure(document, Settings), []
+        return _converter(schema).structure(document, schema.settings), []
     except ClassValidationError as error:
-        faults = list(_faults(error, ()))
+        faults = list(_faults(error, (), schema))
     for fault in faults:
         _mend(document, fault)
-    settings, further = decode(document)
+    settings, further = decode(document, schema)
     return settings, faults + further
 
 
@@ -91,40 +93,38 @@ def _of_tables(name: str, type_: Any, converter: Converter) -> Callable[[Any, An
     return checked
 
 
-def _converter() -> Converter:
+@lru_cache
+def _converter(schema: Schema) -> Converter:
     converter = Converter(forbid_extra_keys=True, detailed_validation=True)
-    for cls in (*SECTIONS.values(), *REPEATED.values()):
+    for cls in (*schema.sections.values(), *schema.repeated.values()):
         converter.register_structure_hook(cls, _of_table(cls, converter))
-    for name, cls in REPEATED.items():
+    for name, cls in schema.repeated.items():
         type_: Any = tuple[cls, ...]  # type: ignore[valid-type]  # a type made of a value
         converter.register_structure_hook_func(partial(eq, type_), _of_tables(name, type_, converter))
     return converter
 
 
-_CONVERTER = _converter()
-
-
 # -- what cattrs tells -------------------------------------------------------------------------------------------
 
 
-def _faults(error: Exception, path: KeyPath) -> Iterator[Fault]:
+def _faults(error: Exception, path: KeyPath, schema: Schema) -> Iterator[Fault]:
     match error:
         case ClassValidationError():
             named, others = error.group_exceptions()
             for inner, note in named:
-                yield from _faults(inner, (*path, in_file(note.name)))
+                yield from _faults(inner, (*path, in_file(note.name)), schema)
             for inner in others:
-                yield from _faults(inner, path)
+                yield from _faults(inner, path, schema)
         case IterableValidationError():
             for inner, item in error.group_exceptions()[0]:
-                yield from _faults(inner, (*path, item.index))
+                yield from _faults(inner, (*path, item.index), schema)
         case ForbiddenExtraKeysError():
             for key in sorted(error.extra_fields):
-                yield _unknown(key, path)
+                yield _unknown(key, path, schema)
         case Unacceptable():
             yield error.at(path)
         case KeyError():
-            (leaf,) = (leaf for leaf in leaves(_class_at(path)) if leaf.name == path[-1])
+            (leaf,) = (leaf for leaf in leaves(schema.table(str(path[0]))) if leaf.name == path[-1])
             yield Fault(path=path, found=MISSING, allowed=_required(leaf))
         case _:
             raise error
@@ -138,22 +138,17 @@ def _required(leaf: Leaf) -> str:
     raise AssertionError(leaf.name)
 
 
-def _class_at(path: KeyPath) -> type[attrs.AttrsInstance]:
-    table = str(path[0])
-    return REPEATED[table] if table in REPEATED else SECTIONS[table]
-
-
-def _known(path: KeyPath) -> list[str]:
+def _known(path: KeyPath, schema: Schema) -> list[str]:
     if not path:
-        return [*SECTIONS, *REPEATED]
-    return sorted(leaf.name for leaf in leaves(_class_at(path)))
+        return [*schema.sections, *schema.repeated]
+    return sorted(leaf.name for leaf in leaves(schema.table(str(path[0]))))
 
 
-def _unknown(key: str, path: KeyPath) -> Fault:
-    known = _known(path)
+def _unknown(key: str, path: KeyPath, schema: Schema) -> Fault:
+    known = _known(path, schema)
     meant = ""
     words = key.lower().replace("-", "_")
-    sections = {name: section for section in SECTIONS for name in _known((section,))}
+    sections = {name: section for section in schema.sections for name in _known((section,), schema)}
     if near := difflib.get_close_matches(words, known, n=1):
         meant = dotted((*path, near[0]))
     elif near := difflib.get_close_matches(words, sections, n=1, cutoff=0.8):

@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import attrs
 
 from aibridge.daemon.config import DEFAULT_PATH, PATH_VARIABLE
 from aibridge.daemon.embedded import VENDORS
-from aibridge.daemon.settings import REPEATED, SECTIONS, Leaf, leaves
+from aibridge.daemon.schema import BRIDGE, Schema
+from aibridge.daemon.settings import Leaf, leaves
 from aibridge.daemon.values import allowed
 
 TOML_PATH = "etc/aibridge/aibridge.toml"
@@ -119,11 +120,18 @@ def toml() -> str:
     """
     The configuration file as it is installed: every option as a comment, with its default.
     """
-    parts = [_TOML_HEAD]
-    for section, cls in SECTIONS.items():
+    return _TOML_HEAD + toml_tables(BRIDGE)
+
+
+def toml_tables(schema: Schema) -> str:
+    """
+    Every option of a schema as a comment, with its default.
+    """
+    parts = []
+    for section, cls in schema.sections.items():
         parts.append(f"\n{_comment(_title(cls))}[{section}]\n")
         parts.extend(_toml_option(leaf) for leaf in leaves(cls))
-    for table, cls in REPEATED.items():
+    for table, cls in schema.repeated.items():
         parts.append(f"\n{_comment(_title(cls) + ' Its options need its heading.')}# [[{table}]]\n")
         parts.extend(_toml_option(leaf) for leaf in leaves(cls))
     return "".join(parts)
@@ -137,13 +145,38 @@ def page() -> str:
         f"- `{vendor.type}`, as soon as one of {_codes(vendor.keys)} (its key) or `{vendor.base_url}` is set"
         for vendor in VENDORS
     )
-    parts = [_PAGE_HEAD.replace("{vendors}", f"{vendors}.")]
-    for section, cls in SECTIONS.items():
-        parts.append(f"\n## `[{section}]`\n\n{_sentence(_title(cls))}\n\n{_table(leaves(cls))}")
-    for table, cls in REPEATED.items():
-        parts.append(f"\n## `[[{table}]]`\n\n{_sentence(_title(cls))}\n\n{_table(leaves(cls))}")
-    parts.append(f"\n{_variables()}\n{_PAGE_TAIL}")
+    rows = [(PATH_VARIABLE, "the file to read")]
+    for vendor in VENDORS:
+        rows.extend((name, f"key of `{vendor.type}`, if no provider is configured") for name in vendor.keys)
+        rows.append((vendor.base_url, f"`base_url` of `{vendor.type}`, if no provider is configured"))
+    rows.append(("HTTPS_PROXY", "the proxy to providers, if `daemon.trust_env` is true; `https_proxy` goes before it"))
+    rows.append(("NO_PROXY", "hosts that are reached without it, likewise; `no_proxy` goes before it"))
+    head = _PAGE_HEAD.replace("{vendors}", f"{vendors}.")
+    return f"{head}{page_tables(BRIDGE)}\n{variables(BRIDGE, rows)}\n{_PAGE_TAIL}"
+
+
+def page_tables(schema: Schema) -> str:
+    """
+    Every option of a schema in Markdown, a table for each of its tables.
+    """
+    headed = [(f"[{name}]", cls) for name, cls in schema.sections.items()]
+    headed += [(f"[[{name}]]", cls) for name, cls in schema.repeated.items()]
+    parts = [f"\n## `{heading}`\n\n{_sentence(_title(cls))}\n\n{_table(leaves(cls))}" for heading, cls in headed]
     return "".join(parts)
+
+
+def variables(schema: Schema, further: Iterable[tuple[str, str]]) -> str:
+    """
+    The environment variables of a schema in Markdown, and what else is read from the environment.
+    """
+    rows = [
+        (name, f"`{section}.{leaf.name}`")
+        for section, cls in schema.sections.items()
+        for leaf in leaves(cls)
+        for name in leaf.declared.env
+    ]
+    lines = "".join(f"| `{name}` | {what} |\n" for name, what in (*rows, *further))
+    return f"## Environment variables\n\n| Variable | Sets |\n| --- | --- |\n{lines}"
 
 
 def literal(value: object) -> str:
@@ -164,8 +197,15 @@ def main(arguments: Sequence[str]) -> None:
     """
     Write both files below the directory given, or the current one.
     """
+    write({TOML_PATH: toml(), PAGE_PATH: page()}, arguments)
+
+
+def write(texts: Mapping[str, str], arguments: Sequence[str]) -> None:
+    """
+    Write files below the directory given, or the current one.
+    """
     root = Path(arguments[0] if arguments else ".")
-    for path, text in ((TOML_PATH, toml()), (PAGE_PATH, page())):
+    for path, text in texts.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text, encoding="utf-8")
 
@@ -229,21 +269,6 @@ def _cells(leaf: Leaf) -> Iterator[str]:
     yield " ".join(
         filter(None, (declared.why, f"Also {sources}." if sources else "", "*Restart.*" if declared.restart else ""))
     )
-
-
-def _variables() -> str:
-    rows = [
-        (name, f"`{section}.{leaf.name}`")
-        for section, cls in SECTIONS.items()
-        for leaf in leaves(cls)
-        for name in leaf.declared.env
-    ]
-    rows.append((PATH_VARIABLE, "the file to read"))
-    for vendor in VENDORS:
-        rows.extend((name, f"key of `{vendor.type}`, if no provider is configured") for name in vendor.keys)
-        rows.append((vendor.base_url, f"`base_url` of `{vendor.type}`, if no provider is configured"))
-    lines = "".join(f"| `{name}` | {what} |\n" for name, what in rows)
-    return f"## Environment variables\n\n| Variable | Sets |\n| --- | --- |\n{lines}"
 
 
 def _codes(names: Iterable[str]) -> str:

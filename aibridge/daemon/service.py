@@ -1,10 +1,8 @@
 """
-The daemon as a Twisted service: how it starts, reloads, drains and stops.
+The bridge as a daemon: what it listens with, what a reload brings into force, and what its stop waits for.
 
-Note [Stop order]: readiness goes first, so that load balancers look elsewhere. The listener stays open and answers
-503 to new exchanges while the running ones finish; whoever still comes is told instead of being left alone. When the
-last has ended, or the drain time is up, what remains is ended honestly; then the listeners close, then the idle
-connections on both sides, then the log of completions is written out. A second signal skips the waiting.
+Its running exchanges are what a drain waits for; who still comes is answered 503. Then the idle connections on both
+sides are closed, and the log of completions is written out.
 """
 
 from __future__ import annotations
@@ -12,18 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.application.service import Service
-from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
-from twisted.logger import Logger
+from twisted.internet.defer import maybeDeferred
 
 from aibridge.admission.configured import breaker_terms, seat_terms
 from aibridge.admission.report import report
 from aibridge.daemon.assembly import Shop, Upstreams
-from aibridge.daemon.config import ConfigErrors, Loaded
+from aibridge.daemon.config import Loaded
 from aibridge.daemon.demo import DemoListener
 from aibridge.daemon.gauges import Gauges
+from aibridge.daemon.lifecycle import DaemonService
 from aibridge.daemon.limiting import limiters
-from aibridge.daemon.listeners import Listeners, StartError
 from aibridge.daemon.notify import Notifier
 from aibridge.errors import Draining
 from aibridge.interfaces import IIdentity
@@ -33,24 +29,19 @@ from aibridge.web.proxied import ProxiedFactory
 from aibridge.web.site import BridgeSite
 from aibridge.web.terms import Bridge
 
-TICK_S = 5.0
 
-
-class BridgeService(Service):
+class BridgeService(DaemonService[Loaded]):
     """
     Everything that ``twistd aibridge`` runs.
 
-    :param reactor: of the daemon.
-    :param loaded: the configuration to start with.
-    :param bridge: made for it; its terms are replaced when the configuration is read again.
-    :param load: reads the configuration anew; raises `ConfigErrors`.
+    :param bridge: made for the configuration; its terms are replaced when that is read again.
     :param make_identity: who answers for tokens under a configuration.
     :param on_change: told of every configuration that comes into force: log level, completion log.
     :param banner: called with this service once it listens.
     """
 
-    _log = Logger()
-    name = "aibridge"
+    name = command = "aibridge"
+    running_are = "exchanges"
 
     def __init__(
         self,
@@ -67,21 +58,14 @@ class BridgeService(Service):
         on_change: Callable[[Loaded], None],
         banner: Callable[[BridgeService], None],
     ) -> None:
-        self.loaded = loaded
+        super().__init__(reactor, loaded, notifier, load=load, reloads=bridge.metrics.reloads)
         self.bridge = bridge
-        self.api = Listeners(reactor)
-        self.admin = Listeners(reactor)
-        self._reactor = reactor
         self._upstreams = upstreams
         self._shop = shop
         self._demo = demo
-        self._notifier = notifier
-        self._load = load
         self._make_identity = make_identity
         self._on_change = on_change
         self._banner = banner
-        self._ready = False
-        self._drained: Deferred[None] | None = None
         http = loaded.settings.http
         # Connections to the simulated provider end in this process too.
         each = 3 if any(provider.type == "demo" for provider in loaded.settings.provider) else 2
@@ -93,51 +77,45 @@ class BridgeService(Service):
 
     # -- start ---------------------------------------------------------------------------------------------------
 
-    def privilegedStartService(self) -> None:
+    def listen(self) -> None:
         """
-        Listen, before privileges are given up.
-
-        :raises StartError: something that is needed cannot be had; nothing is left half started.
+        Both listeners, and whatever verifies tokens.
         """
-        super().privilegedStartService()
         listen = self.loaded.settings.listen
-        try:
-            self.bridge.terms.identity.start()
-            self.admin.open(listen.admin, self.admin_site)
-            factory: Any = self.site
-            if listen.proxy_protocol_from:
-                factory = ProxiedFactory(self.site, listen.proxy_protocol_from, self._reactor)
-            self.api.open(listen.endpoints, factory)
-            self.site.accept_from(self.api.ports)
-        except (StartError, OSError, ValueError) as error:
-            self.admin.close()
-            self._demo.close()
-            raise SystemExit(f"aibridge: {error}") from error
+        self.bridge.terms.identity.start()
+        self.admin.open(listen.admin, self.admin_site)
+        factory: Any = self.site
+        if listen.proxy_protocol_from:
+            factory = ProxiedFactory(self.site, listen.proxy_protocol_from, self._reactor)
+        self.api.open(listen.endpoints, factory)
+        self.site.accept_from(self.api.ports)
+
+    def abandon(self) -> None:
+        """
+        The simulated provider's.
+        """
+        self._demo.close()
 
     def startService(self) -> None:
         """
-        Take requests.
+        Take requests, and greet.
         """
         super().startService()
-        self._ready = True
-        self._in_force()
-        for address in self.api.addresses():
-            self._log.info("Listening on {address}.", address=address)
-        for address in self.admin.addresses():
-            self._log.info("Admin pages on {address}.", address=address)
-        self._notifier.ready(self._status())
         self._banner(self)
 
-    def unready(self) -> str:
+    @property
+    def busy_with(self) -> int:
         """
-        Why no new exchanges are taken, or an empty text.
+        Exchanges.
         """
-        if self.bridge.draining:
-            return "draining"
-        return "" if self._ready else "starting"
+        return len(self.bridge.exchanges)
 
-    def _status(self) -> str:
-        return f"{len(self.bridge.exchanges)} exchanges running"
+    @property
+    def draining(self) -> bool:
+        """
+        No exchange begins any more.
+        """
+        return self.bridge.draining
 
     def _report(self, name: str | None) -> dict[str, Any]:
         bridge = self.bridge
@@ -159,38 +137,11 @@ class BridgeService(Service):
 
     # -- reload --------------------------------------------------------------------------------------------------
 
-    def reload(self) -> bool:
+    def adopt(self, loaded: Loaded) -> None:
         """
-        Read the configuration again. A good one holds for exchanges that begin from now on; a bad one changes
-        nothing. Neither touches the running ones, nor the levels of the buckets.
-
-        :return: whether it came into force.
+        New exchanges begin under it; the running ones, and the levels of the buckets, are left as they are.
         """
-        self._notifier.reloading(self._reactor.seconds())
-        try:
-            self._reload()
-        except ConfigErrors as errors:
-            for problem in errors.problems:
-                self._log.error("{problem}", problem=str(problem))
-            self._log.error("The configuration was not reloaded; the old one stays in force.")
-        except (OSError, ValueError, StartError) as error:
-            self._log.error("The configuration was not reloaded; the old one stays in force. {error}", error=str(error))
-        else:
-            self._log.info("The configuration was reloaded.")
-            self.bridge.metrics.reloads.labels("success").inc()
-            self._notifier.ready(self._status())
-            return True
-        self.bridge.metrics.reloads.labels("failure").inc()
-        self._notifier.ready("Running on the old configuration: the new one has errors")
-        return False
-
-    def _reload(self) -> None:
-        loaded = self._load()
-        for name in self.loaded.settings.restart_needed(loaded.settings):
-            self._log.warn("{name} has changed and takes effect at the next restart.", name=name)
-        for problem in loaded.warnings:
-            self._log.warn("{problem}", problem=str(problem))
-        prepared = self._upstreams.prepare(loaded.settings)
+        prepared = self._upstreams.prepare(loaded.settings, loaded.proxies)
         identity = self._make_identity(loaded)
         old = self.bridge.terms.identity
         if identity is not old:
@@ -203,10 +154,11 @@ class BridgeService(Service):
         bridge.breakers.terms = breaker_terms(settings.breaker) or bridge.breakers.terms
         if identity is not old:
             old.stop()
-        self.loaded = loaded
-        self._in_force()
 
-    def _in_force(self) -> None:
+    def in_force(self) -> None:
+        """
+        Metrics tell which providers there are.
+        """
         metrics = self.bridge.metrics
         metrics.reloaded_at.set(self.bridge.wall_clock())
         metrics.provider_info.clear()
@@ -216,63 +168,41 @@ class BridgeService(Service):
 
     # -- stop ----------------------------------------------------------------------------------------------------
 
-    def stopService(self) -> Deferred[None]:
+    def begin_drain(self, emptied: Callable[[], None]) -> None:
         """
-        Drain and stop: see Note [Stop order].
+        Newcomers are answered 503.
         """
-        super().stopService()
-        return Deferred.fromCoroutine(self._stop())
+        self.bridge.draining = self.site.draining = True
+        self.bridge.emptied = emptied
+        self.site.close_idle()
 
-    def hurry(self) -> None:
+    def end_running(self) -> None:
         """
-        End what is still draining, now.
+        Each with the dialect's error event.
         """
-        drained, self._drained = self._drained, None
-        if drained is not None:
-            drained.callback(None)
-
-    async def _stop(self) -> None:
-        bridge = self.bridge
-        bridge.draining = self.site.draining = True
-        await self._drain(self.loaded.settings.daemon.drain_timeout)
-        for exchange in list(bridge.exchanges):
+        self.bridge.emptied = None
+        for exchange in list(self.bridge.exchanges):
             exchange.cut(Draining())
-        await DeferredList([*self.api.close(), *self.admin.close()])
+
+    def close_idle(self) -> None:
+        """
+        Those of both listeners.
+        """
         self.site.close_idle()
         self.admin_site.close_idle()
+
+    @property
+    def connections(self) -> int:
+        """
+        Those of clients.
+        """
+        return len(self.site.connections)
+
+    async def finish(self) -> None:
+        """
+        Connections to providers, whatever verifies tokens, and the log.
+        """
         self._demo.close()
         self._upstreams.close()
-        await maybeDeferred(bridge.terms.identity.stop)
-        bridge.completions.flush()
-        self._log.info("Stopped.")
-
-    async def _drain(self, timeout_s: float) -> None:
-        bridge = self.bridge
-        self.site.close_idle()
-        if not bridge.exchanges or not timeout_s:
-            return
-        drained = self._drained = Deferred[None]()
-        bridge.emptied = self.hurry
-        until = self._reactor.seconds() + timeout_s
-        self._log.info(
-            "Draining: {count} exchanges have up to {timeout:g} s to end. A second signal ends them at once.",
-            count=len(bridge.exchanges),
-            timeout=timeout_s,
-        )
-        tick = None
-
-        def ticked() -> None:
-            nonlocal tick
-            left = until - self._reactor.seconds()
-            if left <= 0:
-                self._log.warn("The drain time is up; {count} exchanges are ended.", count=len(bridge.exchanges))
-                self.hurry()
-                return
-            self._notifier.stopping(f"Draining: {self._status()}", min(left, 2 * TICK_S) + TICK_S)
-            tick = self._reactor.callLater(min(left, TICK_S), ticked)
-
-        ticked()
-        await drained
-        bridge.emptied = None
-        if tick is not None and tick.active():
-            tick.cancel()
+        await maybeDeferred(self.bridge.terms.identity.stop)
+        self.bridge.completions.flush()

@@ -5,7 +5,7 @@ The whole configuration as one frozen value: a section for each table of the fil
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -103,6 +103,20 @@ class DaemonSettings:
 
 
 @attrs.frozen(kw_only=True)
+class BridgeDaemonSettings(DaemonSettings):
+    """
+    ``[daemon]``: how the process lives, and what it takes from its surroundings.
+    """
+
+    trust_env: bool = option(
+        False,
+        why="Whether providers without a proxy of their own are reached through the one that HTTPS_PROXY names, except "
+        "those in NO_PROXY; the daemon's environment is not taken for its configuration unless somebody says so.",
+        env=("AIBRIDGE_TRUST_ENV",),
+    )
+
+
+@attrs.frozen(kw_only=True)
 class Settings:
     """
     Everything that can be configured.
@@ -117,7 +131,7 @@ class Settings:
     breaker: BreakerSettings = attrs.field(factory=BreakerSettings)
     auth: AuthSettings = attrs.field(factory=AuthSettings)
     log: LogSettings = attrs.field(factory=LogSettings)
-    daemon: DaemonSettings = attrs.field(factory=DaemonSettings)
+    daemon: BridgeDaemonSettings = attrs.field(factory=BridgeDaemonSettings)
     provider: tuple[ProviderSettings, ...] = ()
     limit: tuple[LimitSettings, ...] = ()
 
@@ -125,13 +139,7 @@ class Settings:
         """
         The options, dotted, that differ in `new` and keep their old value until a restart.
         """
-        return [
-            f"{section}.{leaf.name}"
-            for section, cls in SECTIONS.items()
-            for leaf in leaves(cls)
-            if leaf.declared.restart
-            and getattr(getattr(self, section), leaf.attribute) != getattr(getattr(new, section), leaf.attribute)
-        ]
+        return restart_needed(SECTIONS, self, new)
 
 
 SECTIONS: dict[str, type[attrs.AttrsInstance]] = {
@@ -188,3 +196,16 @@ def in_file(attribute: str) -> str:
     The name of an option in the file: ``class`` of `class_`.
     """
     return attribute.removesuffix("_")
+
+
+def restart_needed(sections: Mapping[str, type[attrs.AttrsInstance]], old: Any, new: Any) -> list[str]:
+    """
+    The options of some tables, dotted, that differ in two settings and keep their old value until a restart.
+    """
+    return [
+        f"{section}.{leaf.name}"
+        for section, cls in sections.items()
+        for leaf in leaves(cls)
+        if leaf.declared.restart
+        and getattr(getattr(old, section), leaf.attribute) != getattr(getattr(new, section), leaf.attribute)
+    ]

@@ -17,6 +17,7 @@ from aibridge.daemon.problems import NOT_SHOWN, Unacceptable, shown
 from aibridge.options import ABSOLUTE_PATH, Declaration
 
 TEXTS = tuple[str, ...]
+NUMBERS = tuple[int, ...]
 
 REFERENCE = re.compile(
     rf"(?P<file>file):(?P<path>{ABSOLUTE_PATH['matches']})|(?P<env>env):(?P<variable>[A-Za-z_][A-Za-z0-9_]*)"
@@ -48,7 +49,7 @@ def accept(value: object, type_: Any, declared: Declaration) -> Any:
     """
     A value as the settings hold it.
 
-    :param type_: of the option: bool, int, float, str, or a tuple of str.
+    :param type_: of the option: bool, int, float, str, or a tuple of str or of int.
     :raises Unacceptable: the declaration does not allow it.
     """
     if type_ is bool and isinstance(value, bool):
@@ -57,8 +58,8 @@ def accept(value: object, type_: Any, declared: Declaration) -> Any:
         return _number(value, type_, declared)
     if type_ is str and isinstance(value, str) and _is_in(value, declared):
         return value
-    if type_ == TEXTS and isinstance(value, list | tuple):
-        return _texts(value, declared)
+    if type_ in (TEXTS, NUMBERS) and isinstance(value, list | tuple):
+        return _items(value, type_, declared)
     raise _refusal(value, type_, declared)
 
 
@@ -81,6 +82,8 @@ def parse(text: str, type_: Any, declared: Declaration) -> Any:
         value = _seconds(bare, text)
     elif type_ == TEXTS:
         value = text.split()
+    elif type_ == NUMBERS:
+        value = [int(item) if _WHOLE.fullmatch(item) and len(item) < 32 else item for item in text.split()]
     try:
         return accept(value, type_, declared)
     except Unacceptable as refusal:
@@ -98,13 +101,15 @@ def allowed(type_: Any, declared: Declaration) -> str:
     if type_ is int or type_ is float:
         words = "a whole number" if type_ is int else "a number"
         return " ".join(filter(None, (words, _range(declared), declared.unit)))
-    if type_ == TEXTS:
-        form = f"references ({_REFERENCES})" if declared.secret else declared.form or "texts"
+    if type_ in (TEXTS, NUMBERS):
+        texts = f"references ({_REFERENCES})" if declared.secret else "texts"
+        form = declared.form or (texts if type_ == TEXTS else "whole numbers")
         least = f", at least {number(declared.least)}" if declared.least else ""
         most = f", at most {number(declared.most)}" if declared.most is not None else ""
         return f"a list of {form}{least}{most}"
     if declared.secret:
-        return f"{REFERENCE_FORM}, or empty"
+        bare = f"{declared.form}, or " if declared.matches else ""
+        return f"{bare}{REFERENCE_FORM}, or empty"
     if declared.choices:
         words = "one of " + ", ".join(f'"{choice}"' for choice in declared.choices if choice)
         return f"{words}, or empty" if "" in declared.choices else words
@@ -135,24 +140,26 @@ def _number(value: object, type_: Any, declared: Declaration) -> float:
     return accepted
 
 
-def _texts(value: list[object] | tuple[object, ...], declared: Declaration) -> tuple[str, ...]:
-    texts = tuple(item for item in value if isinstance(item, str))
-    if len(texts) < len(value):
-        stranger = next(item for item in value if not isinstance(item, str))
-        words = NOT_SHOWN if declared.secret and isinstance(stranger, int | float) else shown(stranger)
-        raise Unacceptable(f"{words} in the list", allowed(TEXTS, declared))
-    if declared.secret and not all(map(REFERENCE.fullmatch, texts)):
-        raise Unacceptable(f"{NOT_SHOWN}, in the list", allowed(TEXTS, declared))
-    if declared.least is not None and len(texts) < declared.least:
-        raise _refusal(value, TEXTS, declared)
-    if declared.most is not None and len(texts) > declared.most:
-        raise Unacceptable(f"a list of {len(texts)}", f"at most {number(declared.most)}")
-    return texts
+def _items(value: list[object] | tuple[object, ...], type_: Any, declared: Declaration) -> tuple[object, ...]:
+    kind = str if type_ == TEXTS else int
+    for item in value:
+        if not isinstance(item, kind) or isinstance(item, bool):
+            words = NOT_SHOWN if declared.secret and isinstance(item, int | float) else shown(item)
+            raise Unacceptable(f"{words} in the list", allowed(type_, declared))
+    if declared.secret and not all(REFERENCE.fullmatch(str(item)) for item in value):
+        raise Unacceptable(f"{NOT_SHOWN}, in the list", allowed(type_, declared))
+    if declared.least is not None and len(value) < declared.least:
+        raise _refusal(value, type_, declared)
+    if declared.most is not None and len(value) > declared.most:
+        raise Unacceptable(f"a list of {len(value)}", f"at most {number(declared.most)}")
+    return tuple(value)
 
 
 def _is_in(value: str, declared: Declaration) -> bool:
-    if declared.secret:
-        return not value or REFERENCE.fullmatch(value) is not None
+    if declared.secret and (not value or REFERENCE.fullmatch(value)):
+        return True
+    if declared.secret and not declared.matches:
+        return False
     if declared.choices:
         return value in declared.choices
     return not declared.matches or re.fullmatch(declared.matches, value) is not None

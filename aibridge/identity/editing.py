@@ -27,7 +27,7 @@ STEP_S: Final = 0.1
 
 
 @attrs.frozen
-class _Owner:
+class Owner:
     """
     Whom a file belongs to, and who else may do what.
     """
@@ -37,7 +37,7 @@ class _Owner:
     mode: int
 
     @classmethod
-    def of(cls, path: Path) -> _Owner:
+    def of(cls, path: Path) -> Owner:
         """
         That of `path`; of a new file, what suits the directory it will be in. Root may be at work for a service that
         runs as somebody else: then a new file belongs to whom the directory does, and if that is root too, the
@@ -84,7 +84,7 @@ def edit(
     target = Path(path).resolve()
     if not target.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "There is no such directory", str(target.parent))
-    owner = _Owner.of(target)
+    owner = Owner.of(target)
     with _locked(target, owner, pause):
         try:
             before = read_text(str(target))
@@ -92,11 +92,11 @@ def edit(
             before = ""
         after = change(TokenFile.from_text(before)).text()
         TokenFile.from_text(after)
-        _write(target, after.encode(), owner, replace)
+        write(target, after.encode(), owner, replace)
 
 
 @contextmanager
-def _locked(target: Path, owner: _Owner, pause: Callable[[float], None]) -> Iterator[None]:
+def _locked(target: Path, owner: Owner, pause: Callable[[float], None]) -> Iterator[None]:
     # The file itself cannot be locked, since it is replaced. The lock's file stays: whoever removed it could remove
     # one that somebody else has just locked.
     lock = target.with_name(f".{target.name}.lock")
@@ -117,7 +117,12 @@ def _locked(target: Path, owner: _Owner, pause: Callable[[float], None]) -> Iter
         os.close(descriptor)
 
 
-def _write(target: Path, data: bytes, owner: _Owner, replace: Callable[[str, Path], None]) -> None:
+def write(target: Path, data: bytes, owner: Owner, replace: Callable[[str, Path], None] = os.replace) -> None:
+    """
+    Put `data` into a file, wholly or not at all.
+
+    :raises OSError: it cannot be written, or not given to its owner.
+    """
     descriptor, temporary = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".new", dir=target.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:

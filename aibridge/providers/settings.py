@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import attrs
 
-from aibridge.options import OPTIONAL_PATH, OPTIONAL_URL, option
+from aibridge.options import OPTIONAL_PATH, OPTIONAL_URL, PROXY_URL, option
 
 NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 TYPES = ("openai", "anthropic", "copilot", "openai-compatible", "demo")
@@ -138,6 +138,17 @@ class ProviderSettings(TransportSettings):
         why="Whose key the provider is shown: the client's own when it brought one and else the configured one, "
         "always the configured one, or always the client's.",
         choices=CREDENTIALS,
+    )
+    proxy: str = option(
+        "",
+        why="Proxy through which the provider is reached, where the network has no other way out. Its URL if it asks "
+        "for no password, else a reference to a URL with one: file:PATH, env:NAME or credential:NAME.",
+        **PROXY_URL,
+    )
+    proxy_ca_file: str = option(
+        "",
+        why="PEM file of further certificate authorities to trust for an https:// proxy.",
+        **OPTIONAL_PATH,
     )
     max_concurrency: int = option(
         0,

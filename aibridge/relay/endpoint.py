@@ -119,12 +119,12 @@ class OriginEndpoint:
         return deferred
 
     def _dial(self, addresses: list[IAddress], factory: IProtocolFactory) -> Deferred[IProtocol]:
-        found = _Found(self._reactor, addresses)
+        found = Found(self._reactor, addresses)
         return HostnameEndpoint(found, self._host, self._port, self._timeout).connect(factory)
 
 
 @implementer(IReactorPluggableNameResolver, IHostnameResolver)
-class _Found:
+class Found:
     """
     A reactor for `HostnameEndpoint` in which the one name that it asks for has been resolved already.
     """

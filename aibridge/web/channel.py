@@ -11,7 +11,7 @@ two cannot be told apart, and an upstream call for nobody costs money.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import connectionDone
@@ -190,6 +190,21 @@ class Channel(Link):
             self.close()
         else:
             self.abort()
+
+    def hand_over(self) -> tuple[Any, bytes]:
+        """
+        Let go of the connection, which another protocol takes over in this turn. The request in flight is over.
+
+        :return: the transport, and what the client has sent behind the request.
+        """
+        rest, self._input = self._input, b""
+        self.request = None
+        self.resume_reading()
+        self.release()
+        self.transport.unregisterProducer()
+        self.site.connections.discard(self)
+        self.site.left()
+        return self.transport, rest
 
     def refuse(self, status: int, message: str) -> None:
         """

@@ -5,12 +5,10 @@ Where completions are written: one buffered write for many of them, off the path
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import BinaryIO
+from typing import BinaryIO, Generic, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
-
-from aibridge.log import Completion
 
 INTERVAL_S = 0.2
 
@@ -20,8 +18,11 @@ thousands of refusals in a second is felt; and more than that would be lost at o
 
 _NEWLINE = ord("\n")
 
+Told = TypeVar("Told")
+"""What has ended; an exchange's is an `aibridge.log.Completion`."""
 
-class Completions:
+
+class Completions(Generic[Told]):
     """
     Writes a line for each completion, soon after it, and in its order.
 
@@ -34,17 +35,17 @@ class Completions:
 
     _log = Logger()
 
-    def __init__(self, clock: IReactorTime, sink: BinaryIO | None, render: Callable[[Completion], str]) -> None:
+    def __init__(self, clock: IReactorTime, sink: BinaryIO | None, render: Callable[[Told], str]) -> None:
         self.lost = 0
         self._clock = clock
         self._sink = sink
         self._render = render
-        self._held: list[Completion] = []
+        self._held: list[Told] = []
         self._call: IDelayedCall | None = None
         self._failing = False
         self._torn = False
 
-    def add(self, completion: Completion) -> None:
+    def add(self, completion: Told) -> None:
         """
         Take a completion to be written within a fifth of a second.
         """
@@ -68,7 +69,7 @@ class Completions:
         if held:
             self._write(held)
 
-    def reopen(self, sink: BinaryIO | None, render: Callable[[Completion], str]) -> None:
+    def reopen(self, sink: BinaryIO | None, render: Callable[[Told], str]) -> None:
         """
         Write to `sink` from now on; what is held still goes to the old one, which is closed unless it is the new one.
         """
@@ -81,7 +82,7 @@ class Completions:
         self._call = None
         self.flush()
 
-    def _write(self, held: list[Completion]) -> None:
+    def _write(self, held: list[Told]) -> None:
         sink, render = self._sink, self._render
         if sink is None:
             return

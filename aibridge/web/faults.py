@@ -46,6 +46,9 @@ FAULTS: dict[type[errors.BridgeError], _Words] = {
     errors.UpgradeRefused: _Words(
         426, (_INVALID, "upgrade_refused"), _INVALID, "WebSocket is not served here; use HTTP/1.1."
     ),
+    errors.Misdirected: _Words(
+        421, (_INVALID, "misdirected"), _INVALID, "This connection was opened to another host than the request names."
+    ),
     errors.Unauthenticated: _Words(
         401, (_INVALID, "invalid_api_key"), "authentication_error", "No bridge token was shown."
     ),
@@ -110,6 +113,12 @@ FAULTS: dict[type[errors.BridgeError], _Words] = {
         ("server_error", "service_unavailable"),
         "overloaded_error",
         "AI Bridge cannot verify tokens at the moment. Please try again later.",
+    ),
+    errors.BridgeAway: _Words(
+        502, ("server_error", "bad_gateway"), "api_error", "AI Bridge cannot be reached. Please try again later."
+    ),
+    errors.BridgeLate: _Words(
+        504, ("server_error", "gateway_timeout"), "timeout_error", "AI Bridge did not answer in time."
     ),
     errors.InternalError: _Words(500, ("server_error", "internal_error"), "api_error", "AI Bridge failed internally."),
     errors.ResolveFailed: _Words(

@@ -277,17 +277,15 @@ class Request:
         if self.finished or self.departed:
             return
         if self._length is not None and self.bytes_written != self._length:
-            if not self.departed:
-                _log.error("An answer was shorter than it had said; its connection is cut.")
-                self.abort()
+            _log.error("An answer was shorter than it had said; its connection is cut.")
+            self.abort()
             return
-        if self._chunked:
-            if self._head is not None:
-                self._head += _LAST_CHUNK
-            else:
-                self.channel.write(_LAST_CHUNK)
         if self._head is not None:
+            if self._chunked:
+                self._head += _LAST_CHUNK
             self.flush()
+        elif self._chunked:
+            self.channel.write(_LAST_CHUNK)
         self._finished()
 
     def _finished(self) -> None:
@@ -296,9 +294,8 @@ class Request:
         if self.producer is not None:
             self.unregisterProducer()
         self.channel.response_done(keep=self._keeps)
-        if self._waiting is not None:
-            for waiting in self._waiting:
-                waiting.callback(None)
+        for waiting in self._waiting or ():
+            waiting.callback(None)
 
     def abort(self) -> None:
         """
@@ -315,6 +312,16 @@ class Request:
         self.site.held.cancel(self.channel)
         self.channel.cut(gently=gently)
         self._gone(Failure(ConnectionAborted()))
+
+    def hand_over(self) -> tuple[Any, bytes]:
+        """
+        Let another protocol have the connection, unanswered: its transport, and what came behind a head without body.
+        """
+        if self.started or self.declared_length != 0:
+            raise RuntimeError("The connection is in use.")
+        self.finished = True
+        self.on_departure = None
+        return self.channel.hand_over()
 
     def connectionLost(self, reason: Failure) -> None:
         """
@@ -336,9 +343,8 @@ class Request:
             producer.stopProducing()
         if isinstance(self.body, Body):
             self.body.fail(ClientLeft())
-        if self._waiting is not None:
-            for waiting in self._waiting:
-                waiting.errback(reason)
+        for waiting in self._waiting or ():
+            waiting.errback(reason)
 
     def notifyFinish(self) -> Deferred[None]:
         """
@@ -349,9 +355,7 @@ class Request:
         if self.departed:
             return fail(Failure(ConnectionAborted()))
         waiting: Deferred[None] = Deferred()
-        if self._waiting is None:
-            self._waiting = []
-        self._waiting.append(waiting)
+        self._waiting = [*(self._waiting or ()), waiting]
         return waiting
 
     # -- back-pressure -------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from aibridge.admission.breakers import Breakers
 from aibridge.admission.policies import Policies
 from aibridge.interfaces import IIdentity
+from aibridge.log import Completion
 from aibridge.metrics import Metrics
 from aibridge.providers.routes import Routes
 from aibridge.web.account import Account
@@ -75,7 +76,7 @@ class Bridge:
         turns: Turns,
         breakers: Breakers,
         metrics: Metrics,
-        completions: Completions,
+        completions: Completions[Completion],
     ) -> None:
         self.terms = terms
         self.clock = clock

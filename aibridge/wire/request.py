@@ -19,12 +19,14 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 Pair = tuple[bytes, bytes]
 
 METHODS: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"))
-"""Those that are served; a forward proxy adds ``CONNECT``, whose target is then read in its own form."""
+"""Those that are served; a forward proxy adds ``CONNECT``, whose target is then read in its own form, as are absolute
+targets."""
 
 _MOST_DIGITS = 19
 
 # RFC 3986 without the fragment; square brackets are not in its query, but `include[]=` is in the vendors' documents.
-_PATH = re.compile(rb"/[!$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]*")
+_IN_PATH = rb"[!$%&'()*+,\-./0-9:;=?@A-Z\[\]_a-z~]*"
+_PATH = re.compile(b"/" + _IN_PATH)
 _LINE = re.compile(rb"([A-Z]+) (" + _PATH.pattern + rb") HTTP/1\.([01])\r\n")
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])")
@@ -33,6 +35,7 @@ _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _NAME_OR_ADDRESS = rb"(?:[0-9A-Za-z](?:[0-9A-Za-z._~-]*)|\[[0-9A-Fa-f:.]{2,45}\])"
 _HOST = re.compile(_NAME_OR_ADDRESS + rb"(?::[0-9]{0,5})?")
 _AUTHORITY = re.compile(_NAME_OR_ADDRESS + rb":[0-9]{1,5}")
+_ABSOLUTE = re.compile(rb"(?i:https?)://" + _HOST.pattern + rb"(?:[/?]" + _IN_PATH + b")?")
 
 _ONCE = frozenset((b"host", b"content-length", b"transfer-encoding"))
 _KEEPING = frozenset((b"keep-alive", b"Keep-Alive"))
@@ -57,7 +60,8 @@ class Head:
     """
     A request head that may be believed.
 
-    :ivar target: as sent, in origin form (``*`` for OPTIONS, an authority for CONNECT).
+    :ivar target: as sent, in origin form (``*`` for OPTIONS, an authority for CONNECT; a forward proxy's may be
+        absolute).
     :ivar version: ``HTTP/1.1`` or ``HTTP/1.0``.
     :ivar pairs: the fields in their order, names as sent, values as sent but for white space before them.
     :ivar fields: name in lower case → its first value, likewise.
@@ -253,10 +257,14 @@ class HeadReader:
         if method == b"CONNECT":
             if not _AUTHORITY.fullmatch(target):
                 raise Refusal(400, "The target of CONNECT is not a host and a port.")
-        elif not (target == b"*" and method == b"OPTIONS") and not _PATH.fullmatch(target):
+        elif not (target == b"*" and method == b"OPTIONS") and not self._is_path(target):
             raise Refusal(400, "The target is not an absolute path.")
         _check_escapes(target)
         return method, target, numbers[2]
+
+    def _is_path(self, target: bytes) -> bool:
+        form = _ABSOLUTE if b"CONNECT" in self._methods and target[:1] != b"/" else _PATH
+        return form.fullmatch(target) is not None
 
 
 def _no_line() -> NoReturn:

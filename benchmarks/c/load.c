@@ -1,7 +1,8 @@
 /*
  * A load generator that costs little and believes nothing: every answer's status, length and end are checked.
  *
- * usage: load closed PORT REQUEST CONNECTIONS SECONDS STATUS LENGTH
+ * usage: load [-g GREETING] MODE PORT ...
+ *        load closed PORT REQUEST CONNECTIONS SECONDS STATUS LENGTH
  *            each connection sends the request again as soon as it is answered; LENGTH -1: any
  *        load events PORT REQUEST STREAMS EVENTS SECONDS
  *            each connection asks once, for a stream of EVENTS events (-1: any) that has to end, within SECONDS
@@ -9,7 +10,8 @@
  *            opens streams and keeps them; reads lines: "open N" (until N are open and have had their first event),
  *            "stall N" (the same, but nothing is ever read), "end"
  *
- * REQUEST is a file of raw bytes. What was found is printed as JSON, one line for a command.
+ * REQUEST is a file of raw bytes, and so is GREETING: what each connection sends first, to have a 200 for it before
+ * anything else, as a forward proxy wants it. What was found is printed as JSON, one line for a command.
  */
 #include "common.h"
 #include <poll.h>
@@ -29,7 +31,7 @@ struct connection {
     int fd;
     enum state state;
     enum framing framing;
-    int closes;
+    int closes, greeted;
     size_t sent, left, body, line;
     char *head;
     size_t head_size;
@@ -39,8 +41,8 @@ struct connection {
 
 static int epoll_fd, is_stalling, counts_events;
 static struct sockaddr_in address;
-static char *request;
-static size_t request_size;
+static char *request, *greeting;
+static size_t request_size, greeting_size;
 static struct connection *connections;
 static unsigned used, opened, active;
 static int want_status = 200;
@@ -75,6 +77,7 @@ static void begin(struct connection *c)
         set_option(c->fd, SOL_SOCKET, SO_RCVBUF, STALL_BUFFER);
     c->state = CONNECTING;
     c->sent = c->head_size = c->events = 0;
+    c->greeted = !greeting;
     active++;
     struct epoll_event event = {.events = EPOLLOUT, .data.ptr = c};
     if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, c->fd, &event) != 0)
@@ -92,7 +95,7 @@ static void fault(struct connection *c, enum fault kind)
 
 static void watch_writes(struct connection *c, int on)
 {
-    struct epoll_event event = {.events = on ? EPOLLOUT : is_stalling ? 0 : EPOLLIN, .data.ptr = c};
+    struct epoll_event event = {.events = on ? EPOLLOUT : is_stalling && c->greeted ? 0 : EPOLLIN, .data.ptr = c};
     epoll_ctl(epoll_fd, EPOLL_CTL_MOD, c->fd, &event);
 }
 
@@ -101,18 +104,20 @@ static void ask(struct connection *c)
     int was_waiting = c->state == CONNECTING || c->state == SENDING;
     if (c->sent == 0)
         c->began = now_ns();
-    ssize_t sent = send(c->fd, request + c->sent, request_size - c->sent, 0);
+    const char *bytes = c->greeted ? request : greeting;
+    size_t size = c->greeted ? request_size : greeting_size;
+    ssize_t sent = send(c->fd, bytes + c->sent, size - c->sent, 0);
     if (sent < 0 && errno != EAGAIN) {
         fault(c, EARLY_CLOSE);
         return;
     }
     c->sent += sent > 0 ? (size_t)sent : 0;
-    int is_whole = c->sent == request_size;
+    int is_whole = c->sent == size;
     if (is_whole == was_waiting)
         watch_writes(c, !is_whole);
     c->state = is_whole ? HEAD : SENDING;
     c->body = c->line = c->matched = 0;
-    if (is_whole && is_stalling)
+    if (is_whole && is_stalling && c->greeted)
         opened++;
 }
 
@@ -278,6 +283,18 @@ static ssize_t take_head(struct connection *c, const char *bytes, size_t size)
     return understand(c, c->head, head) ? (ssize_t)(head - before) : -1;
 }
 
+/* The answer to the greeting, which is short and comes in one piece. */
+static void greeted(struct connection *c, const char *bytes, size_t size)
+{
+    if (size < 16 || memcmp(bytes, "HTTP/1.1 200 ", 13) != 0 || memcmp(bytes + size - 4, "\r\n\r\n", 4) != 0) {
+        fault(c, BAD_HEAD);
+        return;
+    }
+    c->greeted = 1;
+    c->sent = 0;
+    ask(c);
+}
+
 static void readable(struct connection *c)
 {
     static char buffer[READ_SIZE];
@@ -290,6 +307,10 @@ static void readable(struct connection *c)
     }
     const char *bytes = buffer;
     size_t size = (size_t)got;
+    if (!c->greeted) {
+        greeted(c, bytes, size);
+        return;
+    }
     if (c->state == HEAD) {
         ssize_t head = take_head(c, bytes, size);
         if (head <= 0)
@@ -421,23 +442,29 @@ static void hold(void)
     }
 }
 
-static void read_request(const char *path)
+static char *content(const char *path, size_t *size)
 {
     FILE *file = fopen(path, "rb");
-    request = allocated(1 << 20);
-    if (!file || (request_size = fread(request, 1, 1 << 20, file)) == 0)
+    char *bytes = allocated(1 << 20);
+    if (!file || (*size = fread(bytes, 1, 1 << 20, file)) == 0)
         die("%s: cannot be read", path);
     fclose(file);
+    return bytes;
 }
 
 int main(int count, char **arguments)
 {
     prepare_process();
+    if (count > 2 && strcmp(arguments[1], "-g") == 0) {
+        greeting = content(arguments[2], &greeting_size);
+        count -= 2;
+        arguments += 2;
+    }
     if (count < 4)
         die("usage: load closed|events|hold PORT REQUEST ...");
     epoll_fd = epoll_create1(0);
     address = loopback(arguments[2]);
-    read_request(arguments[3]);
+    request = content(arguments[3], &request_size);
     if (strcmp(arguments[1], "closed") == 0 && count == 8) {
         want_status = atoi(arguments[6]);
         want_length = atol(arguments[7]);

@@ -16,6 +16,8 @@ ALL = ("nginx", "haproxy", "go", "aibridge", "plain", "litellm")
 LIGHT = ALL[:-1]
 """Without LiteLLM, which would take minutes to be asked what nobody compares."""
 
+TUNNELLING = ("haproxy-tcp", "aibridge-proxy")
+
 REFUSING = ("nginx", "haproxy", "aibridge", "plain")
 
 
@@ -74,7 +76,8 @@ class Measurement(ABC):
         """
         Have it do the work for a while, unmeasured.
         """
-        rig.closed(started.server.port, started.request("bench-600"), seconds).checked()
+        request = started.request("bench-600")
+        rig.closed(started.server.port, request, seconds, greeting=started.greeting).checked()
 
     @abstractmethod
     def sample(self, rig: Rig, started: Started, settings: Settings) -> dict[str, float]:

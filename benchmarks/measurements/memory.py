@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import resource
 import time
+from typing import ClassVar
 
 from benchmarks.errors import BenchError
 from benchmarks.measurements.measurement import LIGHT, Column, Measurement, Settings
@@ -37,8 +38,8 @@ class Idle(Measurement):
         Column("KiB each at 1,000", "kib_at_1000", ".1f"),
         Column("MiB before", "mib_before", ".1f"),
     )
-    references = ("nginx",)
-    targets = LIGHT
+    references: ClassVar[tuple[str, ...]] = ("nginx",)
+    targets: ClassVar[tuple[str, ...]] = LIGHT
     is_fresh = True
 
     def sample(self, rig: Rig, started: Started, settings: Settings) -> dict[str, float]:
@@ -52,7 +53,7 @@ class Idle(Measurement):
         server = started.server
         before = server.pss()
         found = {"mib_before": before / 2**20}
-        with rig.hold(server.port, started.request("bench-idle", is_stream=True)) as hold:
+        with rig.hold(server.port, started.request("bench-idle", is_stream=True), started.greeting) as hold:
             for count in settings.idle:
                 hold.open(count)
                 time.sleep(SETTLING_S)

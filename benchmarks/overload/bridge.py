@@ -15,7 +15,7 @@ from benchmarks.overload.scenes import Terms
 from benchmarks.processes import Server, free_port
 from benchmarks.requests import post
 from benchmarks.rig import PATIENCE_S, Rig
-from benchmarks.targets.aibridge import daemon, made_tokens
+from benchmarks.targets.aibridge import daemon, made_tokens, write_key
 
 PATH = "/bench/v1/chat/completions"
 
@@ -75,6 +75,7 @@ class Bridge:
             for caller, token in zip(known, tokens, strict=True)
         }
         text = configuration(terms, directory=directory, port=port, admin=self._admin, upstream=rig.upstream)
+        write_key(directory)
         self.server: Server = daemon("aibridge", text, port=port, directory=directory, core=rig.cores.target)
 
     def request(self, caller: Caller) -> bytes:

@@ -110,6 +110,7 @@ class AIBridge(Target):
         port = free_port()
         text = configuration(mode, directory=directory, port=port, admin=free_port(), upstream=upstream)
         (token,) = made_tokens(directory, [["--name", "bench"]])
+        write_key(directory)
         server = daemon(self.name, text, port=port, directory=directory, core=core, options=self._twistd_options)
         shown = spoiled(token) if mode is Mode.UNAUTHORISED else token
         return Started(
@@ -121,31 +122,35 @@ class AIBridge(Target):
 
 
 def daemon(
-    name: str, configuration: str, *, port: int, directory: Path, core: int, options: Sequence[str] = ()
+    name: str,
+    configuration: str,
+    *,
+    port: int,
+    directory: Path,
+    core: int,
+    options: Sequence[str] = (),
+    plugin: str = "aibridge",
 ) -> Server:
     """
-    Start ``twistd aibridge`` on a configuration.
+    Start a daemon of this tree on a configuration.
 
     :param port: on which it listens then.
     :param options: of twistd's.
+    :param plugin: what twistd runs.
     """
-    key = directory / "provider.key"
-    key.write_text("upstream-key\n")
-    key.chmod(0o600)
-    path = directory / "aibridge.toml"
+    path = directory / f"{plugin}.toml"
     path.write_text(configuration)
-    command: list[str | Path] = [
-        sys.executable,
-        "-c",
-        _TWISTD,
-        "-n",
-        "--pidfile=",
-        *options,
-        "aibridge",
-        "--config",
-        path,
-    ]
+    command: list[str | Path] = [sys.executable, "-c", _TWISTD, "-n", "--pidfile=", *options, plugin, "--config", path]
     return Server(name, command, port=port, directory=directory, cores={core}, environ=_environ())
+
+
+def write_key(directory: Path) -> None:
+    """
+    The provider's key, in ``provider.key``.
+    """
+    path = directory / "provider.key"
+    path.write_text("upstream-key\n")
+    path.chmod(0o600)
 
 
 def made_tokens(directory: Path, principals: Sequence[Sequence[str]]) -> list[str]:

@@ -11,7 +11,9 @@ from benchmarks.targets.litellm import LiteLLM
 from benchmarks.targets.nginx import Nginx
 from benchmarks.targets.plain import Plain
 from benchmarks.targets.target import Target
+from benchmarks.targets.tunnels import AIProxy, HAProxyTCP
 
 TARGETS: dict[str, Target] = {
-    target.name: target for target in (Nginx(), HAProxy(), GoProxy(), AIBridge(), Plain(), LiteLLM())
+    target.name: target
+    for target in (Nginx(), HAProxy(), GoProxy(), AIBridge(), Plain(), LiteLLM(), HAProxyTCP(), AIProxy())
 }

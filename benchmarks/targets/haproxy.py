@@ -66,12 +66,19 @@ class HAProxy(Target):
         """
         return first_line("haproxy", "-v").split()[2]
 
+    def serve(self, configuration: str, port: int, directory: Path, core: int) -> Server:
+        """
+        Its one process on this configuration.
+        """
+        path = directory / "haproxy.cfg"
+        path.write_text(configuration)
+        return Server(self.name, ["haproxy", "-db", "-f", path], port=port, directory=directory, cores={core})
+
     def start(self, mode: Mode, upstream: int, directory: Path, core: int) -> Started:
         """
         Start its one process.
         """
         port = free_port()
-        path = directory / "haproxy.cfg"
-        path.write_text(_CONFIGURATION.format(upstream=upstream, port=port, refusal=_REFUSALS[mode]))
-        server = Server(self.name, ["haproxy", "-db", "-f", path], port=port, directory=directory, cores={core})
+        text = _CONFIGURATION.format(upstream=upstream, port=port, refusal=_REFUSALS[mode])
+        server = self.serve(text, port, directory, core)
         return Started(server, headers=(("Authorization", f"Bearer {'wrong' if mode is Mode.UNAUTHORISED else 'k'}"),))

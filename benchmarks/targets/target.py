@@ -39,6 +39,7 @@ class Started:
     :ivar headers: that a request needs, such as a token.
     :ivar keeps_lengths: it relays bytes as they came, so that the length of an answer can be checked.
     :ivar holds_stream: it refuses only while one stream is open.
+    :ivar greeting: what a connection to it begins with, to be told 200, before any request.
     """
 
     server: Server
@@ -46,6 +47,7 @@ class Started:
     headers: tuple[tuple[str, str], ...] = ()
     keeps_lengths: bool = True
     holds_stream: bool = False
+    greeting: bytes = b""
 
     def request(self, model: str, *, is_stream: bool = False, key: str = "one") -> bytes:
         """

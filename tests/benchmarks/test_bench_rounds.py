@@ -34,7 +34,11 @@ def test_groups() -> None:
     """
     found = list(groups(list(MEASUREMENTS.values())))
     assert [mode for mode, is_fresh, _ in found if not is_fresh] == list(Mode)
-    assert [each.name for _, is_fresh, group in found if is_fresh for each in group] == ["memory", "stalled"]
+    assert [each.name for _, is_fresh, group in found if is_fresh for each in group] == [
+        "memory",
+        "stalled",
+        "tunnel-memory",
+    ]
     assert [each.name for _, _, group in found for each in group] == list(MEASUREMENTS)
 
 

@@ -4,6 +4,7 @@ Tests for `benchmarks.targets`, as far as nothing is started.
 
 from __future__ import annotations
 
+import base64
 import tomllib
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from benchmarks.measurements.all import MEASUREMENTS
 from benchmarks.targets.aibridge import configuration, spoiled
 from benchmarks.targets.all import TARGETS
 from benchmarks.targets.target import Mode
+from benchmarks.targets.tunnels import greeting, proxy_configuration
 
 
 def read(mode: Mode) -> dict[str, dict[str, object]]:
@@ -62,3 +64,24 @@ def test_measurements_and_targets_know_each_other() -> None:
         assert set(measurement.references) <= set(measurement.targets)
         for name in measurement.targets:
             assert measurement.mode in TARGETS[name].modes
+
+
+def test_the_proxy_is_measured_with_all_on() -> None:
+    """
+    Tokens, metrics and the log; it may tunnel to the mock, and to nothing else.
+    """
+    found = tomllib.loads(proxy_configuration(directory=Path("/d"), port=8888, admin=8889, upstream=9000))
+    assert found["auth"]["backend"] == "file"
+    assert found["listen"]["admin"]
+    assert found["log"]["completions"] == "/d/completions.log"
+    assert found["proxy"]["ports"] == [9000]
+
+
+def test_a_tunnel_begins_with_a_token() -> None:
+    """
+    As those of its clients do.
+    """
+    line, host, shown, *rest = greeting(9000, "aib_token").split(b"\r\n")
+    assert (line, host) == (b"CONNECT 127.0.0.1:9000 HTTP/1.1", b"Host: 127.0.0.1:9000")
+    assert base64.b64decode(shown.rpartition(b" ")[2]) == b"bench:aib_token"
+    assert rest == [b"", b""]

@@ -114,5 +114,5 @@ def test_thresholds_can_be_measured() -> None:
     for threshold in THRESHOLDS:
         measurement = MEASUREMENTS[threshold.measurement]
         assert threshold.metric in {column.metric for column in measurement.columns}
-        assert {"aibridge", *threshold.references} <= set(measurement.targets) <= set(TARGETS)
+        assert {threshold.subject, *threshold.references} <= set(measurement.targets) <= set(TARGETS)
         assert threshold.aim < threshold.must

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from aibridge.cli.check import ERRORS, FINE, WARNINGS, run
+from aibridge.mitm.files import write_authority
+from authorities import authority
 
 GOOD = '[auth]\nbackend = "none"\n[[provider]]\nname = "demo"\ntype = "demo"\n'
 
@@ -127,3 +129,28 @@ class TestEncoding:
         assert run(["--config", str(path)], stdout, io.StringIO(), {}) == FINE
         stdout.seek(0)
         assert "\\xe9.toml is good" in stdout.read()
+
+
+class TestProxy:
+    """
+    The AI Proxy's configuration.
+    """
+
+    def test_checked(self, tmp_path: Path) -> None:
+        """
+        With its own words, and what is intercepted; what is wrong is told as of the bridge.
+        """
+        write_authority(f"{tmp_path}/ca.pem", f"{tmp_path}/ca.key", authority(), [])
+        path = tmp_path / "aibridge-proxy.toml"
+        good = f'[ca]\ncert_file = "{tmp_path}/ca.pem"\nkey_file = "{tmp_path}/ca.key"\n[auth]\nbackend = "coder"\n'
+        path.write_text(good + 'coder_url = "https://coder.test"\n')
+        status, said, complained = check("--proxy", "--config", str(path))
+        assert (status, complained) == (FINE, "")
+        assert said.startswith(f"{path} is good. Intercepted: api.openai.com, api.anthropic.com, ")
+        path.write_text(good + 'coder_url = "https://coder.test"\n[proxy]\ntunnel = "open"\n')
+        status, said, complained = check("--proxy", "--config", str(path))
+        assert status == WARNINGS
+        assert "warning: " in complained and "proxy.tunnel" in complained
+        path.write_text(good)
+        status, said, _ = check("--proxy", "--config", str(path))
+        assert (status, said) == (ERRORS, "The proxy would not start: 1 error.\n")

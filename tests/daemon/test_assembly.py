@@ -12,6 +12,7 @@ from aibridge.admission.settings import AdmissionSettings, BreakerSettings
 from aibridge.daemon.assembly import Shop, Upstreams, transport_of
 from aibridge.daemon.settings import Settings
 from aibridge.providers.settings import ProviderSettings, TransportSettings
+from aibridge.relay.proxyurl import ProxyURL
 from aibridge.secret import Secret
 from aibridge.web.ending import NOBODY
 from aibridge.web.terms import Terms
@@ -61,6 +62,21 @@ class UpstreamsTests(SynchronousTestCase):
         now = self.again(attrs.evolve(ONE, connect_timeout=1.0), TWO)
         self.assertIsNot(now["one"], self.clients["one"])
         self.assertIs(now["two"], self.clients["two"])
+
+    def test_through_a_proxy(self) -> None:
+        """
+        A provider's connections go through its proxy, and are others when that is another one.
+        """
+        reactor = MemoryReactorClock()
+        upstreams = Upstreams(reactor)
+        settings = Settings(provider=(ONE,))
+        proxies = {"one": ProxyURL(secure=False, host="10.0.0.1", port=3128)}
+        clients = upstreams.adopt(upstreams.prepare(settings, proxies))
+        upstreams.agents()["one"].send(b"GET", b"https://api.openai.com/v1/models", []).addErrback(lambda _: None)
+        self.assertEqual([client[:2] for client in reactor.tcpClients], [("10.0.0.1", 3128)])
+        self.assertEqual(upstreams.adopt(upstreams.prepare(settings, dict(proxies))), clients)
+        now = upstreams.adopt(upstreams.prepare(settings, {}))
+        self.assertIsNot(now["one"], clients["one"])
 
     def test_prepared_only(self) -> None:
         """

@@ -83,6 +83,7 @@ SOURCES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "log.level": ('"debug"', "error", ("warn",)),
     "log.format": ('"json"', "json", ("text",)),
     "log.completions": ('""', "", ("/dev/null",)),
+    "daemon.trust_env": ("true", "", ("false",)),
     "daemon.drain_timeout": ("1", "3m", ("2",)),
 }
 
@@ -329,6 +330,12 @@ class TestAllAtOnce:
             "environment AIBRIDGE_RATELIMIT: found a variable that sets nothing; did you mean AIBRIDGE_RATE_LIMIT?"
         )
 
+    def test_variables_of_another_daemon(self) -> None:
+        """
+        They may be in the same environment, and are none of this one's.
+        """
+        assert read(NO_TOKENS + DEMO, {"AIBRIDGE_PROXY_LISTEN": "tcp:8888"}).warnings == ()
+
 
 class TestProviders:
     """
@@ -345,6 +352,18 @@ class TestProviders:
         assert loaded.secrets == {"a": (Secret(CANARY),)}
         assert loaded.warnings == ()
         assert CANARY not in repr(loaded)
+
+    def test_proxies(self) -> None:
+        """
+        The way out to each; a variable that one is in is no stranger.
+        """
+        providers = '[[provider]]\nname = "one"\ntype = "openai"\nproxy = "env:AIBRIDGE_WAY_OUT"\n'
+        environ = {"AIBRIDGE_WAY_OUT": "http://one.corp", "HTTPS_PROXY": "http://all.corp", "AIBRIDGE_TRUST_ENV": "1"}
+        loaded = read(NO_TOKENS + providers + '[[provider]]\nname = "two"\ntype = "anthropic"\n', environ)
+        assert {name: proxy.host for name, proxy in loaded.proxies.items()} == {"one": "one.corp", "two": "all.corp"}
+        assert loaded.warnings == ()
+        (line,) = errors(NO_TOKENS + providers)
+        assert line.startswith("aibridge.toml: provider[0].proxy (provider one): found no environment variable ")
 
     @pytest.mark.parametrize("text", [NO_TOKENS, f"{NO_TOKENS}[listen]\n", f"provider = []\n{NO_TOKENS}"])
     def test_none_in_file(self, text: str) -> None:

@@ -4,15 +4,12 @@ The command line, and the daemon that it makes.
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.application.service import IServiceMaker
 from twisted.plugin import getPlugins
 from twisted.python.usage import UsageError
-from twisted.scripts._twistd_unix import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
-from aibridge.daemon.tap import Options, log_observer
+from aibridge.daemon.tap import Options
 
 
 class OptionsTests(SynchronousTestCase):
@@ -34,31 +31,6 @@ class OptionsTests(SynchronousTestCase):
         An unknown option is refused.
         """
         self.assertRaises(UsageError, Options().parseOptions, ["--no-such-thing"])
-
-    def logger(self, *arguments: str) -> Any:
-        """
-        How twistd is told to log.
-        """
-        twistd: Any = ServerOptions()
-        options = Options()
-        options.parent = twistd
-        twistd["nodaemon"] = "-n" in arguments
-        options.parseOptions([])
-        return twistd.get("logger")
-
-    def test_logs_by_itself(self) -> None:
-        """
-        In the foreground it logs its own way, by a name that leads to the observer.
-        """
-        name = self.logger("-n")
-        self.assertEqual(name, "aibridge.daemon.tap.log_observer")
-        self.assertIs(log_observer(), log_observer())
-
-    def test_leaves_twistd_alone(self) -> None:
-        """
-        In the background twistd's own way stays.
-        """
-        self.assertIsNone(self.logger())
 
 
 class PluginTests(SynchronousTestCase):

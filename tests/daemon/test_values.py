@@ -14,7 +14,7 @@ from hypothesis import settings as running
 from hypothesis import strategies as st
 
 from aibridge.daemon.problems import Unacceptable
-from aibridge.daemon.values import REFERENCE, TEXTS, accept, allowed, parse
+from aibridge.daemon.values import NUMBERS, REFERENCE, TEXTS, accept, allowed, parse
 from aibridge.options import ABSOLUTE_PATH, OPTIONAL_URL, Declaration
 
 PLAIN = Declaration(why="")
@@ -22,6 +22,7 @@ SMALL = Declaration(why="", least=1, most=10, unit="s")
 CHOICE = Declaration(why="", choices=("a", "b"))
 MAYBE = Declaration(why="", choices=("", "a", "b"))
 SECRET = Declaration(why="", secret=True)
+MAYBE_SECRET = Declaration(why="", secret=True, matches="http://[a-z]+", form="a URL")
 TIME = Declaration(why="", least=0, most=1e12, unit="s")
 PATH = Declaration(why="", **ABSOLUTE_PATH)
 URL = Declaration(why="", **OPTIONAL_URL)
@@ -53,6 +54,11 @@ class TestAccept:
             ("https://h:1/v1", str, URL, "https://h:1/v1"),
             (["x", "y"], TEXTS, PLAIN, ("x", "y")),
             ([], TEXTS, PLAIN, ()),
+            ([1, -2], NUMBERS, PLAIN, (1, -2)),
+            ([], NUMBERS, PLAIN, ()),
+            ("http://host", str, MAYBE_SECRET, "http://host"),
+            ("env:A", str, MAYBE_SECRET, "env:A"),
+            ("", str, MAYBE_SECRET, ""),
         ],
     )
     def test_accepted(self, value: object, type_: Any, declared: Declaration, accepted: object) -> None:
@@ -101,6 +107,12 @@ class TestAccept:
             (["a", ["b"]], TEXTS, PLAIN),
             ([], TEXTS, SMALL),
             (["x"] * 11, TEXTS, SMALL),
+            (["1"], NUMBERS, PLAIN),
+            ([1, True], NUMBERS, PLAIN),
+            ([1.0], NUMBERS, PLAIN),
+            (5, NUMBERS, PLAIN),
+            ([], NUMBERS, SMALL),
+            ("http://user:password@host", str, MAYBE_SECRET),
             (["env:A", ""], TEXTS, SECRET),
             (["env:A", "abc"], TEXTS, SECRET),
             (["env:A", 5], TEXTS, SECRET),
@@ -119,7 +131,9 @@ class TestAccept:
 
     @running(deadline=None)
     @given(
-        SCALARS, st.sampled_from([bool, int, float, str, TEXTS]), st.sampled_from([SMALL, CHOICE, SECRET, PATH, URL])
+        SCALARS,
+        st.sampled_from([bool, int, float, str, TEXTS, NUMBERS]),
+        st.sampled_from([SMALL, CHOICE, SECRET, PATH, URL]),
     )
     def test_whatever_comes(self, value: object, type_: Any, declared: Declaration) -> None:
         """
@@ -170,6 +184,8 @@ class TestParse:
             ("a", str, "a"),
             ("tcp:1  tcp:2\n", TEXTS, ("tcp:1", "tcp:2")),
             ("", TEXTS, ()),
+            (" 80  443 ", NUMBERS, (80, 443)),
+            ("", NUMBERS, ()),
         ],
     )
     def test_parsed(self, text: str, type_: Any, value: object) -> None:
@@ -195,6 +211,8 @@ class TestParse:
             ("1_0", float),
             ("fast", float),
             ("0x10", int),
+            ("80,443", NUMBERS),
+            ("80 x", NUMBERS),
         ],
     )
     def test_refused(self, text: str, type_: Any) -> None:
@@ -205,7 +223,7 @@ class TestParse:
             parse(text, type_, PLAIN)
 
     @running(deadline=None)
-    @given(st.text(), st.sampled_from([bool, int, float, str, TEXTS]))
+    @given(st.text(), st.sampled_from([bool, int, float, str, TEXTS, NUMBERS]))
     def test_whatever_comes(self, text: str, type_: Any) -> None:
         """
         Any text is a value or is refused; nothing else is raised.
@@ -299,6 +317,9 @@ class TestAllowed:
             (str, PLAIN, "a text"),
             (TEXTS, PLAIN, "a list of texts"),
             (TEXTS, Declaration(why="", least=1, form="networks"), "a list of networks, at least 1"),
+            (NUMBERS, PLAIN, "a list of whole numbers"),
+            (NUMBERS, Declaration(why="", form="ports"), "a list of ports"),
+            (str, MAYBE_SECRET, "a URL, or a reference: file:/PATH, env:NAME or credential:NAME, or empty"),
             (TEXTS, Declaration(why="", least=1, most=9), "a list of texts, at least 1, at most 9"),
             (TEXTS, SECRET, "a list of references (file:/PATH, env:NAME or credential:NAME)"),
             (str, MAYBE, 'one of "a", "b", or empty'),

@@ -27,8 +27,8 @@ from h2.connection import H2Connection
 from h2.events import ResponseReceived
 
 from certificates import Authority
+from contrasts import BODY, HOLD_S, PATH, WALL_CLOCK, Server, ours, stock
 from daemons import ROOT, Deployment
-from proxies import BODY, HOLD_S, PATH, WALL_CLOCK, Server, ours, stock
 from wall_clock import SET
 from wires import Provider, answers, connect, read_all, read_until, whole
 

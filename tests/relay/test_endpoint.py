@@ -9,57 +9,18 @@ from typing import Any
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectingCancelledError, ConnectionRefusedError, DNSLookupError
-from twisted.internet.interfaces import IHostnameResolver, IReactorPluggableNameResolver, IStreamClientEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from aibridge.relay.endpoint import LOOKUP_S, OriginEndpoint
+from resolving import Reactor
 
 V4 = IPv4Address("TCP", "192.0.2.1", 443)
 V6 = IPv6Address("TCP", "2001:db8::1", 443)
-
-
-@implementer(IHostnameResolver)
-class _Resolver:
-    """
-    Answers when a test says so.
-    """
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, int]] = []
-        self.receivers: list[Any] = []
-        self.broken = False
-
-    def resolveHostName(self, receiver: Any, host: str, port: int = 0, *_: Any) -> Any:
-        if self.broken:
-            raise OSError("no threads")
-        self.asked.append((host, port))
-        self.receivers.append(receiver)
-        receiver.resolutionBegan(None)
-
-    def answer(self, *addresses: Any, which: int = -1) -> None:
-        for address in addresses:
-            self.receivers[which].addressResolved(address)
-        self.receivers[which].resolutionComplete()
-
-
-@implementer(IReactorPluggableNameResolver)
-class _Reactor(MemoryReactorClock):
-    """
-    A reactor in memory whose names are resolved by a test.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.resolver = _Resolver()
-        self.nameResolver = self.resolver
-
-    def installNameResolver(self, resolver: Any) -> Any:
-        raise NotImplementedError
 
 
 class EndpointTests(SynchronousTestCase):
@@ -68,7 +29,7 @@ class EndpointTests(SynchronousTestCase):
     """
 
     def setUp(self) -> None:
-        self.reactor = _Reactor()
+        self.reactor = Reactor()
         self.resolver = self.reactor.resolver
         self.factory = Factory.forProtocol(Protocol)
         self.endpoint = OriginEndpoint(self.reactor, "provider.example", 443, 10.0)
@@ -127,7 +88,7 @@ class EndpointTests(SynchronousTestCase):
         An address is connected to without a question.
         """
         for host in ("127.0.0.1", "::1"):
-            reactor = _Reactor()
+            reactor = Reactor()
             OriginEndpoint(reactor, host, 80, 10.0).connect(self.factory)
             self.assertEqual((reactor.tcpClients[0][:2], reactor.resolver.asked), ((host, 80), []))
 

@@ -712,3 +712,72 @@ class StateTests(SynchronousTestCase):
         self.assertEqual(len(two.answers()), 1)
         self.assertEqual(one.answers(), [])
         self.assertIsInstance(one.transport, Transport)
+
+
+class HandOverTests(SynchronousTestCase):
+    """
+    A connection that goes on in another protocol.
+    """
+
+    def test_the_transport_is_free(self) -> None:
+        """
+        Nothing of the channel is left on it, or in what its site holds; what came behind the head is handed on.
+        """
+        talk = Talk()
+        talk.send(get() + b"\x16\x03 and so on")
+        transport, rest = talk.request.hand_over()
+        self.assertIs(transport, talk.transport)
+        self.assertEqual(rest, b"\x16\x03 and so on")
+        transport.registerProducer(object(), True)
+        self.assertEqual(talk.site.connections, set())
+        self.assertEqual([len(waits) for waits in (talk.site.header, talk.site.keep_alive, talk.site.held)], [0, 0, 0])
+        self.assertEqual((talk.received, transport.ended), (b"", ""))
+
+    def test_the_request_is_over(self) -> None:
+        """
+        Whatever is still asked of it is nobody's business any more, its client's departure among it.
+        """
+        talk = Talk()
+        talk.send(get())
+        request, departures = talk.request, []
+        request.on_departure = lambda: departures.append(1)
+        request.hand_over()
+        request.write(b"late")
+        request.finish()
+        request.abort()
+        talk.transport.leave()
+        self.assertEqual((talk.received, talk.transport.ended, departures), (b"", "", []))
+
+    def test_what_has_an_answer_or_a_body_stays(self) -> None:
+        """
+        Nobody could tell whose bytes came next.
+        """
+        answered, uploading = Talk(), Talk()
+        answered.send(get())
+        answered.request.respond(200, [], 0)
+        uploading.send(post(b"body"))
+        for talk in (answered, uploading):
+            self.assertRaises(RuntimeError, talk.request.hand_over)
+
+    def test_it_is_read_again(self) -> None:
+        """
+        Also if it had stopped being read for the sake of others.
+        """
+        talk = Talk()
+        talk.send(get())
+        talk.channel.stop_reading()
+        talk.request.hand_over()
+        self.assertTrue(talk.transport.reads)
+
+    def test_others_find_room(self) -> None:
+        """
+        It counts as a client of the site's no longer.
+        """
+        talk = Talk(max_connections=1)
+        talk.send(get())
+        crowding = Talk(site=talk.site)
+        crowding.send(get())
+        self.assertTrue(talk.site.crowded)
+        talk.resource.requests[0].hand_over()
+        crowding.transport.leave()
+        self.assertFalse(talk.site.crowded)

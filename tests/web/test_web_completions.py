@@ -78,13 +78,13 @@ class CompletionsTests(SynchronousTestCase):
         """
         self.clock = Clock()
 
-    def make(self, sink: Sink | None) -> Completions:
+    def make(self, sink: Sink | None) -> Completions[Completion]:
         """
         Completions that go to `sink`.
         """
         return Completions(self.clock, sink, render)  # type: ignore[arg-type]  # it stands for a raw file
 
-    def add(self, completions: Completions, *ids: object) -> None:
+    def add(self, completions: Completions[Completion], *ids: object) -> None:
         """
         Exchanges with these ids have ended.
         """

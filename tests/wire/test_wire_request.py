@@ -98,6 +98,50 @@ def test_connect_is_read_where_it_is_served() -> None:
     assert refusal(lines(line=b"GET api.test:443 HTTP/1.1"), proxy) == 400
 
 
+ABSOLUTE = (
+    b"http://api.test",
+    b"http://api.test/",
+    b"HTTP://api.test:80/v1/models?a=b",
+    b"https://api.test:8443/v1",
+    b"http://[2001:db8::1]:80/a",
+    b"http://api.test?a=b",
+    b"http://api.test:/a",
+)
+
+
+@pytest.mark.parametrize("target", ABSOLUTE)
+def test_a_forward_proxy_reads_absolute_targets(target: bytes) -> None:
+    """
+    No other server does.
+    """
+    proxy = HeadReader(8192, 65536, 128, METHODS | {b"CONNECT"})
+    assert read(lines(line=b"GET " + target + b" HTTP/1.1"), proxy).target == target
+    assert refusal(lines(line=b"GET " + target + b" HTTP/1.1")) == 400
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        b"ftp://api.test/",
+        b"http:/api.test",
+        b"http:///a",
+        b"http://user@api.test/",
+        b"http://api.test:80:80/",
+        b"http://api.test/a#b",
+        b"http://api.test/%zz",
+        b"http://[::1/",
+        b"http://\xc3\xa4.test/",
+        b"api.test/a",
+    ],
+)
+def test_absolute_targets_that_are_none(target: bytes) -> None:
+    """
+    Not for a forward proxy either.
+    """
+    proxy = HeadReader(8192, 65536, 128, METHODS | {b"CONNECT"})
+    assert refusal(lines(line=b"GET " + target + b" HTTP/1.1"), proxy) == 400
+
+
 def test_options_may_ask_for_everything() -> None:
     """
     No other method may.

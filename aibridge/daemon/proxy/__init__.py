@@ -1,0 +1,1 @@
+"""What twistd runs as the AI Proxy."""

@@ -1,0 +1,1 @@
+"""The AI Proxy: CONNECT, interception of TLS to providers, tunnels for everything else."""
