@@ -9,7 +9,10 @@ it had come by then. What is kept is, for each bucket, when it would be empty if
 
 from __future__ import annotations
 
+import math
 from typing import Final
+
+from aibridge.admission.bucket import ROUNDING_S
 
 MOST_KEYS: Final = 4096
 """Buckets for which promises are remembered. Beyond it callers are told what the bucket alone says."""
@@ -23,10 +26,12 @@ class Promises:
     The promises of one policy, by the key of the bucket. All times are as the buckets have them.
     """
 
-    __slots__ = ("_empty_at",)
+    __slots__ = ("_empty_at", "_full_until")
 
     def __init__(self) -> None:
         self._empty_at: dict[str, float] = {}
+        # Until then nothing in a full table can be forgotten.
+        self._full_until = -math.inf
 
     def wait_for(self, key: str, now: float, left_s: float, cost_s: float, burst_s: float) -> float:
         """
@@ -41,20 +46,31 @@ class Promises:
     def add(self, key: str, now: float, left_s: float, cost_s: float, wait_s: float) -> None:
         """
         A caller is told to come in `wait_s`.
+
+        If that is for the sake of another bucket, and this one is empty long before, nobody has to leave room for it.
         """
         table = self._empty_at
         before = table.get(key)
-        if before is None:
-            if len(table) >= MOST_KEYS:
-                self._forget(now)
-            if len(table) >= MOST_KEYS:
-                return
-            before = now
-        table[key] = max(now + left_s, now + wait_s, before) + cost_s
+        empty_at = now + left_s if before is None else max(now + left_s, before)
+        if now + wait_s > empty_at + ROUNDING_S:
+            return
+        if before is None and len(table) >= MOST_KEYS and not self._has_room(now):
+            return
+        table[key] = empty_at + cost_s
 
-    def _forget(self, now: float) -> None:
-        for key in [key for key, empty_at in self._empty_at.items() if empty_at <= now]:
-            del self._empty_at[key]
+    def _has_room(self, now: float) -> bool:
+        """
+        Whether one more is allowed in a full table, after those whose time has passed are forgotten.
+        """
+        if now < self._full_until:
+            return False
+        table = self._empty_at
+        for key in [key for key, empty_at in table.items() if empty_at <= now]:
+            del table[key]
+        if len(table) < MOST_KEYS:
+            return True
+        self._full_until = min(table.values())
+        return False
 
     def __len__(self) -> int:
         return len(self._empty_at)

@@ -109,6 +109,44 @@ def test_several_policies() -> None:
     assert [sent_away(policies, 0.0, who) for who in (bob, ADA, bob)] == pytest.approx([0.5, 1.0, 1.5])
 
 
+def test_a_long_wait_of_ones_own_is_nobody_elses() -> None:
+    """
+    Whoever has to wait for a bucket of its own comes when those that it shares have long been empty, so nobody waits
+    for it there.
+    """
+    policies = Policies(
+        [Policy(scope=Scope.PRINCIPAL, limit=1, unit=Unit.REQUESTS_PER_MINUTE), Policy(scope=Scope.GLOBAL, limit=2)]
+    )
+    others = [Principal(id=str(number), name="") for number in range(2, 6)]
+    for who in (ADA, others[0]):
+        assert isinstance(policies.check(who, "p", 0.0), Admission)
+    assert sent_away(policies, 0.0) == pytest.approx(60.0)
+    assert [sent_away(policies, 0.0, who) for who in others[1:]] == pytest.approx([0.5, 1.0, 1.5])
+
+
+def test_a_burst_of_one() -> None:
+    """
+    Where a bucket has to be empty for the next one, they still come one after the other, at any time of day.
+    """
+    for start in (0.0, 1e5 + 1 / 3, 3e7 + 1 / 7):
+        policies = Policies([Policy(scope=Scope.GLOBAL, limit=3)], now=start)
+        for _ in range(3):
+            assert isinstance(policies.check(ADA, "p", start), Admission)
+        policies = Policies([Policy(scope=Scope.GLOBAL, limit=3, burst=1)], before=policies, now=start)
+        waits = [sent_away(policies, start) for _ in range(9)]
+        assert waits == pytest.approx([number / 3 for number in range(1, 10)], abs=1e-6)
+
+
+def test_a_reload_keeps_them() -> None:
+    """
+    Who comes after it is told to come behind those who were told before.
+    """
+    before = full(4.0, 10)
+    assert [sent_away(before, 0.0) for _ in range(4)][-1] == pytest.approx(1.0)
+    after = Policies([Policy(scope=Scope.PRINCIPAL, limit=4.0, burst=10)], before=before, now=0.0)
+    assert sent_away(after, 0.0) == pytest.approx(1.25)
+
+
 def test_the_table_is_bounded() -> None:
     """
     When it is full of promises, further buckets have none; those whose time has passed make room.
