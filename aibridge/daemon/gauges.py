@@ -88,9 +88,11 @@ class Gauges(Collector):
 
     def _breakers(self) -> Iterator[Metric]:
         breakers = self._bridge.breakers
+        # Those that a reload has switched off keep nobody out.
+        tables = (breakers.entries, breakers.shared) if self._bridge.terms.breaks else ()
         states = [
             (name, float(entry.core.state.value))
-            for table in (breakers.entries, breakers.shared)
+            for table in tables
             for name, entry in table.items()
             if entry.core.state is not State.CLOSED
         ]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from aibridge.admission.breaker import BreakerTerms
@@ -98,6 +99,15 @@ class GaugesTests(SynchronousTestCase):
         fixture.bridge.breakers.admit("openai", "/v1/chat/completions", "m", 0.0).failure(0.0)
         told = self.told(fixture)
         self.assertEqual(told["circuit_breaker_state", "openai", "/v1/chat/completions", "m"], 1.0)
+
+    def test_breakers_that_are_switched_off(self) -> None:
+        """
+        Keep nobody out any more, and are not told.
+        """
+        fixture = bridge(breaker=BreakerTerms(failure_threshold=1))
+        fixture.bridge.breakers.admit("openai", "/v1/chat/completions", "m", 0.0).failure(0.0)
+        fixture.bridge.terms = attrs.evolve(fixture.bridge.terms, breaks=False)
+        self.assertNotIn("circuit_breaker_state", [name[0] for name in self.told(fixture)])
 
     def test_keys_and_budgets(self) -> None:
         """
