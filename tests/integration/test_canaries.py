@@ -9,9 +9,11 @@ import socket
 import pytest
 
 from daemons import Deployment
+from held import ask, said, table
 from wires import Provider, connect, post, read_all, whole
 
 KEY = "sk-central-canary-0123456789abcdef"
+OTHER = "sk-other-canary-0123456789abcdef"
 OWN = "sk-own-canary-0123456789abcdef"
 BODY = {"model": "m", "messages": []}
 
@@ -132,3 +134,87 @@ class TestCanaries:
             assert OWN not in daemon.output
             assert "credential=client hint=sk-o...cdef" in daemon.output
         provider.close()
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_whatever_limits_it(deployment: Deployment, form: str) -> None:
+    """
+    Refused by each limit there is, relayed, failed and tried out: no token, no key and nothing of what was said is in
+    the answers of the bridge, in the log, the completions and the metrics, or in what `limits`, `explain` and the page
+    tell of it.
+    """
+    tokens = [deployment.token(name) for name in ("canary", "nightly")]
+    words, answer = "prompt-canary", b'{"answer-canary":1}'
+    script = {"limited": b"HTTP/1.1 429 X\r\nRetry-After: 300\r\n", "fails": b"HTTP/1.1 503 X\r\n"}
+
+    def serve(provider: Provider, stream: socket.socket) -> None:
+        while request := provider.take(stream):
+            head = next(
+                (head for path, head in script.items() if f"/{path}/".encode() in request), b"HTTP/1.1 200 X\r\n"
+            )
+            stream.sendall(head + b"Content-Length: %d\r\n\r\n" % len(answer) + answer)
+
+    provider = Provider(serve)
+    log = deployment.directory / "completions.log"
+    limit = '[[limit]]\nscope = "principal"\nunit = "tokens/min"\nlimit = 1\nburst = 5000\n'
+    tables = "".join(
+        table(provider, more, name).replace(provider.url, f"{provider.url}/{name}")
+        for name, more in (
+            ("up", 'credentials = "client-or-central"\nkey = "env:KEY"\n'),
+            ("limited", 'keys = ["env:KEY", "env:K2"]\n'),
+            ("fails", "retries = 1\n"),
+            ("tight", "max_concurrency = 1\n"),
+        )
+    )
+    deployment.configure(
+        f'{tables}{limit}provider = "tight"\n{limit}provider = "up"\nshadow = true\n'
+        "[admission]\nmax_in_flight = 2\ngate_shadow = true\nrate_limit = 0.001\nrate_burst = 12\n"
+        "[breaker]\nenabled = true\nfailure_threshold = 1\ntimeout = 600\n"
+        f'[log]\nlevel = "debug"\nformat = "{form}"\ncompletions = "{log}"\n'
+    )
+    daemon = deployment.launch("--config", str(deployment.config), environ={"KEY": KEY, "K2": OTHER})
+    daemon.url = daemon.wait_for(r"Listening on (http://[^\s\"]+?)\.(?:\"|$)")[1]
+    daemon.admin = daemon.wait_for(r"Admin pages on (http://[^\s\"]+?)\.(?:\"|$)")[1]
+    own = said(OWN).replace(b"Content-Type", f"X-Coder-Token: {tokens[0]}\r\nContent-Type".encode())
+    told = [ask(daemon.url, own)]
+    for token in (*tokens, "wrong-canary-token"):
+        for name in (
+            "up",
+            "up",
+            "limited",
+            "limited",
+            "fails",
+            "fails",
+            "tight",
+            "tight",
+            "up",
+            "up",
+            "up",
+            "up",
+            "up",
+        ):
+            payload = {"messages": [{"role": "user", "content": words}], "max_tokens": 9000, "user": words}
+            told.append(ask(daemon.url, said(token, path=f"/{name}/v1/chat/completions", **payload)))
+    reasons = {each.reason.partition(";")[0] for each in told}
+    assert reasons == {"", "keys", "breaker", "rate", "auth"}
+    seen = "".join(request.decode() for request in provider.requests)
+    assert all(secret in seen for secret in (KEY, OTHER, OWN, words))
+    pages = [daemon.page(path) for path in ("/metrics", "/limits", "/limits?principal=canary")]
+    admin = ("--admin", daemon.admin)
+    shown = [
+        deployment.command("limits", *admin),
+        deployment.command("limits", *admin, "--principal", "canary"),
+        deployment.command("limits", *admin, "--principal", "nightly", "--json"),
+        deployment.command("limits", *admin, "--principal", tokens[0], check=False),
+        deployment.command("limits", *admin, "--principal", f"{OWN}{words}", check=False),
+    ]
+    daemon.stop_gently()
+    # One of each kind, and the one with a key of its own.
+    by_kind = {each.reason: each.id for each in told} | {"own": told[0].id}
+    shown += [deployment.command("explain", id, "--log", str(log)) for id in by_kind.values()]
+    texts = [*pages, *(done.stdout + done.stderr for done in shown), daemon.output, log.read_text()]
+    texts += [f"{each.headers} {each.body!r}" for each in told if each.reason]
+    for text in texts:
+        for secret in (*tokens, *(token[-20:] for token in tokens), KEY, OTHER, OWN, "wrong-canary", words, "answer-c"):
+            assert secret not in text, text
+    provider.close()
