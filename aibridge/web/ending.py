@@ -56,7 +56,7 @@ class Ending:
         self._bridge = bridge
         self._terms = bridge.terms
         self._request = request
-        self._began_at = self._body_at = self._sent_at = bridge.now()
+        self._began_at = self._known_at = self._body_at = self._sent_at = bridge.now()
         self._completion = Completion(bridge.new_id(), request.client_host, request.method.decode("ascii"))
         self._principal = NOBODY
         self._route: Route | None = None
@@ -208,7 +208,7 @@ class Ending:
         self._ended = True
         self._request.on_departure = None
         if self._turn is not None:
-            self._queued(cause, now - self._began_at)
+            self._queued(cause, now - self._known_at)
         for waiting in (self._lookup, self._turn):
             if waiting is not None:
                 waiting.cancel()

@@ -116,6 +116,7 @@ class Exchange(Ending):
         self._lookup = None
         if self._ended:
             return
+        self._known_at = self._bridge.now()
         try:
             assert self._route is not None
             self._identified(principal, self._route)
@@ -129,9 +130,8 @@ class Exchange(Ending):
         self._failed(failure)
 
     def _identified(self, principal: Principal, route: Route) -> None:
-        bridge, request, terms = self._bridge, self._request, self._terms
-        completion, provider = self._completion, route.provider
-        self._principal = principal
+        bridge, request, terms, completion = self._bridge, self._request, self._terms, self._completion
+        provider, self._principal = route.provider, principal
         completion.principal = principal.name
         declared = request.declared_length
         if declared is not None and declared > terms.max_body:
@@ -146,7 +146,7 @@ class Exchange(Ending):
             raise errors.BadRequest("The bridge token does not belong into the URL.")
         most = terms.max_in_flight if principal.max_in_flight is None else principal.max_in_flight
         claim = Claim(principal.id, principal.class_, provider.name, most)
-        permit = bridge.turns.seats.at_once(claim, self._began_at)
+        permit = bridge.turns.seats.at_once(claim, self._known_at)
         if permit is None:
             self._wait(claim, route)
         else:
@@ -157,7 +157,7 @@ class Exchange(Ending):
         turns = self._bridge.turns
         if turns.seats.terms.queue_size and self._would_refuse(route):
             return
-        entered = turns.wait(claim, self._began_at)
+        entered = turns.wait(claim, self._known_at)
         if isinstance(entered, Permit):
             self._permit = entered
             self._shadowed("gate")
@@ -188,7 +188,7 @@ class Exchange(Ending):
         self._turn = None
         error = failure.value
         if not self._ended and isinstance(error, errors.BridgeError):
-            self._queued(error.kind, self._bridge.now() - self._began_at)
+            self._queued(error.kind, self._bridge.now() - self._known_at)
         self._failed(failure)
 
     def _permitted(self, route: Route) -> None:

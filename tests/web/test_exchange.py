@@ -506,6 +506,25 @@ class LookupTests(SynchronousTestCase):
         identity.waiting[0].callback(identity.principal)
         self.assertEqual(len(fixture.upstream.calls), 1)
 
+    def test_the_time_it_took_is_not_the_gates(self) -> None:
+        """
+        It waits for a permit from when it is known who asks.
+        """
+        identity = AsksSomebody()
+        fixture = bridge(identity=identity, limit=1, seats={"queue_size": 2, "queue_timeout_s": 10.0})
+        first, second, third = begin(fixture), begin(fixture), begin(fixture)
+        fixture.clock.advance(6)
+        for waiting in identity.waiting:
+            waiting.callback(identity.principal)
+        fixture.clock.advance(9)
+        self.assertEqual((second.status, third.status), (0, 0))
+        fixture.upstream.calls[0].answer(Answer()).end()
+        fixture.clock.advance(1)
+        self.assertEqual((first.status, second.status, third.status), (200, 0, 503))
+        self.assertEqual([done.queued_s for done in fixture.done], [0.0, 10.0])
+        second.leave()
+        self.assertEqual((fixture.done[2].queued_s, fixture.in_use), (9.0, 0))
+
     def test_failures(self) -> None:
         """
         A deployment that is away is no bad token.
