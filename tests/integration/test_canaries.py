@@ -193,8 +193,8 @@ def test_whatever_limits_it(deployment: Deployment, form: str) -> None:
             "up",
             "up",
         ):
-            payload = {"messages": [{"role": "user", "content": words}], "max_tokens": 9000, "user": words}
-            told.append(ask(daemon.url, said(token, path=f"/{name}/v1/chat/completions", **payload)))
+            path = f"/{name}/v1/chat/completions"
+            told.append(ask(daemon.url, said(token, path=path, max_tokens=9000, user=words, metadata=[words])))
     reasons = {each.reason.partition(";")[0] for each in told}
     assert reasons == {"", "keys", "breaker", "rate", "auth"}
     seen = "".join(request.decode() for request in provider.requests)

@@ -60,15 +60,17 @@ class Windowed(Provider):
                 if self.windows > WINDOWS:
                     self.over.set()
             reset_s = self._ends - now
+            fields = [f"Date: {formatdate(now, usegmt=True)}"]
             if self._left:
                 self._left -= 1
                 self.served += 1
-                head, more = "200 OK", ()
+                head = "200 OK"
             else:
                 self.refused += 1
-                head, more = "429 X", (f"retry-after-ms: {reset_s * 1000:.0f}",)
-            fields = "\r\n".join((*self._tell(self._left, reset_s), *more, f"Date: {formatdate(now, usegmt=True)}"))
-        return f"HTTP/1.1 {head}\r\nContent-Length: 2\r\n{fields}\r\n\r\n{{}}".encode()
+                head = "429 X"
+                fields.append(f"retry-after-ms: {reset_s * 1000:.0f}")
+            told = "\r\n".join((*fields, *self._tell(self._left, reset_s)))
+        return f"HTTP/1.1 {head}\r\nContent-Length: 2\r\n{told}\r\n\r\n{{}}".encode()
 
 
 def _by_window(provider: Provider, stream: socket.socket) -> None:
