@@ -32,7 +32,8 @@ class Turns:
         Wait for a permit, as `Seats.wait` has it.
         """
         entered = self.seats.wait(claim, now)
-        if self._call is None and isinstance(entered, Deferred):
+        # In shadow one has a permit already, and its place in the queue all the same.
+        if self._call is None and not isinstance(entered, AtCapacity):
             self._watch(now)
         return entered
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -13,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from aibridge.admission.permit import Claim, Permit
 from aibridge.admission.seats import Seats
 from aibridge.admission.seatterms import SeatTerms
+from aibridge.admission.shares import Obstacle
 from aibridge.errors import AtCapacity
 from aibridge.model import Class
 from aibridge.web.turns import Turns
@@ -83,6 +85,20 @@ class TurnsTests(SynchronousTestCase):
         self.turns.adopt(SeatTerms(max_concurrency=1, queue_size=3, queue_timeout_s=1.0), self.clock.seconds())
         self.clock.advance(1)
         self.failureResultOf(waiting, AtCapacity)
+
+    def test_in_shadow(self) -> None:
+        """
+        Who only would have waited is counted when his time is up; nobody is sent away.
+        """
+        self.turns.adopt(attrs.evolve(self.turns.seats.terms, shadow=True), self.clock.seconds())
+        permits = [self.enter(name) for name in "abc"]
+        self.clock.advance(10)
+        seats = self.turns.seats
+        self.assertEqual((seats.would_have_refused[Obstacle.TIMEOUT], seats.waiting, seats.in_use), (2, 0, 3))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        for permit in permits:
+            permit.give_back(10.0)
+        self.assertEqual(seats.in_use, 0)
 
     def test_no_place(self) -> None:
         """
