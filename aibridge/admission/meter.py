@@ -73,11 +73,19 @@ class Meter:
         """
         return self._limit
 
+    @property
+    def in_shadow(self) -> bool:
+        """
+        Whether it refuses nothing. Principals with limits of their own are refused all the same.
+        """
+        return self._limit is not None and self._limit.shadow
+
     def go_on_with(self, before: Meter, now: float) -> None:
         """
         Use the buckets of one that held until now.
         """
-        self.refused = before.refused
+        if self.in_shadow is before.in_shadow:
+            self.refused = before.refused
         self.buckets, self.charges, self.promises = before.buckets, before.charges, before.promises
         if self.charges is not None and self._limit is not None:
             self.charges.set_rate(self._limit.rate, now)

@@ -267,7 +267,7 @@ class Policies:
 
     def refusals(self) -> dict[str, int]:
         """
-        How many requests each policy has refused, or would have if it were no shadow, since the daemon began.
+        How many requests each policy has refused, or would have if it were no shadow, since it is what it is.
         """
         return {meter.name: meter.refused for meter in self._meters}
 
@@ -275,7 +275,7 @@ class Policies:
         """
         The same, of shadows alone.
         """
-        return {meter.name: meter.refused for meter in self._meters if meter.limit is not None and meter.limit.shadow}
+        return {meter.name: meter.refused for meter in self._meters if meter.in_shadow}
 
     @property
     def bytes_used(self) -> int:
