@@ -24,7 +24,8 @@ class Meter:
     :param takes_own: limits of a principal's own stand in for it.
     :ivar charges: the buckets as they are charged, if they are for tokens.
     :ivar promises: what those were told who are to come back one after the other.
-    :ivar refused: requests that it refused, or would have.
+    :ivar refused: requests that it refused.
+    :ivar would_have_refused: those that went through only because it was in shadow.
     """
 
     __slots__ = (
@@ -40,11 +41,12 @@ class Meter:
         "refused",
         "scope",
         "takes_own",
+        "would_have_refused",
     )
 
     def __init__(self, policy: Policy | None, takes_own: bool) -> None:
         self.takes_own = takes_own
-        self.refused = 0
+        self.refused = self.would_have_refused = 0
         self._own: dict[tuple[float | None, float | None], Limit | None] = {}
         self.charges: Charges | None = None
         if policy is None:
@@ -84,8 +86,7 @@ class Meter:
         """
         Use the buckets of one that held until now.
         """
-        if self.in_shadow is before.in_shadow:
-            self.refused = before.refused
+        self.refused, self.would_have_refused = before.refused, before.would_have_refused
         self.buckets, self.charges, self.promises = before.buckets, before.charges, before.promises
         if self.charges is not None and self._limit is not None:
             self.charges.set_rate(self._limit.rate, now)

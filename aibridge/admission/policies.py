@@ -240,7 +240,9 @@ class Policies:
         charges = [
             charge for meter, key, limit in passed if (charge := meter.fill(key, limit, tokens, now)) is not None
         ]
-        return Admission(charges, _counted(shadowed)) if charges or shadowed else ADMITTED
+        for meter in shadowed:
+            meter.would_have_refused += 1
+        return Admission(charges, _names(shadowed)) if charges or shadowed else ADMITTED
 
     def states(self, principal: Principal, provider: str, now: float, *, tokens: bool = True) -> list[State]:
         """
@@ -267,15 +269,15 @@ class Policies:
 
     def refusals(self) -> dict[str, int]:
         """
-        How many requests each policy has refused, or would have if it were no shadow, since it is what it is.
+        How many requests each policy has refused since the daemon began; what shadows would have.
         """
-        return {meter.name: meter.refused for meter in self._meters}
+        return {meter.name: meter.would_have_refused if meter.in_shadow else meter.refused for meter in self._meters}
 
     def would_have_refused(self) -> dict[str, int]:
         """
-        The same, of shadows alone.
+        What shadows would have refused since the daemon began, those that are none any more included.
         """
-        return {meter.name: meter.refused for meter in self._meters if meter.in_shadow}
+        return {one.name: one.would_have_refused for one in self._meters if one.in_shadow or one.would_have_refused}
 
     @property
     def bytes_used(self) -> int:
@@ -295,4 +297,8 @@ def _lasting(meter: Meter) -> tuple[str, Scope, bool]:
 def _counted(meters: list[Meter]) -> tuple[str, ...]:
     for meter in meters:
         meter.refused += 1
+    return _names(meters)
+
+
+def _names(meters: list[Meter]) -> tuple[str, ...]:
     return tuple([meter.name for meter in meters])

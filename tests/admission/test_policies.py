@@ -475,19 +475,18 @@ def test_buckets_outlive_a_configuration() -> None:
 
 def test_what_was_only_tried_out_is_counted_apart() -> None:
     """
-    A policy that comes out of shadow, or goes into it, has its buckets, but has refused nobody yet.
+    Of a policy that comes out of shadow, or goes into it, and of one that some are held to all the same.
     """
     shadow = made(policy(limit=1, shadow=True))
     outcomes(shadow, ADA, 0, 3)
+    outcomes(shadow, attrs.evolve(BOB, rate_limit=1.0), 0, 5)
     assert (shadow.refusals(), shadow.would_have_refused()) == ({"per-principal": 2}, {"per-principal": 2})
-    again = Policies([policy(limit=1, shadow=True)], before=shadow, now=0.0)
-    assert again.would_have_refused() == {"per-principal": 2}
-    enforced = Policies([policy(limit=1)], before=again, now=0.0)
-    assert (enforced.refusals(), enforced.would_have_refused()) == ({"per-principal": 0}, {})
+    enforced = Policies([policy(limit=1)], before=shadow, now=0.0)
     assert outcomes(enforced, ADA, 0, 1) == ["per-principal"]
-    after = Policies([policy(limit=1)], before=enforced, now=0.0)
-    assert after.refusals() == {"per-principal": 1}
-    assert Policies([policy(limit=1, shadow=True)], before=after, now=0.0).would_have_refused() == {"per-principal": 0}
+    assert (enforced.refusals(), enforced.would_have_refused()) == ({"per-principal": 5}, {"per-principal": 2})
+    again = Policies([policy(limit=1, shadow=True)], before=enforced, now=0.0)
+    assert again.would_have_refused() == {"per-principal": 2}
+    assert made(policy(limit=1)).would_have_refused() == {}
 
 
 def test_a_policy_of_another_kind_begins_anew() -> None:
