@@ -158,9 +158,19 @@ class Policies:
             return Refusal(meter.name, wait, (meter.name,))
         return self._check(principal, provider, now, tokens)
 
-    def refuse(self, principal: Principal, provider: str, now: float, tokens: float | None = None) -> Refusal | None:
+    def refuse(
+        self,
+        principal: Principal,
+        provider: str,
+        now: float,
+        tokens: float | None = None,
+        likely: float | None = None,
+    ) -> Refusal | None:
         """
         Refuse a request that `check` would refuse now, or return None. Nothing is filled either way.
+
+        :param tokens: the least that it may be estimated at; None as in `check`.
+        :param likely: what it is told to wait for, if that is more.
         """
         violated: list[Meter] = []
         longest, worst = 0.0, ""
@@ -168,8 +178,11 @@ class Policies:
             limit = meter.limit_for(principal, provider, tokens)
             if limit is None or limit.shadow:
                 continue
-            wait = meter.wait_for(meter.key_for(principal, provider), limit, tokens, now)
+            key = meter.key_for(principal, provider)
+            wait = meter.wait_for(key, limit, tokens, now)
             if wait:
+                if likely is not None:
+                    wait = meter.wait_for(key, limit, likely, now)
                 violated.append(meter)
                 if wait > longest:
                     longest, worst = wait, limit.name

@@ -148,6 +148,30 @@ def connection_values(pairs: Iterable[Pair]) -> list[bytes]:
     return [value for name, value in pairs if len(name) == 10 and name.lower() == b"connection"]
 
 
+def content_of(pairs: list[Pair]) -> tuple[bytes, bytes]:
+    """
+    The type and the encoding of a body; empty where they are not told.
+    """
+    content_type = encoding = b""
+    for name, value in pairs:
+        size = len(name)
+        if size == 12 and name.lower() == b"content-type":
+            content_type = value
+        elif size == 16 and name.lower() == b"content-encoding" and value.lower() != b"identity":
+            encoding = value
+    return content_type, encoding
+
+
+def declared_length(pairs: list[Pair]) -> int | None:
+    """
+    What ``Content-Length`` says, or None.
+    """
+    for name, value in pairs:
+        if name.lower() == b"content-length" and value.isdigit():
+            return int(value)
+    return None
+
+
 _ORDINARY = frozenset((b"keep-alive", b"close", b"Keep-Alive", b"Close"))
 
 

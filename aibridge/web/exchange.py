@@ -30,7 +30,7 @@ from aibridge.dialects.sse import Boundary
 from aibridge.model import Principal
 from aibridge.providers.routes import Route
 from aibridge.relay.client import response_pairs
-from aibridge.relay.headers import carries, connection_values, to_client, to_provider
+from aibridge.relay.headers import carries, connection_values, content_of, declared_length, to_client, to_provider
 from aibridge.relay.pump import Pump
 from aibridge.web import faults
 from aibridge.web.attempts import Attempts
@@ -203,7 +203,7 @@ class Exchange(Ending):
         if not terms.policies.counts_tokens:
             if not self._charge(route, None):
                 return
-        elif self._would_refuse(route):
+        elif not isinstance(request.body, bytes) and self._would_refuse(route):
             return
         body = request.take_body()
         if body is not None:
@@ -213,20 +213,25 @@ class Exchange(Ending):
 
     def _would_refuse(self, route: Route) -> bool:
         """
-        Refuse it if a bucket would, by what is known with the head.
+        Refuse it if a bucket would, by what is known so far: its body, or how long that will be.
 
         :return: whether it has ended.
         """
-        terms = self._terms
+        request, terms, now = self._request, self._terms, self._bridge.now()
         if not route.bridged and not terms.count_passthrough:
             return False
-        tokens, now = None, self._bridge.now()
+        least = likely = None
         if route.bridged and terms.policies.counts_tokens:
-            tokens = float(usage.estimated_input(self._request.declared_length or 0))
-        refusal = terms.policies.refuse(self._principal, route.provider.name, now, tokens)
+            body = request.body
+            if isinstance(body, bytes):
+                least = likely = float(usage.estimate(self._facts(body), len(body), terms.default_output))
+            else:
+                least = float(usage.estimated_input(request.declared_length or 0))
+                likely = least + terms.default_output
+        refusal = terms.policies.refuse(self._principal, route.provider.name, now, least, likely)
         if refusal is None:
             return False
-        self._over(refusal, route, tokens, now)
+        self._over(refusal, route, likely, now)
         return True
 
     def _charge(self, route: Route, tokens: float | None) -> bool:
@@ -282,7 +287,7 @@ class Exchange(Ending):
         bridge, completion, terms = self._bridge, self._completion, self._terms
         self._body_at = bridge.now()
         self._body_size = completion.bytes_in = len(body)
-        read = facts.UNREAD if self._request.header(b"content-encoding") is not None else facts.read(body)
+        read = self._facts(body)
         completion.model, completion.stream = read.model, read.stream
         self._estimated = usage.estimate(read, len(body), terms.default_output)
         if terms.policies.counts_tokens and not self._charge(route, float(self._estimated)):
@@ -294,6 +299,9 @@ class Exchange(Ending):
         self._began = bridge.metrics.began(completion.provider, read.model, route.label)
         taken = usage.estimated_input(len(body))
         self._send(route, body, (taken, self._estimated - taken))
+
+    def _facts(self, body: bytes) -> facts.Facts:
+        return facts.UNREAD if self._request.header(b"content-encoding") is not None else facts.read(body)
 
     def _send(self, route: Route, body: Any, tokens: tuple[int, int]) -> None:
         bridge, request, provider = self._bridge, self._request, route.provider
@@ -343,13 +351,13 @@ class Exchange(Ending):
         pairs.append((faults.REQUEST_ID, completion.request_id.encode()))
         length = None if response.length is UNKNOWN_LENGTH else response.length
         if request.method == b"HEAD":
-            length = _declared(received)
+            length = declared_length(received)
         self._answering = True
         # A stream may last for an hour; what was said in its request's head is not needed that long.
         self._agent = client_of(request.header(b"user-agent"))
         request.forget_fields()
         request.respond(response.code, pairs, length, self._limits(route, received, None))
-        content_type, encoding = _content_of(received)
+        content_type, encoding = content_of(received)
         if route.bridged:
             self._reader = reader_for(route.dialect, content_type, encoding)
         is_stream = not encoding and content_type.lower().startswith(b"text/event-stream")
@@ -377,24 +385,3 @@ def serve(bridge: Bridge, request: Request) -> None:
     Begin an exchange with a request whose head is complete; it answers when it can.
     """
     Exchange(bridge, request).begin()
-
-
-def _content_of(pairs: list[Pair]) -> tuple[bytes, bytes]:
-    """
-    The type and the encoding of a body; empty where they are not told.
-    """
-    content_type = encoding = b""
-    for name, value in pairs:
-        size = len(name)
-        if size == 12 and name.lower() == b"content-type":
-            content_type = value
-        elif size == 16 and name.lower() == b"content-encoding" and value.lower() != b"identity":
-            encoding = value
-    return content_type, encoding
-
-
-def _declared(pairs: list[Pair]) -> int | None:
-    for name, value in pairs:
-        if name.lower() == b"content-length" and value.isdigit():
-            return int(value)
-    return None

@@ -280,6 +280,19 @@ def test_the_longest_wait_is_told() -> None:
     assert policies.refusals()["per-principal"] == policies.refusals()["global"] == 1
 
 
+def test_a_refusal_for_the_least_it_could_be() -> None:
+    """
+    Decided is by the least that a request may be estimated at, told is how long to wait for what it likely is.
+    """
+    policies = made(policy(unit=Unit.TOKENS_PER_MINUTE, limit=6000, burst=1000))
+    policies.check(ADA, "openai", 0, 950)
+    assert policies.refuse(ADA, "openai", 0, 50, 500) is None
+    for likely, wait in ((None, 0.5), (100.0, 0.5), (500.0, 4.5), (5000.0, 9.5)):
+        refusal = policies.refuse(ADA, "openai", 0, 100, likely)
+        assert refusal is not None
+        assert refusal.wait_s == pytest.approx(wait)
+
+
 def test_taking_a_request_back() -> None:
     """
     It is counted by none of those that counted it; what it was charged in tokens is for its admission to settle.

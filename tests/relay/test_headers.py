@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aibridge.relay.headers import Pair, Rule, connection_values, to_client, to_provider
+from aibridge.relay.headers import Pair, Rule, connection_values, content_of, declared_length, to_client, to_provider
 
 TOKEN = b"aib_k3y_0123456789abcdefghij"
 KEY = (b"X-Api-Key", b"sk-configured")
@@ -348,3 +348,16 @@ def test_memory_gives_the_same_answer() -> None:
     asked = Rule(frozenset((b"x-a",)), (), size=1)
     for _ in range(2):
         assert [asked[name] for name in (b"X-A", b"x_a", b"x-b", b"X-a")] == [True, True, False, True]
+
+
+def test_what_an_answer_says_of_its_body() -> None:
+    """
+    Its type and its encoding, where it is encoded at all, and how long it is, in whatever case the names are.
+    """
+    pairs = [(b"CONTENT-TYPE", b"text/event-stream"), (b"content-encoding", b"Identity"), (b"Content-Length", b"12")]
+    assert content_of(pairs) == (b"text/event-stream", b"")
+    assert content_of([*pairs, (b"Content-Encoding", b"gzip")]) == (b"text/event-stream", b"gzip")
+    assert content_of([]) == (b"", b"")
+    assert declared_length(pairs) == 12
+    assert declared_length([(b"Content-Length", b"twelve")]) is None
+    assert declared_length([]) is None

@@ -222,13 +222,34 @@ class AdmissionTests(SynchronousTestCase):
 
     def test_tokens_on_the_head(self) -> None:
         """
-        A body that cannot fit is not read; one of which that is not sure is.
+        A body that cannot fit is not waited for; one of which that is not sure is.
         """
         tokens = Policy(scope=Scope.PRINCIPAL, unit=Unit.TOKENS_PER_MINUTE, limit=60, burst=1000)
         fixture = bridge(policies=[tokens], default_output=10)
-        for size, status, claimed in ((3600, 0, True), (800, 429, False), (340, 429, True), (300, 0, True)):
-            asked = begin(fixture, Asked(body=b'{"model":"m"}'.ljust(size)))
-            self.assertEqual((asked.status, asked.request.claimed), (status, claimed), size)
+        begin(fixture, Asked(body=b'{"model":"m"}'.ljust(3600)))
+        for size, before, after in ((800, 429, 429), (340, 0, 429), (300, 0, 0)):
+            body = b'{"model":"m"}'.ljust(size)
+            asked = begin(fixture, Asked(body=body, body_comes_at_once=False))
+            self.assertEqual((asked.status, asked.request.claimed), (before, not before), size)
+            asked.send(body)
+            self.assertEqual(asked.status, after, size)
+
+    def test_tokens_are_waited_for_as_far_as_they_are_known(self) -> None:
+        """
+        Those of the whole request where its body is there, else those of its length and of a usual answer; also by one
+        that is refused before it would have to wait for a permit.
+        """
+        tokens = Policy(scope=Scope.PRINCIPAL, unit=Unit.TOKENS_PER_MINUTE, limit=6000, burst=1000)
+        for queue_size in (0, 5):
+            fixture = bridge(limit=2, policies=[tokens], default_output=200, seats={"queue_size": queue_size})
+            if queue_size:
+                begin(fixture, Asked(method=b"GET", uri=b"/openai/v1/models", body=b""))
+            begin(fixture, Asked(body=b'{"model":"m","max_tokens":990}'.ljust(40)))
+            small = begin(fixture, Asked(body=b'{"model":"m","max_tokens":500}'.ljust(40)))
+            self.assertEqual((small.status, small.told(b"retry-after-ms")), (429, b"5100"))
+            fixture.clock.advance(1)
+            large = begin(fixture, Asked(body=b" " * 800, body_comes_at_once=False))
+            self.assertEqual((large.status, large.told(b"retry-after-ms")), (429, b"3000"))
 
     def test_breaker(self) -> None:
         """
