@@ -4,7 +4,8 @@ One request's life, from its head to the last byte or the last excuse.
 Note [In this order]: who it is comes first, as everything else is a matter of whom; then the gate; then the buckets, of
 which none is filled by a request that is refused. Whoever has to wait at the gate is asked before whether a bucket
 would refuse it anyway, so that nobody makes room for it in vain. What a request will use in tokens is known with its
-body; until then it is taken for its declared length, so that most of what is refused is refused on the head.
+body; where that has not come with the head it is taken for its declared length, so that most of what is refused is
+refused before it has come.
 
 It is written in plain calls rather than as a coroutine: most requests wait for nothing but the provider, and a call
 costs a tenth of an awaited Deferred. For the same reason what nearly everybody gets in an overload, the refusals of the

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -131,6 +132,33 @@ class TestEstimates:
         assert running.answer().status == 200
         assert level(daemon) == 2306
         assert ask(daemon.url, request).status == 429
+
+    @pytest.mark.parametrize("queue", ["", "[admission]\nmax_concurrency = 1\nqueue_size = 5\n"], ids=["", "queue"])
+    def test_waiting_as_told_is_enough(self, deployment: Deployment, holder: Holder, queue: str) -> None:
+        """
+        A client that waits for just the milliseconds that it was told is admitted, whatever output it allows; also one
+        that would have had to wait for a permit when it came.
+        """
+        token = deployment.token("ada")
+        limit = '[[limit]]\nscope = "principal"\nunit = "tokens/min"\nlimit = 120000\nburst = 2000\n'
+        daemon = start(deployment, holder, limit + queue)
+        running = Asking(daemon.url, said(token, max_tokens=1980))
+        turn = holder.next()
+        for most in (300, 700, 1100):
+            request = said(token, max_tokens=most)
+            refused = ask(daemon.url, request)
+            assert (refused.status, refused.reason) == (429, 'rate; policy="per-principal-tokens"')
+            assert 0 < refused.wait_s < 2
+            threading.Event().wait(refused.wait_s)
+            asking = Asking(daemon.url, request)
+            following = None if queue else holder.next()
+            if queue:
+                daemon.until("aibridge_queue_length", 1)
+            turn.answer(b"HTTP/1.1 200 X\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n")
+            assert running.answer().status == 200
+            turn = following or holder.next()
+            running = asking
+        running.leave()
 
     def test_a_large_body_is_refused_on_its_head(self, deployment: Deployment, holder: Holder) -> None:
         """
