@@ -17,6 +17,11 @@ it has to refuse none but probes, whether its limit is a window that begins anew
 after rule 1, k answers later and s seconds on, it has been sent at most ``2 ** k + s / PROBE_S`` requests, not a
 thousand waiting ones. With a bucket and enough to do, rule 2 settles where it is half full, and sends at the rate at
 which it fills.
+
+Note [One by one]: those who have to wait are told when it is worth asking again, and if all were told the same, all but
+one would be told again, and SDKs give up at the third time. So each is told to come after those before it, at a pace at
+which the rules let it through; and under rules 1 and 3 some time after the provider may be asked again, as whoever asks
+it then, having had a 429 of its own, may hear another one.
 """
 
 from __future__ import annotations
@@ -33,10 +38,23 @@ HOLD_S: Final = 1.0
 MOST_HOLD_S: Final = 300.0
 """How long nobody is sent at most, whatever the provider says; then one request learns how it is by now."""
 
-PROBE_S: Final = 1.0
+PROBE_S: Final = 0.5
+LEAST_PROBE_S: Final = 1.0
 OPEN_AT: Final = 64
 BURST_SHARE: Final = 0.5
 PROBE_SHARE: Final = 0.1
+
+APART_S: Final = 0.6
+"""Between those who are told to come one by one under rule 3: more than `PROBE_S`, as they are not the only ones."""
+
+BEHIND_S: Final = 2.0
+"""How long after the provider may be asked again the first of them comes: by then it has said "wait a second" once
+more, or not."""
+
+MOST_APART_S: Final = 20.0
+"""By how much those who were told before lengthen a wait at most: some never come."""
+
+_NEVER: Final = float("-inf")
 
 _UNITS: Final = ("requests", "tokens", "input_tokens", "output_tokens")
 
@@ -56,9 +74,9 @@ class _Share:
 
     def __init__(self) -> None:
         self.left = 0.0
-        self.until = float("-inf")
+        self.until = _NEVER
         self._at = self._level = self._rate = self._burst = 0.0
-        self._probe_at = float("-inf")
+        self._probe_at = _NEVER
 
     def hear(self, left: float, reset_s: float, now: float) -> None:
         """
@@ -73,7 +91,7 @@ class _Share:
         self.until = now + reset_s
         self._rate = left / reset_s if reset_s else 0.0
         self._burst = left * BURST_SHARE
-        self._probe_at = now + max(PROBE_S, reset_s * PROBE_SHARE)
+        self._probe_at = now + max(LEAST_PROBE_S, reset_s * PROBE_SHARE)
 
     def wait(self, now: float, cost: float) -> float:
         """
@@ -90,13 +108,19 @@ class _Share:
             return 0.0
         return min(excess / self._rate, self.until - now)
 
+    def apart(self, cost: float) -> float:
+        """
+        How long one has to be behind another so that `cost` may be sent; `APART_S` if that is not known.
+        """
+        return cost / self._rate if 0 < cost <= self.left else APART_S
+
     def send(self, now: float, cost: float) -> None:
         """
         `cost` is sent, having waited as told.
         """
         if not cost:
             return
-        self._probe_at = self.until if cost > self.left else now + max(PROBE_S, (self.until - now) * PROBE_SHARE)
+        self._probe_at = self.until if cost > self.left else now + max(LEAST_PROBE_S, (self.until - now) * PROBE_SHARE)
         self.left = max(0.0, self.left - cost)
         self._level += cost
 
@@ -119,21 +143,36 @@ class Pace:
     request without an answer has nothing to tell. Until a provider has spoken of limits, nobody waits.
     """
 
-    __slots__ = ("_base", "_extra", "_heard", "_hold_until", "_probe_at", "_sent", "_shares", "_waited", "_window")
+    __slots__ = (
+        "_apart_s",
+        "_base",
+        "_extra",
+        "_heard",
+        "_hold_until",
+        "_probe_at",
+        "_sent",
+        "_shares",
+        "_turn_at",
+        "_waited",
+        "_window",
+    )
 
     def __init__(self) -> None:
         self._sent: Mark = (0, 0, 0)
         self._heard: Mark = (0, 0, 0)
-        self._hold_until = float("-inf")
+        self._hold_until = _NEVER
         # Rule 3: after the first `_base` requests up to `_window` may be sent, and `_extra` where answers were slow; a
         # window of 0 means that it does not apply.
         self._window = 0
         self._extra = 0
         self._base = 0
-        self._probe_at = float("-inf")
+        self._probe_at = _NEVER
         # Rule 2, by what is counted, see `_UNITS`.
         self._shares: dict[int, _Share] = {}
         self._waited = False
+        # See Note [One by one]: when the last of them was told to come, and by how much the next one comes later.
+        self._turn_at = _NEVER
+        self._apart_s = APART_S
 
     @property
     def mark(self) -> Mark:
@@ -165,6 +204,19 @@ class Pace:
         self._sent = (sent[0] + 1, sent[1] + input_tokens, sent[2] + output_tokens)
         return 0.0
 
+    def sent_away(self, wait: float, now: float) -> float:
+        """
+        Somebody is told to come back; see Note [One by one].
+
+        :param wait: as `wait` has just told.
+        :return: seconds, no fewer.
+        """
+        soonest = now + wait
+        if self._window:
+            soonest += BEHIND_S
+        self._turn_at = min(max(self._turn_at + self._apart_s, soonest), soonest + MOST_APART_S)
+        return self._turn_at - now
+
     def told(self, now: float) -> dict[str, float]:
         """
         What the provider has said and still holds, for those who look; nothing where it has not spoken.
@@ -180,6 +232,7 @@ class Pace:
 
     def _wait(self, now: float, costs: tuple[int, int, int, int]) -> float:
         if now < self._hold_until:
+            self._apart_s = APART_S
             return self._hold_until - now
         for share in self._shares.values():
             if now >= share.until:
@@ -193,11 +246,16 @@ class Pace:
             wait = max(wait, share.wait(now, costs[unit]))
         if wait:
             self._waited = True
+            apart = [share.apart(costs[unit]) for unit, share in shares.items() if costs[unit]]
+            self._apart_s = max(APART_S if self._window or not apart else 0.0, *apart, 0.0)
             return wait
         for unit, share in shares.items():
             share.send(now, costs[unit])
-        if self._window:
-            self._extra += 1 if beyond else 0
+        if beyond:
+            self._extra += 1
+            # Who comes a little late does not delay the next one.
+            self._probe_at = max(self._probe_at, now - 2 * PROBE_S) + PROBE_S
+        elif self._window and self._probe_at == _NEVER:
             self._probe_at = now + PROBE_S
         return 0.0
 
@@ -214,7 +272,7 @@ class Pace:
         self._window = 1
         self._extra = 0
         self._base = self._sent[0]
-        self._probe_at = float("-inf")
+        self._probe_at = _NEVER
 
     def heard(self, limits: Limits, status: int, now: float, mark: Mark) -> None:
         """
@@ -228,6 +286,7 @@ class Pace:
                 self._window *= 2
                 if self._window >= OPEN_AT:
                     self._window = 0
+                    self._turn_at = _NEVER
         elif status == 429 or limits.retry_after_s is not None:
             wait = HOLD_S if limits.retry_after_s is None else min(limits.retry_after_s, MOST_HOLD_S)
             self._hold_until = max(self._hold_until, now + wait)

@@ -62,21 +62,23 @@ class Account:
         :param written: tokens that it may be answered with.
         :raises KeysResting: all of them rest, at least one because of a rate limit.
         :raises KeysRefused: the provider accepts none.
-        :raises ProviderWait: those that do not rest have to wait; with the shortest time.
+        :raises ProviderWait: those that do not rest have to wait; with the shortest time, behind those who were told so
+            before.
         """
         passed = list(tried)
-        waits: list[float] = []
+        soonest, shortest = None, 0.0
         while True:
             try:
                 key = self._usable(pool, passed, now)
             except (errors.KeysResting, errors.KeysRefused):
-                if waits:
-                    raise errors.ProviderWait(retry_after_s=min(waits)) from None
+                if soonest is not None:
+                    raise errors.ProviderWait(retry_after_s=soonest.pace.sent_away(shortest, now)) from None
                 raise
             wait = key.pace.wait(now, read, written) if self.heeds else 0.0
             if not wait:
                 return key
-            waits.append(wait)
+            if soonest is None or wait < shortest:
+                soonest, shortest = key, wait
             passed.append(key)
 
     def _usable(self, pool: KeyPool, passed: list[Key], now: float) -> Key:

@@ -17,7 +17,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aibridge.admission.pace import HOLD_S, MOST_HOLD_S, OPEN_AT, PROBE_S, Mark, Pace
+from aibridge.admission.pace import (
+    APART_S,
+    BEHIND_S,
+    HOLD_S,
+    MOST_APART_S,
+    MOST_HOLD_S,
+    OPEN_AT,
+    PROBE_S,
+    Mark,
+    Pace,
+)
 from aibridge.dialects.limits import UNKNOWN, Allowance, Limits
 
 EPSILON = 1e-6
@@ -446,6 +456,84 @@ def test_waiting_as_told_is_enough(told: list[tuple[int, float | None, tuple[int
             now += wait
             assert now - began <= 2 * MOST_HOLD_S + PROBE_S + EPSILON
         mark = pace.mark
+
+
+# -- one by one --------------------------------------------------------------------------------------------------
+
+
+def sent_away(pace: Pace, now: float) -> float:
+    """
+    When somebody is told to come back who may not go now.
+    """
+    wait = pace.wait(now)
+    assert wait > 0
+    return now + pace.sent_away(wait, now)
+
+
+def test_behind_a_hold() -> None:
+    """
+    Each comes after the one before, and all of them after whoever asks first; some time on, after those who are still
+    to come; and in the end no later than a bound.
+    """
+    pace = Pace()
+    pace.heard(Limits(retry_after_s=20.0), 429, 0, sent(pace, 0))
+    assert [sent_away(pace, 1) for _ in range(3)] == pytest.approx([20 + BEHIND_S + APART_S * n for n in range(3)])
+    assert sent_away(pace, 19.5) == pytest.approx(20 + BEHIND_S + APART_S * 3)
+    for _ in range(100):
+        latest = sent_away(pace, 19.5)
+    assert latest == 20 + BEHIND_S + MOST_APART_S
+    sent(pace, 20)
+    assert sent_away(pace, 20) == pytest.approx(20 + PROBE_S + BEHIND_S + MOST_APART_S)
+
+
+def test_behind_what_is_left() -> None:
+    """
+    As far apart as what is left is spread.
+    """
+    pace = Pace()
+    pace.heard(Limits(requests=Allowance(30, 60.0)), 200, 0, sent(pace, 0))
+    assert flood(pace, 0) == 15
+    assert [sent_away(pace, 0) for _ in range(4)] == pytest.approx([2.0, 4.0, 6.0, 8.0])
+    pace.heard(Limits(tokens=Allowance(0, 60.0)), 200, 0, pace.mark)
+    assert pace.wait(0, 10) == 6.0
+    assert pace.sent_away(6.0, 0) == pytest.approx(8.0 + 2.0)
+
+
+def test_nobody_is_behind_those_who_have_passed() -> None:
+    """
+    Once everybody goes again, who was told to come then is no longer waited for.
+    """
+    pace = Pace()
+    pace.heard(Limits(retry_after_s=5.0), 429, 0, sent(pace, 0))
+    told = [sent_away(pace, 0) for _ in range(20)]
+    answered = 0
+    while pace.is_careful:
+        pace.heard(UNKNOWN, 200, 5, sent(pace, 5))
+        answered += 1
+    assert answered <= OPEN_AT
+    pace.heard(Limits(retry_after_s=1.0), 429, 6, sent(pace, 6))
+    assert sent_away(pace, 6) == 7 + BEHIND_S < told[-1]
+
+
+@given(
+    st.sampled_from([None, 0.3, 1.0, 20.0]),
+    st.lists(st.floats(0, 0.3), min_size=1, max_size=30),
+)
+def test_who_comes_as_told_goes(retry: float | None, gaps: list[float]) -> None:
+    """
+    After a hold, with one who asks as soon as may be, all that come as they were told are let through, though no answer
+    ever comes.
+    """
+    pace = Pace()
+    pace.heard(Limits(retry_after_s=retry), 429, 0, sent(pace, 0))
+    hold = HOLD_S if retry is None else retry
+    comes, now = [hold], 0.0
+    for gap in gaps:
+        now = min(now + gap, hold * 0.99)
+        comes.append(sent_away(pace, now))
+    assert comes == sorted(comes)
+    for due in comes:
+        assert pace.wait(due) == 0
 
 
 # -- telling -----------------------------------------------------------------------------------------------------

@@ -202,3 +202,46 @@ class TestBuckets:
         assert outcomes(callers(daemon, [token], 20)[::2]) == {"answered": 10}
         assert outcomes(callers(daemon, [token], 20)[::2]) == {"answered": 10}
         assert daemon.metric("aibridge_refusals_total") >= 1
+
+
+class TestProvider:
+    """
+    A provider says "wait".
+    """
+
+    @pytest.mark.parametrize("service_s", [0.0, 1.5])
+    def test_a_second_and_another(self, deployment: Deployment, service_s: float) -> None:
+        """
+        It refuses everybody, and whoever asks again after the second that it told, and then takes everybody, be it fast
+        or slow. What it says is heeded, and those that are kept from it are told to come one after the other.
+        """
+        token = deployment.token("ada")
+        again, over = threading.Event(), threading.Event()
+        count = 16
+        refused: list[bytes] = []
+
+        def serve(provider: Provider, stream: Any) -> None:
+            while request := provider.take(stream):
+                if over.is_set():
+                    threading.Event().wait(service_s)
+                    stream.sendall(reply(request))
+                    continue
+                refused.append(request)
+                if len(refused) > count:
+                    again.set()
+                stream.sendall(b"HTTP/1.1 429 X\r\nRetry-After: 1\r\nContent-Length: 2\r\n\r\n{}")
+
+        def end() -> None:
+            again.wait(60)
+            over.wait(0.5)
+            over.set()
+
+        provider = Provider(serve)
+        thread = threading.Thread(target=end, daemon=True)
+        thread.start()
+        daemon = start(deployment, provider, "")
+        assert outcomes(callers(daemon, [token], count)) == {"answered": count}
+        assert daemon.metric("aibridge_refusals_total") > 0
+        assert len(refused) <= count + 2
+        thread.join(60)
+        provider.close()

@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from aibridge import errors
 from aibridge.admission.keypool import KeyPool
+from aibridge.admission.pace import APART_S, BEHIND_S
 from aibridge.admission.retries import RetryBudget
 from aibridge.dialects.limits import UNKNOWN, Limits
 from aibridge.secret import Secret
@@ -58,13 +59,14 @@ class ChooseTests(SynchronousTestCase):
 
     def test_all_have_to_wait(self) -> None:
         """
-        The shortest time is told.
+        The shortest time is told, and to the next one to come behind that.
         """
         made, pool = account("one", "two")
         for key, wait in zip(pool.keys, (7.0, 5.0), strict=True):
             key.pace.heard(Limits(retry_after_s=wait), 429, 0.0, (0, 0, 0))
-        error = self.assertRaises(errors.ProviderWait, self.chosen, made, pool, 1.0)
-        self.assertEqual(error.retry_after_s, 4.0)
+        for behind in range(3):
+            error = self.assertRaises(errors.ProviderWait, self.chosen, made, pool, 1.0)
+            self.assertAlmostEqual(error.retry_after_s, 4.0 + BEHIND_S + behind * APART_S)
 
     def test_all_rest(self) -> None:
         """
@@ -90,6 +92,6 @@ class ChooseTests(SynchronousTestCase):
         self.assertEqual(self.chosen(made, pool, 1.0), "one")
         pool.keys[0].pace.heard(Limits(retry_after_s=5.0), 429, 1.0, (1, 0, 0))
         error = self.assertRaises(errors.ProviderWait, self.chosen, made, pool, 2.0)
-        self.assertEqual(error.retry_after_s, 4.0)
+        self.assertEqual(error.retry_after_s, 4.0 + BEHIND_S)
         pool.keys[0].pace.heard(UNKNOWN, 200, 6.0, (1, 0, 0))
         self.assertEqual(self.chosen(made, pool, 6.0), "one")
