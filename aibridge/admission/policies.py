@@ -206,12 +206,13 @@ class Policies:
                 continue
             key, cost_s = meter.key_for(principal, provider), meter.cost_s(limit, tokens)
             left_s = meter.buckets.seconds_left(key, now)
-            found.append((meter, key, left_s, cost_s))
-            wait = max(wait, meter.promises.wait_for(key, now, left_s, cost_s, limit.burst / limit.rate))
+            burst_s = limit.burst / limit.rate
+            found.append((meter, key, left_s, cost_s, burst_s))
+            wait = max(wait, meter.promises.wait_for(key, now, left_s, cost_s, burst_s))
         if wait > refusal.wait_s + MOST_APART_S:
             return refusal.wait_s + MOST_APART_S
-        for meter, key, left_s, cost_s in found:
-            meter.promises.add(key, now, left_s, cost_s, wait)
+        for meter, key, left_s, cost_s, burst_s in found:
+            meter.promises.add(key, now, left_s, cost_s, burst_s, wait)
         return wait
 
     def take_back(

@@ -21,6 +21,11 @@ MOST_APART_S: Final = 5.0
 """By how much a wait is lengthened at most for those who were told to come before: some never come."""
 
 
+LATE_S: Final = 0.05
+"""How late a caller may come without delaying the next one. A bucket that holds more than one request bears that by
+itself; where it has to be empty for each, those who are told to come are so much further apart."""
+
+
 class Promises:
     """
     The promises of one policy, by the key of the bucket. All times are as the buckets have them.
@@ -41,22 +46,25 @@ class Promises:
         :param cost_s: how long the request takes to leak.
         :param burst_s: the same of a full bucket.
         """
-        return max(left_s, self._empty_at.get(key, now) - now) + cost_s - burst_s
+        return self._left_s(key, now, left_s, _apart(cost_s, burst_s)) + cost_s - burst_s
 
-    def add(self, key: str, now: float, left_s: float, cost_s: float, wait_s: float) -> None:
+    def add(self, key: str, now: float, left_s: float, cost_s: float, burst_s: float, wait_s: float) -> None:
         """
         A caller is told to come in `wait_s`.
 
         If that is for the sake of another bucket, and this one is empty long before, nobody has to leave room for it.
         """
+        apart_s = _apart(cost_s, burst_s)
+        left_s = self._left_s(key, now, left_s, apart_s)
         table = self._empty_at
-        before = table.get(key)
-        empty_at = now + left_s if before is None else max(now + left_s, before)
-        if now + wait_s > empty_at + ROUNDING_S:
+        if wait_s > left_s + ROUNDING_S or (key not in table and len(table) >= MOST_KEYS and not self._has_room(now)):
             return
-        if before is None and len(table) >= MOST_KEYS and not self._has_room(now):
-            return
-        table[key] = empty_at + cost_s
+        table[key] = now + left_s + cost_s + apart_s
+
+    def _left_s(self, key: str, now: float, left_s: float, apart_s: float) -> float:
+        promised_s = self._empty_at.get(key, now) - now
+        # When all have come, what kept them apart is left over.
+        return promised_s if promised_s > left_s + apart_s + ROUNDING_S else left_s
 
     def _has_room(self, now: float) -> bool:
         """
@@ -74,3 +82,7 @@ class Promises:
 
     def __len__(self) -> int:
         return len(self._empty_at)
+
+
+def _apart(cost_s: float, burst_s: float) -> float:
+    return max(0.0, LATE_S - (burst_s - cost_s))

@@ -4,13 +4,16 @@ Tests for `aibridge.admission.promises`, alone and as `Policies` uses them.
 
 from __future__ import annotations
 
+import heapq
+import random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from aibridge.admission.policies import Admission, Policies, Refusal
 from aibridge.admission.policy import Policy, Scope, Unit
-from aibridge.admission.promises import MOST_APART_S, MOST_KEYS, Promises
+from aibridge.admission.promises import LATE_S, MOST_APART_S, MOST_KEYS, Promises
 from aibridge.model import Class, Principal
 
 ADA = Principal(id="1", name="ada")
@@ -106,7 +109,9 @@ def test_several_policies() -> None:
     )
     bob = Principal(id="2", name="bob")
     policies.check(ADA, "p", 0.0)
-    assert [sent_away(policies, 0.0, who) for who in (bob, ADA, bob)] == pytest.approx([0.5, 1.0, 1.5])
+    assert [sent_away(policies, 0.0, who) for who in (bob, ADA, bob)] == pytest.approx(
+        [0.5, 1.0 + LATE_S, 1.5 + 2 * LATE_S]
+    )
 
 
 def test_a_long_wait_of_ones_own_is_nobody_elses() -> None:
@@ -126,7 +131,8 @@ def test_a_long_wait_of_ones_own_is_nobody_elses() -> None:
 
 def test_a_burst_of_one() -> None:
     """
-    Where a bucket has to be empty for the next one, they still come one after the other, at any time of day.
+    Where a bucket has to be empty for the next one, they still come one after the other, at any time of day, and so far
+    apart that each may be a little late.
     """
     for start in (0.0, 1e5 + 1 / 3, 3e7 + 1 / 7):
         policies = Policies([Policy(scope=Scope.GLOBAL, limit=3)], now=start)
@@ -134,7 +140,7 @@ def test_a_burst_of_one() -> None:
             assert isinstance(policies.check(ADA, "p", start), Admission)
         policies = Policies([Policy(scope=Scope.GLOBAL, limit=3, burst=1)], before=policies, now=start)
         waits = [sent_away(policies, start) for _ in range(9)]
-        assert waits == pytest.approx([number / 3 for number in range(1, 10)], abs=1e-6)
+        assert waits == pytest.approx([1 / 3 + number * (1 / 3 + LATE_S) for number in range(9)], abs=1e-6)
 
 
 def test_a_reload_keeps_them() -> None:
@@ -153,12 +159,43 @@ def test_the_table_is_bounded() -> None:
     """
     promises = Promises()
     for number in range(MOST_KEYS + 100):
-        promises.add(str(number), 0.0, 1.0, 1.0, 1.0)
+        promises.add(str(number), 0.0, 1.0, 1.0, 2.0, 0.0)
     assert len(promises) == MOST_KEYS
     assert promises.wait_for("none", 0.0, 1.0, 1.0, 1.0) == 1.0
-    promises.add("late", 100.0, 1.0, 1.0, 1.0)
+    promises.add("late", 100.0, 1.0, 1.0, 2.0, 0.0)
     assert len(promises) == 1
     assert promises.wait_for("late", 100.0, 1.0, 1.0, 1.0) == 2.0
+
+
+def test_all_get_through_at_the_third_time() -> None:
+    """
+    Crowds of callers who come three times at most, and never quite on time, past limits of their own and a common one.
+    """
+    for principals, calls, rate, burst, all_rate, all_burst in (
+        (1, 20, 5, 1, 1000, 1000),
+        (1, 20, 5, 10, 1000, 1000),
+        (40, 1, 1, 1, 20, 2),
+        (4, 5, 2, 2, 6, 5),
+    ):
+        policies = Policies(
+            [
+                Policy(scope=Scope.PRINCIPAL, limit=rate, burst=burst),
+                Policy(scope=Scope.GLOBAL, limit=all_rate, burst=all_burst),
+            ]
+        )
+        late = random.Random(principals + burst)
+        comes = [
+            (late.uniform(0, 0.05), number, 1, Principal(id=str(number % principals), name=""))
+            for number in range(principals * calls)
+        ]
+        heapq.heapify(comes)
+        while comes:
+            now, number, times, who = heapq.heappop(comes)
+            refusal = policies.check(who, "p", now)
+            if isinstance(refusal, Refusal):
+                assert times < 3
+                due = now + policies.promise(refusal, who, "p", now) + late.uniform(0, 0.02)
+                heapq.heappush(comes, (due, number, times + 1, who))
 
 
 @given(
