@@ -136,13 +136,24 @@ class AdmissionTests(SynchronousTestCase):
         """
         SDKs, which say how often they have come back, are told to come one after the other; others, when there is room.
         """
-        fixture = bridge(rate_limit=2.0, rate_burst=1.0)
-        begin(fixture)
+        fixture = bridge(rate_limit=2.0, rate_burst=2.0)
+        for _ in range(2):
+            begin(fixture)
         pairs = [(b"Authorization", b"Bearer " + TOKEN), (b"X-Stainless-Retry-Count", b"0")]
         told = [begin(fixture, Asked(pairs=pairs)).told(b"retry-after-ms") for _ in range(3)]
         self.assertEqual(told, [b"500", b"1000", b"1500"])
         self.assertEqual(begin(fixture).told(b"retry-after-ms"), b"500")
         self.assertEqual(begin(fixture, Asked(pairs=pairs)).told(b"ratelimit"), b'"per-principal";r=0;t=1')
+
+    def test_nobody_is_told_to_wait_too_long(self) -> None:
+        """
+        Nor are those who are told to come after others.
+        """
+        fixture = bridge(rate_limit=0.03, rate_burst=1.0, max_retry_after_s=35.0)
+        begin(fixture)
+        pairs = [(b"Authorization", b"Bearer " + TOKEN), (b"X-Stainless-Retry-Count", b"0")]
+        told = [begin(fixture, Asked(pairs=pairs)).told(b"retry-after") for _ in range(3)]
+        self.assertEqual(told, [b"34", b"35", b"35"])
 
     def test_rate_at_the_gate(self) -> None:
         """
