@@ -216,7 +216,7 @@ class TestProvider:
         or slow. What it says is heeded, and those that are kept from it are told to come one after the other.
         """
         token = deployment.token("ada")
-        again, over = threading.Event(), threading.Event()
+        began, over = threading.Event(), threading.Event()
         count = 16
         refused: list[bytes] = []
 
@@ -227,13 +227,13 @@ class TestProvider:
                     stream.sendall(reply(request))
                     continue
                 refused.append(request)
-                if len(refused) > count:
-                    again.set()
+                began.set()
                 stream.sendall(b"HTTP/1.1 429 X\r\nRetry-After: 1\r\nContent-Length: 2\r\n\r\n{}")
 
         def end() -> None:
-            again.wait(60)
-            over.wait(0.5)
+            began.wait(60)
+            # After the second of three times, and well before the third.
+            over.wait(1.5)
             over.set()
 
         provider = Provider(serve)
