@@ -20,7 +20,6 @@ MOST_KEYS: Final = 4096
 MOST_APART_S: Final = 5.0
 """By how much a wait is lengthened at most for those who were told to come before: some never come."""
 
-
 LATE_S: Final = 0.05
 """How late a caller may come without delaying the next one. A bucket that holds more than one request bears that by
 itself; where it has to be empty for each, those who are told to come are so much further apart."""
