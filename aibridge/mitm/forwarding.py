@@ -185,7 +185,8 @@ class Forwarding:
         self._terms.outage.is_over()
         line.status = response.code
         received = response_pairs(response)
-        line.bridge_id = _value(received, faults.REQUEST_ID).decode("ascii", "replace")
+        line.bridge_id = _text(received, faults.REQUEST_ID)
+        line.reason = _text(received, faults.REASON)
         length = None if response.length is UNKNOWN_LENGTH else response.length
         if request.method == b"HEAD":
             declared = _value(received, b"content-length")
@@ -278,6 +279,13 @@ def _value(pairs: list[tuple[bytes, bytes]], name: bytes) -> bytes:
     """
     lower = name.lower()
     return next((value for field, value in pairs if field.lower() == lower), b"")
+
+
+def _text(pairs: list[tuple[bytes, bytes]], name: bytes) -> str:
+    """
+    The same as text.
+    """
+    return _value(pairs, name).decode("ascii", "replace")
 
 
 def _is_stream(pairs: list[tuple[bytes, bytes]]) -> bool:

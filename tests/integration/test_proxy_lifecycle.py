@@ -117,7 +117,7 @@ class TestStart:
         proxy_deployment.configure_proxy(bridge, listen)
         proxy = proxy_deployment.start_proxy()
         assert proxy.url.startswith("https://")
-        outer = trusting(proxy_deployment.directory / "Listener-Authority.pem")
+        outer = ssl.create_default_context(cafile=str(proxy_deployment.directory / "Listener-Authority.pem"))
         plain = socket.create_connection(address(proxy.url), PATIENCE_S)
         with outer.wrap_socket(plain, server_hostname="localhost") as stream:
             stream.sendall(f"CONNECT {OPENAI}:443 HTTP/1.1\r\nHost: {OPENAI}\r\n{shows(token)}\r\n\r\n".encode())
