@@ -25,6 +25,7 @@ from aibridge.model import Dialect
 from aibridge.relay.call import Cancellable
 from aibridge.relay.client import response_pairs
 from aibridge.relay.headers import connection_values
+from aibridge.relay.outage import in_words
 from aibridge.relay.pump import Pump
 from aibridge.web import faults
 
@@ -219,7 +220,7 @@ class Forwarding:
         """
         self._proxy.metrics.bridge_failed(self._line.provider, error.kind)
         if isinstance(error, _UNREACHED):
-            self._terms.outage.noticed(f"{error.kind} ({type(error.__cause__ or error).__name__})")
+            self._terms.outage.noticed(f"{error.kind} ({in_words(error)})")
         told = errors.BridgeLate() if isinstance(error, _LATE) else errors.BridgeAway()
         told.__cause__ = error
         self._fail(told)
