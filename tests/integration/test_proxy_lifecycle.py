@@ -8,6 +8,7 @@ import contextlib
 import signal
 import socket
 import ssl
+import threading
 
 import pytest
 
@@ -30,7 +31,7 @@ from intercepting import (
     trusting,
     tunnel,
 )
-from wires import PATIENCE_S, address, connect, read_all, read_until
+from wires import PATIENCE_S, Provider, address, answers, connect, read_all, read_until, whole
 
 DONE = b"data: [DONE]\n\n\r\n0\r\n\r\n"
 
@@ -192,6 +193,31 @@ class TestReload:
         with intercepted(proxy.url, proxy_deployment.ca, token, "llm.test") as client:
             client.sendall(request("GET", "/v1/models", "llm.test"))
             assert status(read_answer(client)[0]) == 200
+
+    def test_connections_to_the_bridge(self, proxy_deployment: ProxyDeployment) -> None:
+        """
+        Those that were made as they are not to be made any more are not kept.
+        """
+        token = proxy_deployment.token("t")
+        left = threading.Event()
+
+        def serve(provider: Provider, stream: socket.socket) -> None:
+            answers(whole())(provider, stream)
+            left.set()
+
+        bridge = Provider(serve)
+        patient = "bridge.idle_timeout = 3600.0\n"
+        proxy_deployment.configure_proxy(bridge.url, patient)
+        proxy = proxy_deployment.start_proxy()
+        with intercepted(proxy.url, proxy_deployment.ca, token) as client:
+            client.sendall(request("GET", "/v1/models"))
+            assert status(read_answer(client)[0]) == 200
+            for timeout, is_kept in ((10.0, True), (3.0, False)):
+                proxy_deployment.configure_proxy(bridge.url, f"{patient}bridge.connect_timeout = {timeout}\n")
+                proxy.signal(signal.SIGHUP)
+                proxy.wait_for("was reloaded")
+                assert left.wait(0.2 if is_kept else PATIENCE_S) is not is_kept
+        bridge.close()
 
     def test_rotated_authority(self, proxy_deployment: ProxyDeployment, token: str) -> None:
         """

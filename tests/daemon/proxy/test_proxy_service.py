@@ -5,19 +5,22 @@ Tests for `aibridge.daemon.proxy.service`: start, reload, drain and stop, withou
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
+import attrs
 from prometheus_client import CollectorRegistry
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
+from aibridge.auth.settings import AuthSettings
 from aibridge.daemon.lifecycle import LOOK_S, TICK_S
 from aibridge.daemon.notify import Notifier
 from aibridge.daemon.proxy.assembly import Assembly
 from aibridge.daemon.proxy.config import ProxyLoaded
 from aibridge.daemon.proxy.service import ProxyService, Shares
 from aibridge.daemon.proxy.settings import ProxyDaemonSettings, ProxyListenSettings
-from aibridge.mitm.authority import as_pem
+from aibridge.mitm.authority import as_pem, create
 from aibridge.mitm.metrics import ProxyMetrics
 from aibridge.mitm.settings import ProxySettings
 from aibridge.mitm.terms import Proxy
@@ -171,6 +174,17 @@ class ServiceTests(SynchronousTestCase):
         self.assertEqual((answer.status, answer.body), (200, as_pem([authority().certificate])))
         self.assertEqual(self.page(b"/ca.key").status, 404)
 
+    def test_the_certificate_of_several(self) -> None:
+        """
+        What is sent along with a host's certificate is not what clients are to trust.
+        """
+        above = create("Above", [HOST], datetime.now(UTC)).certificate
+        self.start()
+        self.next = lambda: loaded(authority=attrs.evolve(authority(), chain=(above,)))
+        self.assertTrue(self.service.reload())
+        self.assertEqual(self.proxy.terms.leaves.authority.chain, (above,))
+        self.assertEqual(self.page(b"/ca-cert.pem").body, as_pem([authority().certificate]))
+
     def test_metrics(self) -> None:
         """
         What is looked up is looked up when it is asked for.
@@ -206,8 +220,6 @@ class ServiceTests(SynchronousTestCase):
         """
         The new identity runs, and the old one does not.
         """
-        from aibridge.auth.settings import AuthSettings
-
         self.start()
         self.next = lambda: loaded(settings=ProxyDaemonSettings(auth=AuthSettings(backend="none")))
         self.assertTrue(self.service.reload())
