@@ -19,15 +19,13 @@ from twisted.logger import Logger
 
 _log = Logger(namespace=__name__)
 
-_SIZE: int = Connection.bufferSize
-
 
 def _read(connection: Any) -> Exception | None:
     """
     What `twisted.internet.tcp.Connection.doRead` does; tests hold that it comes to the same.
     """
     try:
-        data = connection.socket.recv(_SIZE)
+        data = connection.socket.recv(connection.bufferSize)
     except BlockingIOError:
         return None
     except OSError:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from aibridge.dialects.abridged import LEAST, abridged
+from aibridge.dialects.abridged import abridged
 
 MOST_READ = 4194304
 """Bodies larger than this are relayed unread. To read one takes two milliseconds, in which nothing else is done."""
@@ -68,7 +68,7 @@ def read(body: bytes) -> Facts:
     if len(body) > MOST_READ:
         return UNREAD
     try:
-        request = _decode(body if len(body) < LEAST else abridged((body,)))
+        request = _decode(abridged(body))
     except (ValueError, RecursionError):
         return UNREAD
     return Facts(

@@ -11,7 +11,7 @@ from __future__ import annotations
 import zlib
 from typing import Any, Final, Protocol
 
-from aibridge.dialects.abridged import abridged
+from aibridge.dialects.abridged import Abridged
 from aibridge.dialects.chat import Chat
 from aibridge.dialects.messages import Messages
 from aibridge.dialects.reading import Reading, loaded
@@ -94,12 +94,12 @@ class _Body:
     Reads a response that is one JSON object.
     """
 
-    __slots__ = ("_left", "_pieces", "_reading", "_small")
+    __slots__ = ("_left", "_limit", "_looked", "_reading", "_small")
 
     def __init__(self, reading: Reading, limit: int) -> None:
         self._reading = reading
-        self._left = limit
-        self._pieces: list[bytes] = []
+        self._left = self._limit = limit
+        self._looked = Abridged()
         self._small = bytearray()  # tiny pieces behind those: of a list of them, most would not be what is in them
 
     def feed(self, data: bytes) -> None:
@@ -113,12 +113,12 @@ class _Body:
                 self._small += data
                 return
             if self._small:
-                self._pieces.append(bytes(self._small))
+                self._looked.feed(bytes(self._small))
                 self._small.clear()
-            self._pieces.append(data)
+            self._looked.feed(data)
         else:
             self._left = -1
-            self._pieces = []
+            self._looked = Abridged()
             self._small.clear()
 
     def end(self) -> Report:
@@ -128,10 +128,10 @@ class _Body:
         if self._left < 0:
             return Report(unread=Unread.TOO_LARGE)
         if self._small:
-            self._pieces.append(bytes(self._small))
-        told = loaded(abridged(self._pieces))
+            self._looked.feed(bytes(self._small))
+        told = loaded(self._looked.end())
         if told is None:
-            return Report(unread=Unread.BROKEN if self._pieces else None)
+            return Report(unread=Unread.BROKEN if self._left < self._limit else None)
         self._reading.whole(told)
         return self._reading.report()
 

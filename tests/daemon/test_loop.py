@@ -133,26 +133,31 @@ class LoopTests(SynchronousTestCase):
 
     def test_read_as_twisted_does(self) -> None:
         """
-        Bytes, nothing, an end, a failure: all come to what `doRead` makes of them.
+        Bytes, nothing, an end, a failure: all come to what `doRead` makes of them, and as much is asked for as the
+        connection says.
         """
+        sizes = []
 
         class Socket:
             def __init__(self, outcome: bytes | OSError) -> None:
                 self.outcome = outcome
 
             def recv(self, size: int) -> bytes:
+                sizes.append(size)
                 if isinstance(self.outcome, OSError):
                     raise self.outcome
                 return self.outcome
 
         outcomes = (b"data", b"", BlockingIOError(EAGAIN, ""), ConnectionResetError(ECONNRESET, ""), OSError(EBADF, ""))
         kept = self.transport.socket
+        self.transport.bufferSize = 1234
         for outcome in outcomes:
             self.transport.socket = Socket(outcome)
             told = [read(self.transport) for read in (_read, Connection.doRead)]
             self.assertIs(told[0], told[1], outcome)
         self.transport.socket = kept
         self.assertEqual(self.protocol.received, b"data" * 2)
+        self.assertEqual(set(sizes), {1234})
 
     def test_a_client_that_connects(self) -> None:
         """

@@ -5,6 +5,7 @@ JSON without its long texts.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aibridge.dialects.abridged import INSTEAD, LEAST, LONG, abridged
+from aibridge.dialects.abridged import FIRST_QUOTES, INSTEAD, LEAST, LONG, Abridged, abridged
 from aibridge.dialects.facts import name_of
 from aibridge.dialects.reading import UNKNOWN, error_of, word
 
@@ -29,17 +30,24 @@ values = st.recursive(
 )
 
 
-def shortened(value: Any, written: Any) -> Any:
+def is_left_of(told: Any, value: Any, written: Callable[[str], str], *, looks: bool) -> bool:
     """
-    The same value, where all texts are left out that are written with more than `LONG` bytes.
+    Whether `told` is the same value, but for its long texts: those that are written with more than `LONG` bytes. Of
+    them nothing is left, or, if `looks` says that the rest need not have been looked for, the end, or all.
+
+    :param told: with lists of pairs for objects, as two long names are one.
     """
     if isinstance(value, str):
-        return "\0" if len(written(value).encode()) - 1 > LONG else value
-    if isinstance(value, list):
-        return [shortened(one, written) for one in value]
+        is_long = len(written(value).encode()) - 1 > LONG
+        if looks or not is_long:
+            return bool(told == ("\0" if is_long else value))
+        return told == value or (told[:1] == "\0" and value.endswith(told[1:]))
     if isinstance(value, dict):
-        return {shortened(name, written): shortened(one, written) for name, one in value.items()}
-    return value
+        value = list(value.items())
+    if isinstance(value, list | tuple):
+        pairs = zip(told, value, strict=True)
+        return all(is_left_of(one, other, written, looks=looks) for one, other in pairs)
+    return bool(told == value)
 
 
 def pieces_of(body: bytes, cuts: list[int]) -> list[bytes]:
@@ -48,6 +56,16 @@ def pieces_of(body: bytes, cuts: list[int]) -> list[bytes]:
     """
     places = sorted({0, len(body), *(cut % (len(body) + 1) for cut in cuts)})
     return [body[start:end] for start, end in pairwise(places)]
+
+
+def in_pieces(pieces: list[bytes]) -> bytes:
+    """
+    What is left of them.
+    """
+    looked = Abridged()
+    for piece in pieces:
+        looked.feed(piece)
+    return looked.end()
 
 
 CUTS = st.lists(st.integers(0, 10**6), max_size=8)
@@ -62,10 +80,12 @@ def test_the_rest_is_the_same(value: Any, ascii_only: bool, cuts: list[int]) -> 
     def written(value: Any) -> str:
         return json.dumps(value, ensure_ascii=ascii_only)
 
-    body = written({"filling": FILLING, "value": value}).encode()
-    told = abridged(pieces_of(body, cuts))
-    if told != body:
-        assert json.loads(told) == {"filling": "\0", "value": shortened(value, written)}
+    whole = {"filling": FILLING, "value": value}
+    body = written(whole).encode()
+    told = in_pieces(pieces_of(body, cuts))
+    assert len(told) < len(body)
+    read = json.loads(told, object_pairs_hook=list)
+    assert is_left_of(read, whole, written, looks=body.count(b'"') <= FIRST_QUOTES)
 
 
 @given(st.text('ab"\\\n', max_size=60), st.integers(LONG - 40, LONG + 5), st.data())
@@ -76,7 +96,7 @@ def test_every_cut(text: str, size: int, data: Any) -> None:
     body = json.dumps([FILLING, "x" * size + text, text]).encode()
     first = data.draw(st.integers(LEAST + size, len(body)))
     pieces = [body[:first], *(body[place : place + 1] for place in range(first, len(body)))]
-    assert abridged(pieces) == abridged([body])
+    assert in_pieces(pieces) == abridged(body)
 
 
 def test_a_small_body_is_left_as_it_is() -> None:
@@ -84,8 +104,8 @@ def test_a_small_body_is_left_as_it_is() -> None:
     There is nothing to gain.
     """
     body = json.dumps({"text": "x" * (LEAST - 20)}).encode()
-    assert abridged([body]) == body
-    assert abridged([]) == b""
+    assert abridged(body) == body
+    assert abridged(b"") == in_pieces([]) == b""
 
 
 def test_no_long_text() -> None:
@@ -93,8 +113,8 @@ def test_no_long_text() -> None:
     A body of many short ones is itself.
     """
     body = json.dumps(["x" * (LONG - 2) for _ in range(10)]).encode()
-    assert abridged([body]) == body
-    assert abridged(pieces_of(body, list(range(0, len(body), 1000)))) == body
+    assert abridged(body) == body
+    assert in_pieces(pieces_of(body, list(range(0, len(body), 1000)))) == body
 
 
 def test_full_of_quotes() -> None:
@@ -103,7 +123,7 @@ def test_full_of_quotes() -> None:
     """
     for value in ([""] * 100000, '"' * 100000, "\\" * 100001):
         body = json.dumps([value, FILLING]).encode()
-        told = json.loads(abridged([body]))
+        told = json.loads(abridged(body))
         assert told[0] in (value, "\0")
 
 
@@ -114,7 +134,7 @@ def test_backslashes_before_a_quote(slashes: int) -> None:
     """
     text = "x" * LONG + "\\" * slashes + '"' + "\\" * slashes
     body = json.dumps([text, FILLING, "end"]).encode()
-    assert json.loads(abridged([body])) == ["\0", "\0", "end"]
+    assert json.loads(abridged(body)) == ["\0", "\0", "end"]
 
 
 @pytest.mark.parametrize("cut", [1, 2, LEAST // 2, LEAST + 5])
@@ -124,7 +144,7 @@ def test_cut_off(cut: int) -> None:
     """
     body = json.dumps({"a": FILLING, "b": FILLING, "c": 1}).encode()
     with pytest.raises(json.JSONDecodeError):
-        json.loads(abridged([body[:-cut]]))
+        json.loads(abridged(body[:-cut]))
 
 
 def test_what_stands_for_a_text_tells_nothing() -> None:
@@ -134,3 +154,16 @@ def test_what_stands_for_a_text_tells_nothing() -> None:
     told = json.loads(INSTEAD)
     assert (name_of(told), word(told)) == ("", "")
     assert error_of({"error": told}) == UNKNOWN
+
+
+@pytest.mark.parametrize("count", [*range(40, 200), 5000])
+def test_given_up_within_a_text(count: int) -> None:
+    """
+    What was let go of does not come back; the end of it makes no name.
+    """
+    text = "x" * (LONG + 1) + "gpt-4" + '"' * count
+    body = json.dumps([FILLING, text, "", "end"]).encode()
+    cut = body.index(b"gpt-4")
+    told = json.loads(in_pieces([body[:cut], body[cut:]]))
+    assert told[0] == "\0" and told[2:] == ["", "end"]
+    assert told[1][0] == "\0" and text.endswith(told[1][1:]) and "gpt" not in told[1]

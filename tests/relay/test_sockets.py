@@ -14,7 +14,7 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
-from aibridge.relay.sockets import make_fit, unwrap
+from aibridge.relay.sockets import READ, make_fit, unwrap
 from upstreams import Lab
 
 
@@ -48,6 +48,7 @@ class SocketsTests(SynchronousTestCase):
         }
         expected = {"TCP_NODELAY": 1, "SO_KEEPALIVE": 1, "TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 4}
         self.assertEqual(options, expected)
+        self.assertEqual(transport.bufferSize, READ)
         peer, _ = listening.accept()
         self.addCleanup(peer.close)
         peer.send(b"more")
