@@ -280,6 +280,15 @@ class TestRotate:
         kept = read_certificates((deployment.directory / "ca-previous.pem").read_bytes())
         assert len(kept) == 2
 
+    def test_after_its_end(self, deployment: Deployment) -> None:
+        """
+        Nobody needs to trust what has ended.
+        """
+        deployment.good("init", "--days", "10")
+        deployment.now += timedelta(days=11)
+        deployment.good("rotate")
+        assert not (deployment.directory / "ca-previous.pem").exists()
+
     def test_for_what_is_configured_now(self, deployment: Deployment) -> None:
         """
         That is what it is for, if hosts have been added.

@@ -28,7 +28,7 @@ from aibridge.mitm.tunnel import Tunnel, Tunnels
 from authorities import HOST, authority
 from channels import Talk, answers, get
 from fakes import KnowsOne
-from proxies import ESTABLISHED, FakeDialer, Kept, connect, loaded
+from proxies import ESTABLISHED, FakeDialer, Kept, Secured, connect, loaded
 from upstreams import FakeTransport
 
 
@@ -66,7 +66,7 @@ class ServiceTests(SynchronousTestCase):
         self.next: Callable[[], ProxyLoaded] = loaded
         self.in_force: list[ProxyLoaded] = []
         metrics = ProxyMetrics(CollectorRegistry())
-        assembly = Assembly(self.reactor, lambda: 1.8e9, metrics)
+        assembly = Assembly(self.reactor, lambda: datetime.now(UTC).timestamp(), metrics)
         first = loaded()
         self.proxy = Proxy(
             terms=assembly.adopt(assembly.prepare(first), first, self.identities[0]),
@@ -124,6 +124,16 @@ class ServiceTests(SynchronousTestCase):
         client, host = FakeTransport(self.reactor), FakeTransport(self.reactor)
         Tunnel(self.proxy.tunnels, lambda *_: self.proxy.ended()).start(client, host, b"", b"")
         return client, host
+
+    def intercepted(self, data: bytes = b"") -> Secured:
+        """
+        A connection to a provider, on which something was asked for.
+        """
+        talk = Talk(site=self.service.site)
+        talk.send(connect(f"{HOST}:443"))
+        client = Secured(talk)
+        client.send(data)
+        return client
 
     def test_start(self) -> None:
         """
@@ -232,10 +242,13 @@ class ServiceTests(SynchronousTestCase):
         """
         self.start()
         busy, idle = self.tunnel(), self.tunnel()
-        waiting = Talk(site=self.service.site)
+        waiting, unused = Talk(site=self.service.site), self.intercepted()
         stopped = self.service.stopService()
         waiting.wait(0)
         self.assertTrue(waiting.transport.is_lost)
+        unused.move()
+        self.assertTrue(unused.ended)
+        self.assertTrue(self.proxy.site.draining)
         newcomer = Talk(site=self.service.site)
         newcomer.send(connect("host.test:443"))
         (answer,) = answers(newcomer.received)
@@ -258,10 +271,14 @@ class ServiceTests(SynchronousTestCase):
         """
         self.start()
         client, _ = self.tunnel()
+        asking = self.intercepted(b"GET /v1/models HTTP/1.1\r\nHost: api.openai.com\r\n\r\n")
         stopped = self.service.stopService()
         self.assertNoResult(stopped)
+        self.assertEqual((asking.received, self.proxy.running), (b"", 2))
         self.service.hurry()
-        self.reactor.advance(0)
+        asking.move()
+        self.assertTrue(asking.received.startswith(b"HTTP/1.1 503 ") and asking.ended)
+        asking.talk.transport.leave()
         self.assertFalse(client.connected)
         self.reactor.advance(LOOK_S)
         self.successResultOf(stopped)
