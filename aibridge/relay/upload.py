@@ -61,7 +61,8 @@ class Outbox:
         # Only if it is the socket itself: a layer above it hands on every attribute that it does not have.
         is_direct = isinstance(transport, tcp.Connection) and not transport.TLS
         self._send: Callable[[bytes], int] | None = transport.socket.send if is_direct else None
-        self._queue: deque[bytes | memoryview] = deque()
+        # One that is empty takes most of a kilobyte, and most outboxes never have anything in it.
+        self._queue: deque[bytes | memoryview] | None = None
         self._size = 0
         self._producer: Any = None
         self._paused = False
@@ -127,13 +128,15 @@ class Outbox:
         Send no more of what waits. The connection cannot be used for anything else after it.
         """
         self.detach()
-        self._queue.clear()
+        self._queue = None
         self._size = 0
         if self.waiting:
             self.waiting = False
             self._lower.unregisterProducer()
 
     def _queue_up(self, data: bytes | memoryview) -> None:
+        if self._queue is None:
+            self._queue = deque()
         self._queue.append(data)
         self._size += len(data)
 
@@ -159,6 +162,7 @@ class Outbox:
             self._sender.sending()
         else:
             self.waiting = False
+            self._queue = None
             self._lower.unregisterProducer()
             self._sender.drained()
         if self._paused and self._size <= PIECE and self._producer is not None:
@@ -170,11 +174,12 @@ class Outbox:
         The transport is gone.
         """
         self.waiting = False
-        self._queue.clear()
+        self._queue = None
         self._size = 0
 
     def _next_piece(self) -> bytes:
         queue = self._queue
+        assert queue is not None
         if self._size <= PIECE:
             piece = b"".join(queue)
             queue.clear()
