@@ -146,11 +146,12 @@ def tunnel(proxy: str, authority: str, token: str | None) -> socket.socket:
 
 def trusting(ca: Path, offers: Iterable[str] = ()) -> ssl.SSLContext:
     """
-    How a client verifies that trusts this authority.
+    How a client verifies that trusts this authority, and takes every rule at its word, as Python does from 3.13 on.
 
     :param offers: by ALPN.
     """
     context = ssl.create_default_context(cafile=str(ca))
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
     if offers:
         context.set_alpn_protocols(list(offers))
     return context

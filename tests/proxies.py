@@ -238,6 +238,7 @@ class Secured:
 
     :ivar received: what has come, decrypted.
     :ivar error: why there was no handshake, or empty.
+    :ivar ended: the other side has said all it has to say.
     """
 
     def __init__(
@@ -251,6 +252,7 @@ class Secured:
         self.talk = talk
         self.received = b""
         self.error = ""
+        self.ended = False
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         trusts = context or trusting(authority().certificate)
         self._tls = trusts.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
@@ -280,6 +282,7 @@ class Secured:
                 while True:
                     data = self._tls.read(65536)
                     if not data:
+                        self.ended = True
                         break
                     self.received += data
             except ssl.SSLWantReadError:

@@ -24,8 +24,10 @@ from aibridge.mitm.refusals import Refusal
 from aibridge.tally import Tally
 from pages import ROOT, examples, rows
 
+README = ROOT / "README.md"
 PAGE = ROOT / "docs" / "proxy.md"
 TESTS = ROOT / "tests" / "integration" / "test_proxy_sdks.py"
+TOLD = ("HTTPS_PROXY", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "update-ca-certificates")
 
 
 def first_cells() -> set[str]:
@@ -92,23 +94,21 @@ def test_every_host_is_named() -> None:
     assert {(place.host, place.name) for place in Hosts(BUILTIN)} <= told
 
 
-@pytest.mark.parametrize(
-    "word",
-    [
-        "HTTPS_PROXY",
-        "NODE_EXTRA_CA_CERTS",
-        "SSL_CERT_FILE",
-        "REQUESTS_CA_BUNDLE",
-        "CURL_CA_BUNDLE",
-        "update-ca-certificates",
-    ],
-)
-@pytest.mark.parametrize("page", [PAGE, TESTS], ids=lambda page: Path(page).stem)
+@pytest.mark.parametrize("word", TOLD)
+@pytest.mark.parametrize("page", [README, PAGE, TESTS], ids=lambda page: Path(page).stem)
 def test_what_people_are_told_to_set_is_tested(page: Path, word: str) -> None:
     """
     Each way to trust the authority.
     """
     assert word in page.read_text()
+
+
+@pytest.mark.parametrize("page", [PAGE, TESTS], ids=lambda page: Path(page).stem)
+def test_what_else_people_are_told_is_tested(page: Path) -> None:
+    """
+    curl has a variable of its own.
+    """
+    assert "CURL_CA_BUNDLE" in page.read_text()
 
 
 def test_examples_are_configurations() -> None:
@@ -119,11 +119,12 @@ def test_examples_are_configurations() -> None:
         assert decode(tomllib.loads(text), SCHEMA)[1] == [], text
 
 
-def test_commands_exist() -> None:
+@pytest.mark.parametrize(("page", "actions"), [(README, {"init", "export"}), (PAGE, {"init", "export", "rotate"})])
+def test_commands_exist(page: Path, actions: set[str]) -> None:
     """
     Each `aibridge` command that a block shows.
     """
-    blocks = "\n".join(re.findall(r"```[a-z]*\n(.*?)```", PAGE.read_text(), re.DOTALL))
+    blocks = "\n".join(re.findall(r"```[a-z]*\n(.*?)```", page.read_text(), re.DOTALL))
     commands = re.findall(r"^aibridge ([a-z-]+)(?: ([a-z]+))?", blocks, re.MULTILINE)
     assert {command for command, _ in commands} <= set(COMMANDS)
-    assert {action for command, action in commands if command == "ca"} == {"init", "export", "rotate"}
+    assert {action for command, action in commands if command == "ca"} == actions

@@ -186,11 +186,8 @@ def _export(context: _Context, options: argparse.Namespace) -> None:
 
 
 def _rotate(context: _Context, options: argparse.Namespace) -> None:
-    try:
-        old = [_first(context.cert_file)]
-    except Unusable as error:
-        raise _Refused(f"{error}; `aibridge ca init` makes the first one") from None
-    previous = [each for each in (*old, *context.previous()) if each.not_valid_after_utc > context.now]
+    old = _first(context.cert_file)
+    previous = [each for each in (old, *context.previous()) if each.not_valid_after_utc > context.now]
     certificate = context.replace(options.days, previous)
     context.say(f"The authority in {context.cert_file} is a new one.", *_described(certificate))
     context.say(

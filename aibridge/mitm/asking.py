@@ -3,6 +3,10 @@ Somebody asks the proxy for something: who is it, and may they?
 
 Note [One ending]: as an exchange of the bridge's does, it lets go of what it holds (a look-up of who is asking, a
 connection being made) in one function, `Asking._end`, whichever way it ends.
+
+Note [Challenge]: many clients show their credentials only when they are asked for them (RFC 9110, 11.7.1), anew on each
+connection. To show none is therefore no failed attempt: it is answered with the challenge, however often it comes,
+and counts for no limit.
 """
 
 from __future__ import annotations
@@ -91,9 +95,12 @@ class Asking:
     # -- who asks ------------------------------------------------------------------------------------------------
 
     def _identify(self) -> None:
-        request = self._request
+        request, identity = self._request, self._terms.identity
         self._token = token_in(request.headers_named(PROXY_AUTHORIZATION))
-        found = self._terms.identity.identify(self._token, request.client_host, self._proxy.now())
+        if self._token is None and identity.verifies_tokens:
+            # See Note [Challenge].
+            raise Refused(Refusal.UNAUTHENTICATED)
+        found = identity.identify(self._token, request.client_host, self._proxy.now())
         if isinstance(found, Deferred):
             self._wait(found, self._identified)
         else:

@@ -25,6 +25,7 @@ from aibridge.model import Dialect
 from aibridge.relay.call import Cancellable
 from aibridge.relay.client import response_pairs
 from aibridge.relay.headers import connection_values
+from aibridge.relay.outage import in_words
 from aibridge.relay.pump import Pump
 from aibridge.web import faults
 
@@ -185,7 +186,8 @@ class Forwarding:
         self._terms.outage.is_over()
         line.status = response.code
         received = response_pairs(response)
-        line.bridge_id = _value(received, faults.REQUEST_ID).decode("ascii", "replace")
+        line.bridge_id = _text(received, faults.REQUEST_ID)
+        line.reason = _text(received, faults.REASON)
         length = None if response.length is UNKNOWN_LENGTH else response.length
         if request.method == b"HEAD":
             declared = _value(received, b"content-length")
@@ -218,7 +220,7 @@ class Forwarding:
         """
         self._proxy.metrics.bridge_failed(self._line.provider, error.kind)
         if isinstance(error, _UNREACHED):
-            self._terms.outage.noticed(f"{error.kind} ({type(error.__cause__ or error).__name__})")
+            self._terms.outage.noticed(f"{error.kind} ({in_words(error)})")
         told = errors.BridgeLate() if isinstance(error, _LATE) else errors.BridgeAway()
         told.__cause__ = error
         self._fail(told)
@@ -278,6 +280,13 @@ def _value(pairs: list[tuple[bytes, bytes]], name: bytes) -> bytes:
     """
     lower = name.lower()
     return next((value for field, value in pairs if field.lower() == lower), b"")
+
+
+def _text(pairs: list[tuple[bytes, bytes]], name: bytes) -> str:
+    """
+    The same as text.
+    """
+    return _value(pairs, name).decode("ascii", "replace")
 
 
 def _is_stream(pairs: list[tuple[bytes, bytes]]) -> bool:

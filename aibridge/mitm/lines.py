@@ -91,6 +91,7 @@ class RequestLine(_Told):
     :ivar request_id: what the bridge is told in ``X-AI-Bridge-Proxy-Request-Id``.
     :ivar session: the connection that it came on.
     :ivar bridge_id: what the bridge calls it, if it has answered.
+    :ivar reason: who refused, if somebody did: this proxy, or the bridge as it says itself.
     :ivar route: the route's pattern; never the path as sent.
     """
 

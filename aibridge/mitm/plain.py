@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from aibridge.mitm.asking import DRAIN_RETRY_S, Asking
+from aibridge.mitm.asking import Asking
 from aibridge.mitm.forwarding import Forwarding
 from aibridge.mitm.hosts import Intercepted
 from aibridge.mitm.refusals import Refusal, Refused
@@ -48,8 +48,6 @@ class PlainRequest(Asking):
         self._place = self._terms.hosts.find_plain(target)
         if self._place is None:
             raise Refused(Refusal.PLAIN_HTTP)
-        if self._proxy.draining:
-            raise Refused(Refusal.DRAINING, retry_after_s=DRAIN_RETRY_S)
         self._identify()
 
     def _admitted(self) -> None:

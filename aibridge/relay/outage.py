@@ -4,6 +4,8 @@ Something that is needed and cannot be used: told once, and once more when it ca
 
 from __future__ import annotations
 
+from OpenSSL import SSL
+from service_identity import CertificateError, VerificationError
 from twisted.logger import Logger
 
 
@@ -35,3 +37,15 @@ class Outage:
         if self._is_there:
             self._is_there = False
             self._log.info("{what} can be used again.", what=self._what)
+
+
+def in_words(error: BaseException) -> str:
+    """
+    What lies behind an error, for whoever has to mend it.
+    """
+    cause = error.__cause__ or error
+    if isinstance(cause, VerificationError | CertificateError):
+        return "its certificate is not one for its name"
+    if isinstance(cause, SSL.Error) and cause.args and isinstance(cause.args[0], list):
+        return ", ".join(reason for _, _, reason in cause.args[0])
+    return type(cause).__name__

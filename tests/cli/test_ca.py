@@ -198,7 +198,18 @@ class TestShow:
         for command in ("show", "export", "rotate"):
             status, output, said = deployment.run(command)
             assert (status, output) == (FAILED, "")
-            assert said.count("\n") == 1 and "`aibridge ca init` makes" in said
+            assert said.count("\n") == 1 and said.count("`aibridge ca init` makes") == 1
+
+    def test_broken(self, deployment: Deployment) -> None:
+        """
+        One line says what is wrong with the one that is there, and nothing that does not hold.
+        """
+        deployment.good("init")
+        deployment.cert.write_text("nothing")
+        for command in ("show", "export", "rotate"):
+            status, output, said = deployment.run(command)
+            assert (status, output) == (FAILED, "")
+            assert said == f"aibridge ca: {deployment.cert}: there is no certificate in it\n"
 
 
 class TestExport:
@@ -268,6 +279,15 @@ class TestRotate:
         assert len(certificates) == 3
         kept = read_certificates((deployment.directory / "ca-previous.pem").read_bytes())
         assert len(kept) == 2
+
+    def test_after_its_end(self, deployment: Deployment) -> None:
+        """
+        Nobody needs to trust what has ended.
+        """
+        deployment.good("init", "--days", "10")
+        deployment.now += timedelta(days=11)
+        deployment.good("rotate")
+        assert not (deployment.directory / "ca-previous.pem").exists()
 
     def test_for_what_is_configured_now(self, deployment: Deployment) -> None:
         """

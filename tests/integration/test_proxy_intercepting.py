@@ -251,6 +251,20 @@ class TestCertificates:
             client.sendall(request("GET", "/v1/models"))
             assert status(read_answer(client)[0]) == 200
 
+    def test_resumed(self, pair: Pair) -> None:
+        """
+        Who comes again need not begin anew; but to each host for itself.
+        """
+        context = trusting(pair.deployment.ca)
+        with intercepted(pair.proxy.url, pair.deployment.ca, pair.proxy.token, context=context) as client:
+            client.sendall(request("GET", "/v1/models"))
+            assert status(read_answer(client)[0]) == 200
+            session = client.session
+        for host, is_resumed in ((OPENAI, True), (ANTHROPIC, False)):
+            stream = tunnel(pair.proxy.url, f"{host}:443", pair.proxy.token)
+            with context.wrap_socket(stream, server_hostname=host, session=session) as client:
+                assert client.session_reused is is_resumed
+
     def test_another_server_name(self, pair: Pair) -> None:
         """
         A hello for another host than the connection was opened to is refused.

@@ -8,6 +8,7 @@ import contextlib
 import signal
 import socket
 import ssl
+import threading
 
 import pytest
 
@@ -30,7 +31,7 @@ from intercepting import (
     trusting,
     tunnel,
 )
-from wires import PATIENCE_S, address, connect, read_all, read_until
+from wires import PATIENCE_S, Provider, address, answers, connect, read_all, read_until, whole
 
 DONE = b"data: [DONE]\n\n\r\n0\r\n\r\n"
 
@@ -117,7 +118,7 @@ class TestStart:
         proxy_deployment.configure_proxy(bridge, listen)
         proxy = proxy_deployment.start_proxy()
         assert proxy.url.startswith("https://")
-        outer = trusting(proxy_deployment.directory / "Listener-Authority.pem")
+        outer = ssl.create_default_context(cafile=str(proxy_deployment.directory / "Listener-Authority.pem"))
         plain = socket.create_connection(address(proxy.url), PATIENCE_S)
         with outer.wrap_socket(plain, server_hostname="localhost") as stream:
             stream.sendall(f"CONNECT {OPENAI}:443 HTTP/1.1\r\nHost: {OPENAI}\r\n{shows(token)}\r\n\r\n".encode())
@@ -192,6 +193,33 @@ class TestReload:
         with intercepted(proxy.url, proxy_deployment.ca, token, "llm.test") as client:
             client.sendall(request("GET", "/v1/models", "llm.test"))
             assert status(read_answer(client)[0]) == 200
+
+    def test_connections_to_the_bridge(self, proxy_deployment: ProxyDeployment) -> None:
+        """
+        Those that were made as they are not to be made any more are not kept.
+        """
+        token = proxy_deployment.token("t")
+        left = threading.Event()
+
+        def serve(provider: Provider, stream: socket.socket) -> None:
+            answers(whole())(provider, stream)
+            left.set()
+
+        bridge = Provider(serve)
+        patient = "bridge.idle_timeout = 3600.0\n"
+        proxy_deployment.configure_proxy(bridge.url, patient)
+        proxy = proxy_deployment.start_proxy()
+        with intercepted(proxy.url, proxy_deployment.ca, token) as client:
+            for timeout in (10.0, 3.0):
+                client.sendall(request("GET", "/v1/models"))
+                assert status(read_answer(client)[0]) == 200
+                assert not left.is_set()
+                proxy_deployment.configure_proxy(bridge.url, f"{patient}bridge.connect_timeout = {timeout}\n")
+                proxy.signal(signal.SIGHUP)
+                proxy.wait_for("was reloaded")
+        assert left.wait(PATIENCE_S)
+        assert bridge.connections == 1
+        bridge.close()
 
     def test_rotated_authority(self, proxy_deployment: ProxyDeployment, token: str) -> None:
         """

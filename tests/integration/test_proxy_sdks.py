@@ -32,8 +32,9 @@ PATHS = {
 }
 
 NODE = shutil.which("node")
+HAS_NODE = NODE is not None and (CLIENTS / "node_modules" / "undici").exists()
 needs_node = pytest.mark.skipif(
-    NODE is None or not (CLIENTS / "node_modules" / "undici").exists(),
+    not HAS_NODE,
     reason="node, or the SDKs for it, which `make test` installs where npm is, are not on this machine",
 )
 
@@ -92,12 +93,13 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     provider.close()
 
 
-def arrived(command: list[str], environ: Mapping[str, str]) -> Any:
+def arrived(command: list[str], environ: Mapping[str, str], directory: Path | None = None) -> Any:
     """
     What a program prints whose environment is this, and nothing else.
     """
     done = subprocess.run(
         command,
+        cwd=directory,
         env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **environ},
         capture_output=True,
         text=True,
@@ -158,6 +160,11 @@ import json, requests
 print(json.dumps(requests.get("https://api.openai.com/v1/models").json()))
 """
 
+FETCH = """
+import { EnvHttpProxyAgent } from "undici";
+await fetch("https://api.openai.com/v1/models", { dispatcher: new EnvHttpProxyAgent() });
+"""
+
 SYSTEM_STORE = """
 set -eu
 mount --make-rprivate /
@@ -167,6 +174,8 @@ mount --bind "$1/certs" /etc/ssl/certs
 mount --bind "$1/local" /usr/local/share/ca-certificates
 cp "$2" /usr/local/share/ca-certificates/aibridge-proxy.crt
 update-ca-certificates >&2
+"$3" -c 'import openai; openai.OpenAI(api_key="own", max_retries=0).models.list()'
+if [ -n "$4" ]; then "$4" --use-openssl-ca --input-type=module -e "$5" >&2; fi
 curl -sS https://api.openai.com/v1/models
 rm /usr/local/share/ca-certificates/aibridge-proxy.crt
 update-ca-certificates >&2
@@ -190,11 +199,11 @@ class TestTrust:
     Each way to trust the authority that the page names.
     """
 
-    def models(self, command: list[str], environ: Mapping[str, str]) -> None:
+    def models(self, command: list[str], environ: Mapping[str, str], directory: Path | None = None) -> None:
         """
         The simulated provider's models arrive.
         """
-        assert "demo" in [model["id"] for model in arrived(command, environ)["data"]]
+        assert "demo" in [model["id"] for model in arrived(command, environ, directory)["data"]]
 
     def proxied(self, pair: Pair) -> dict[str, str]:
         """
@@ -222,7 +231,8 @@ class TestTrust:
     @pytest.mark.skipif(not may_mount(), reason="root alone may try it, on a system with update-ca-certificates")
     def test_system_store(self, pair: Pair, tmp_path: Path) -> None:
         """
-        By the system's store, from which it can be taken again.
+        By the system's store, from which it can be taken again: by curl, the SDK for Python, and Node if it is told.
         """
-        command = ["unshare", "-m", "sh", "-c", SYSTEM_STORE, "sh", str(tmp_path), str(pair.deployment.ca)]
-        self.models(command, self.proxied(pair))
+        node = str(NODE) if HAS_NODE else ""
+        files = (str(tmp_path), str(pair.deployment.ca), sys.executable, node, FETCH)
+        self.models(["unshare", "-m", "sh", "-c", SYSTEM_STORE, "sh", *files], self.proxied(pair), CLIENTS)

@@ -11,6 +11,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from aibridge import errors
+from aibridge.identity.anyone import Anyone
 from aibridge.mitm.asking import DRAIN_RETRY_S, Asking, refusal_of
 from aibridge.mitm.refusals import Refusal, Refused
 from aibridge.model import Principal
@@ -88,6 +89,23 @@ class AskingTests(SynchronousTestCase):
             self.assertEqual(wish.granted, 0)
             self.assertRefused(Refusal.UNAUTHENTICATED)
             self.assertEqual(self.request.told(b"proxy-authenticate"), b'Basic realm="AI Bridge Proxy"')
+
+    def test_no_token_is_no_failure(self) -> None:
+        """
+        Clients that wait for the challenge show none first, on every connection; that is not held against them.
+        """
+        for field in (b"X-None: 1", b"Proxy-Authorization: Bearer x"):
+            self.wish(field)
+            self.assertEqual(self.rig.identity.asked, [])
+        self.wish(shows(b"wrong"))
+        self.assertEqual(self.rig.identity.asked, [(b"wrong", "192.0.2.1")])
+
+    def test_nobody_needs_a_token(self) -> None:
+        """
+        Where everyone passes, so does who shows none.
+        """
+        wish = self.wish(identity=Anyone())
+        self.assertEqual((wish.granted, self.request.status), (1, 0))
 
     def test_two_tokens(self) -> None:
         """

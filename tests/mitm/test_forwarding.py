@@ -221,6 +221,17 @@ class ForwardingTests(SynchronousTestCase):
         self.assertEqual(self.rig.count("mitm_responses_total", code="201", provider="openai"), 1)
         self.assertEqual((self.sessions[0].requests, self.sessions[0].bytes_out), (1, 4))
 
+    def test_the_bridge_refuses(self) -> None:
+        """
+        The log says who refused, as the answer does.
+        """
+        self.forward()
+        answer = self.call.answer(Answer(503, [(b"X-AI-Bridge-Reason", b"gate")], 2))
+        answer.body(b"{}")
+        answer.end()
+        self.assertOver(503, "completed")
+        self.assertEqual([line.reason for line in self.rig.lines], ["gate"])
+
     def test_head(self) -> None:
         """
         The length that a GET would have is told.

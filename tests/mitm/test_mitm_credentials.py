@@ -43,6 +43,7 @@ def basic(shown: bytes, scheme: bytes = b"Basic ") -> bytes:
         (b"Basic YWRhOn Rva2Vu", None),
         (b"Basic YWRhOnRva2V", None),
         (b"Bearer " + TOKEN, None),
+        (basic(b"ada:" + TOKEN, b"Bearer "), None),
         (TOKEN, None),
         (basic(b"ada:" + TOKEN) + b" more", None),
         (b"Basic " + b"A" * 9000, None),

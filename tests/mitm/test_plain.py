@@ -117,7 +117,7 @@ class PlainTests(SynchronousTestCase):
 
     def test_draining(self) -> None:
         """
-        Nothing begins any more.
+        Nothing begins any more, as within an interception.
         """
         self.rig.proxy.draining = True
         self.assertRefused(self.asks(f"http://{HOST}/v1/models", shows(TOKEN)), Refusal.DRAINING)

@@ -5,19 +5,22 @@ Tests for `aibridge.daemon.proxy.service`: start, reload, drain and stop, withou
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
+import attrs
 from prometheus_client import CollectorRegistry
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
+from aibridge.auth.settings import AuthSettings
 from aibridge.daemon.lifecycle import LOOK_S, TICK_S
 from aibridge.daemon.notify import Notifier
 from aibridge.daemon.proxy.assembly import Assembly
 from aibridge.daemon.proxy.config import ProxyLoaded
 from aibridge.daemon.proxy.service import ProxyService, Shares
 from aibridge.daemon.proxy.settings import ProxyDaemonSettings, ProxyListenSettings
-from aibridge.mitm.authority import as_pem
+from aibridge.mitm.authority import as_pem, create
 from aibridge.mitm.metrics import ProxyMetrics
 from aibridge.mitm.settings import ProxySettings
 from aibridge.mitm.terms import Proxy
@@ -25,7 +28,7 @@ from aibridge.mitm.tunnel import Tunnel, Tunnels
 from authorities import HOST, authority
 from channels import Talk, answers, get
 from fakes import KnowsOne
-from proxies import ESTABLISHED, FakeDialer, Kept, connect, loaded
+from proxies import ESTABLISHED, FakeDialer, Kept, Secured, connect, loaded
 from upstreams import FakeTransport
 
 
@@ -63,7 +66,7 @@ class ServiceTests(SynchronousTestCase):
         self.next: Callable[[], ProxyLoaded] = loaded
         self.in_force: list[ProxyLoaded] = []
         metrics = ProxyMetrics(CollectorRegistry())
-        assembly = Assembly(self.reactor, lambda: 1.8e9, metrics)
+        assembly = Assembly(self.reactor, lambda: datetime.now(UTC).timestamp(), metrics)
         first = loaded()
         self.proxy = Proxy(
             terms=assembly.adopt(assembly.prepare(first), first, self.identities[0]),
@@ -122,6 +125,16 @@ class ServiceTests(SynchronousTestCase):
         Tunnel(self.proxy.tunnels, lambda *_: self.proxy.ended()).start(client, host, b"", b"")
         return client, host
 
+    def intercepted(self, data: bytes = b"") -> Secured:
+        """
+        A connection to a provider, on which something was asked for.
+        """
+        talk = Talk(site=self.service.site)
+        talk.send(connect(f"{HOST}:443"))
+        client = Secured(talk)
+        client.send(data)
+        return client
+
     def test_start(self) -> None:
         """
         Both listeners are open, tokens are verified, and it says that it is ready.
@@ -171,6 +184,17 @@ class ServiceTests(SynchronousTestCase):
         self.assertEqual((answer.status, answer.body), (200, as_pem([authority().certificate])))
         self.assertEqual(self.page(b"/ca.key").status, 404)
 
+    def test_the_certificate_of_several(self) -> None:
+        """
+        What is sent along with a host's certificate is not what clients are to trust.
+        """
+        above = create("Above", [HOST], datetime.now(UTC)).certificate
+        self.start()
+        self.next = lambda: loaded(authority=attrs.evolve(authority(), chain=(above,)))
+        self.assertTrue(self.service.reload())
+        self.assertEqual(self.proxy.terms.leaves.authority.chain, (above,))
+        self.assertEqual(self.page(b"/ca-cert.pem").body, as_pem([authority().certificate]))
+
     def test_metrics(self) -> None:
         """
         What is looked up is looked up when it is asked for.
@@ -206,8 +230,6 @@ class ServiceTests(SynchronousTestCase):
         """
         The new identity runs, and the old one does not.
         """
-        from aibridge.auth.settings import AuthSettings
-
         self.start()
         self.next = lambda: loaded(settings=ProxyDaemonSettings(auth=AuthSettings(backend="none")))
         self.assertTrue(self.service.reload())
@@ -220,10 +242,13 @@ class ServiceTests(SynchronousTestCase):
         """
         self.start()
         busy, idle = self.tunnel(), self.tunnel()
-        waiting = Talk(site=self.service.site)
+        waiting, unused = Talk(site=self.service.site), self.intercepted()
         stopped = self.service.stopService()
         waiting.wait(0)
         self.assertTrue(waiting.transport.is_lost)
+        unused.move()
+        self.assertTrue(unused.ended)
+        self.assertTrue(self.proxy.site.draining)
         newcomer = Talk(site=self.service.site)
         newcomer.send(connect("host.test:443"))
         (answer,) = answers(newcomer.received)
@@ -246,10 +271,14 @@ class ServiceTests(SynchronousTestCase):
         """
         self.start()
         client, _ = self.tunnel()
+        asking = self.intercepted(b"GET /v1/models HTTP/1.1\r\nHost: api.openai.com\r\n\r\n")
         stopped = self.service.stopService()
         self.assertNoResult(stopped)
+        self.assertEqual((asking.received, self.proxy.running), (b"", 2))
         self.service.hurry()
-        self.reactor.advance(0)
+        asking.move()
+        self.assertTrue(asking.received.startswith(b"HTTP/1.1 503 ") and asking.ended)
+        asking.talk.transport.leave()
         self.assertFalse(client.connected)
         self.reactor.advance(LOOK_S)
         self.successResultOf(stopped)
