@@ -240,7 +240,9 @@ async def _whoever_is_still_sending_can_read_the_refusal(place: Place) -> None:
                 piece = stream.recv(65536)
                 assert piece, seen
                 seen += piece
-            stream.shutdown(socket.SHUT_RDWR)
+            # It may have been closed meanwhile.
+            with contextlib.suppress(OSError):
+                stream.shutdown(socket.SHUT_RDWR)
             sender.join(PATIENCE_S)
             return seen
 
