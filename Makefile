@@ -10,7 +10,8 @@ CHECK_STAMP := $(VENV)/.installed-check
 BENCH_STAMP := $(VENV)/.installed-bench
 NODE_STAMP := tests/clients/node_modules/.installed
 SOURCES := $(shell find aibridge twisted -name '*.py') setup.cfg setup.py pyproject.toml
-JOBS ?= 2
+# More than there are cores: a test that talks to a process waits for it.
+JOBS ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help run run-proxy test test-all test-sources check format docs bench bench-check bench-overload debian clean
