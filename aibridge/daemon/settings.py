@@ -17,6 +17,52 @@ from aibridge.providers.settings import ProviderSettings
 from aibridge.web.settings import HttpSettings
 
 
+def endpoints_at(port: int, why: str, *, env: str) -> Any:
+    """
+    The option of where a daemon's clients find it: this machine alone, unless it is told otherwise.
+    """
+    return option(
+        (f"tcp:port={port}:interface=127.0.0.1",),
+        why=why,
+        form="Twisted server endpoints",
+        least=1,
+        most=64,
+        env=(env,),
+        flag="listen",
+        restart=True,
+    )
+
+
+def admin_at(port: int, why: str, *, env: str) -> Any:
+    """
+    The option of where its admin pages are; likewise, or nowhere.
+    """
+    return option(
+        (f"tcp:port={port}:interface=127.0.0.1",),
+        why=why,
+        form="Twisted server endpoints",
+        most=64,
+        env=(env,),
+        flag="admin",
+        restart=True,
+    )
+
+
+def balancers(*env: str) -> Any:
+    """
+    The option of who may say for whom a connection is.
+    """
+    return option(
+        (),
+        why="Networks (such as 10.0.0.0/8) of load balancers whose connections to endpoints begin with a PROXY "
+        "protocol header that names the real client; nobody else is believed.",
+        form="networks",
+        most=1024,
+        env=env,
+        restart=True,
+    )
+
+
 @attrs.frozen(kw_only=True)
 class ListenSettings:
     """
@@ -24,35 +70,18 @@ class ListenSettings:
     ``tls:``, ``unix:``, ``systemd:``.
     """
 
-    endpoints: tuple[str, ...] = option(
-        ("tcp:port=4000:interface=127.0.0.1",),
-        why="Where clients are served; this machine alone, until somebody decides otherwise.",
-        form="Twisted server endpoints",
-        least=1,
-        most=64,
-        env=("AIBRIDGE_LISTEN",),
-        flag="listen",
-        restart=True,
+    endpoints: tuple[str, ...] = endpoints_at(
+        4000,
+        "Where clients are served; this machine alone, until somebody decides otherwise.",
+        env="AIBRIDGE_LISTEN",
     )
-    admin: tuple[str, ...] = option(
-        ("tcp:port=4001:interface=127.0.0.1",),
-        why="Where health, readiness and metrics are served, without tokens, hence on this machine alone; empty means "
+    admin: tuple[str, ...] = admin_at(
+        4001,
+        "Where health, readiness and metrics are served, without tokens, hence on this machine alone; empty means "
         "nowhere.",
-        form="Twisted server endpoints",
-        most=64,
-        env=("AIBRIDGE_ADMIN",),
-        flag="admin",
-        restart=True,
+        env="AIBRIDGE_ADMIN",
     )
-    proxy_protocol_from: tuple[str, ...] = option(
-        (),
-        why="Networks (such as 10.0.0.0/8) of load balancers whose connections to endpoints begin with a PROXY "
-        "protocol header that names the real client; nobody else is believed.",
-        form="networks",
-        most=1024,
-        env=("AIBRIDGE_PROXY_PROTOCOL_FROM",),
-        restart=True,
-    )
+    proxy_protocol_from: tuple[str, ...] = balancers("AIBRIDGE_PROXY_PROTOCOL_FROM")
 
 
 @attrs.frozen(kw_only=True)

@@ -10,9 +10,16 @@ import attrs
 
 from aibridge.auth.settings import AuthSettings
 from aibridge.daemon.schema import Schema
-from aibridge.daemon.settings import DaemonSettings, ListenSettings, LogSettings, restart_needed
+from aibridge.daemon.settings import (
+    DaemonSettings,
+    ListenSettings,
+    LogSettings,
+    admin_at,
+    balancers,
+    endpoints_at,
+    restart_needed,
+)
 from aibridge.mitm.settings import BridgeSettings, CASettings, ProxiedProvider, ProxySettings
-from aibridge.options import option
 from aibridge.web.settings import HttpSettings
 
 
@@ -24,34 +31,18 @@ class ProxyListenSettings(ListenSettings):
     ``tls:``.
     """
 
-    endpoints: tuple[str, ...] = option(
-        ("tcp:port=8888:interface=127.0.0.1",),
-        why="Where clients find the proxy; this machine alone, until somebody decides otherwise.",
-        form="Twisted server endpoints",
-        least=1,
-        most=64,
-        env=("AIBRIDGE_PROXY_LISTEN",),
-        flag="listen",
-        restart=True,
+    endpoints: tuple[str, ...] = endpoints_at(
+        8888,
+        "Where clients find the proxy; this machine alone, until somebody decides otherwise.",
+        env="AIBRIDGE_PROXY_LISTEN",
     )
-    admin: tuple[str, ...] = option(
-        ("tcp:port=8889:interface=127.0.0.1",),
-        why="Where health, readiness, metrics and the authority's certificate are served, without tokens, hence on "
+    admin: tuple[str, ...] = admin_at(
+        8889,
+        "Where health, readiness, metrics and the authority's certificate are served, without tokens, hence on "
         "this machine alone; empty means nowhere.",
-        form="Twisted server endpoints",
-        most=64,
-        env=("AIBRIDGE_PROXY_ADMIN",),
-        flag="admin",
-        restart=True,
+        env="AIBRIDGE_PROXY_ADMIN",
     )
-    proxy_protocol_from: tuple[str, ...] = option(
-        (),
-        why="Networks (such as 10.0.0.0/8) of load balancers whose connections to endpoints begin with a PROXY "
-        "protocol header that names the real client; nobody else is believed.",
-        form="networks",
-        most=1024,
-        restart=True,
-    )
+    proxy_protocol_from: tuple[str, ...] = balancers()
 
 
 @attrs.frozen(kw_only=True)
