@@ -22,7 +22,9 @@ from aibridge.daemon.config import ConfigErrors
 from aibridge.daemon.listeners import Listeners, StartError
 from aibridge.daemon.notify import Notifier
 from aibridge.daemon.process import Warned
-from aibridge.daemon.settings import DaemonSettings
+from aibridge.daemon.settings import DaemonSettings, ListenSettings
+from aibridge.interfaces import IIdentity
+from aibridge.web.proxied import ProxiedFactory
 
 TICK_S = 5.0
 FAREWELL_S = 5.0
@@ -35,6 +37,12 @@ class Configured(Protocol):
     """
     As much of a daemon's settings as its life depends on.
     """
+
+    @property
+    def listen(self) -> ListenSettings:
+        """
+        Where it is found.
+        """
 
     @property
     def daemon(self) -> DaemonSettings:
@@ -73,11 +81,15 @@ class DaemonService(Service, Generic[Configuration]):
     :param reloads: counts them by their outcome.
     :cvar command: how it is called, before what it prints when it cannot start.
     :cvar running_are: what is running, in words.
+    :ivar site: who clients come to.
+    :ivar admin_site: who admins come to.
     """
 
     _log = Logger()
     command: ClassVar[str]
     running_are: ClassVar[str]
+    site: Any
+    admin_site: Any
 
     def __init__(
         self,
@@ -114,11 +126,10 @@ class DaemonService(Service, Generic[Configuration]):
         """
         raise NotImplementedError
 
-    def listen(self) -> None:
+    @property
+    def identity(self) -> IIdentity:
         """
-        Open every listener, and start whatever may fail to.
-
-        :raises StartError: or OSError, or ValueError: something that is needed cannot be had.
+        Who verifies tokens under the configuration in force.
         """
         raise NotImplementedError
 
@@ -179,6 +190,21 @@ class DaemonService(Service, Generic[Configuration]):
         raise NotImplementedError
 
     # -- start ---------------------------------------------------------------------------------------------------
+
+    def listen(self) -> None:
+        """
+        Open every listener, and start whatever may fail to.
+
+        :raises StartError: or OSError, or ValueError: something that is needed cannot be had.
+        """
+        listen = self.loaded.settings.listen
+        self.identity.start()
+        self.admin.open(listen.admin, self.admin_site)
+        factory: Any = self.site
+        if listen.proxy_protocol_from:
+            factory = ProxiedFactory(self.site, listen.proxy_protocol_from, self._reactor)
+        self.api.open(listen.endpoints, factory)
+        self.site.accept_from(self.api.ports)
 
     def privilegedStartService(self) -> None:
         """

@@ -25,7 +25,6 @@ from aibridge.errors import Draining
 from aibridge.interfaces import IIdentity
 from aibridge.web.admin import admin_resource
 from aibridge.web.bridge import BridgeResource
-from aibridge.web.proxied import ProxiedFactory
 from aibridge.web.site import BridgeSite
 from aibridge.web.terms import Bridge
 
@@ -77,18 +76,12 @@ class BridgeService(DaemonService[Loaded]):
 
     # -- start ---------------------------------------------------------------------------------------------------
 
-    def listen(self) -> None:
+    @property
+    def identity(self) -> IIdentity:
         """
-        Both listeners, and whatever verifies tokens.
+        That of the terms.
         """
-        listen = self.loaded.settings.listen
-        self.bridge.terms.identity.start()
-        self.admin.open(listen.admin, self.admin_site)
-        factory: Any = self.site
-        if listen.proxy_protocol_from:
-            factory = ProxiedFactory(self.site, listen.proxy_protocol_from, self._reactor)
-        self.api.open(listen.endpoints, factory)
-        self.site.accept_from(self.api.ports)
+        return self.bridge.terms.identity
 
     def abandon(self) -> None:
         """

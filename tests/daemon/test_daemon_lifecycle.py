@@ -18,7 +18,7 @@ from aibridge.daemon.lifecycle import FAREWELL_S, LOOK_S, TICK_S, DaemonService
 from aibridge.daemon.listeners import StartError
 from aibridge.daemon.notify import Notifier
 from aibridge.daemon.problems import Kind, Origin
-from aibridge.daemon.settings import DaemonSettings
+from aibridge.daemon.settings import DaemonSettings, ListenSettings
 
 
 class Told(Notifier):
@@ -46,6 +46,7 @@ class Settings:
 
     daemon: DaemonSettings = attrs.field(factory=DaemonSettings)
     changed: tuple[str, ...] = ()
+    listen: ListenSettings = attrs.field(factory=ListenSettings)
 
     def restart_needed(self, new: Settings) -> list[str]:
         """

@@ -24,7 +24,6 @@ from aibridge.mitm.front import Front, Within
 from aibridge.mitm.sessions import Layers
 from aibridge.mitm.terms import Proxy
 from aibridge.web.admin import admin_resource
-from aibridge.web.proxied import ProxiedFactory
 from aibridge.web.settings import HttpSettings
 from aibridge.web.site import BridgeSite
 from aibridge.wire.request import METHODS
@@ -106,18 +105,12 @@ class ProxyService(DaemonService[ProxyLoaded]):
 
     # -- start ---------------------------------------------------------------------------------------------------
 
-    def listen(self) -> None:
+    @property
+    def identity(self) -> IIdentity:
         """
-        Both listeners, and whatever verifies tokens.
+        That of the terms.
         """
-        listen = self.loaded.settings.listen
-        self.proxy.terms.identity.start()
-        self.admin.open(listen.admin, self.admin_site)
-        factory: Any = self.site
-        if listen.proxy_protocol_from:
-            factory = ProxiedFactory(self.site, listen.proxy_protocol_from, self._reactor)
-        self.api.open(listen.endpoints, factory)
-        self.site.accept_from(self.api.ports)
+        return self.proxy.terms.identity
 
     def abandon(self) -> None:
         """
