@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from daemons import Daemon, Deployment
+from held import Holder
 from intercepting import Pair, ProxyDeployment, simulated
 
 # How long an example takes is the machine's affair: no test fails for being slow.
@@ -37,6 +38,16 @@ def deployment(tmp_path: Path) -> Iterator[Deployment]:
     An empty deployment; its daemons end with the test.
     """
     made = Deployment(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def holder() -> Iterator[Holder]:
+    """
+    A provider that answers when it is told to.
+    """
+    made = Holder()
     yield made
     made.close()
 

@@ -16,16 +16,6 @@ IN_USE = "aibridge_permits_in_use"
 
 
 @pytest.fixture
-def holder() -> Iterator[Holder]:
-    """
-    A provider that answers when it is told to.
-    """
-    made = Holder()
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def other() -> Iterator[Holder]:
     """
     Another one.

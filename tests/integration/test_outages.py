@@ -8,7 +8,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import pytest
 
@@ -19,16 +19,6 @@ from wires import whole
 CHAT = "/up/v1/chat/completions"
 MESSAGES = "/claude/v1/messages"
 STATE = "aibridge_circuit_breaker_state"
-
-
-@pytest.fixture
-def holder() -> Iterator[Holder]:
-    """
-    A provider that answers when it is told to.
-    """
-    made = Holder()
-    yield made
-    made.close()
 
 
 def start(

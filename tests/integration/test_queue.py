@@ -7,9 +7,6 @@ from __future__ import annotations
 import selectors
 import signal
 import socket
-from collections.abc import Iterator
-
-import pytest
 
 from daemons import Daemon, Deployment
 from held import KEYS, Answer, Asking, Holder, ask, read_answer, said, table
@@ -17,16 +14,6 @@ from wires import connect, post, read_until
 
 LENGTH = "aibridge_queue_length"
 IN_USE = "aibridge_permits_in_use"
-
-
-@pytest.fixture
-def holder() -> Iterator[Holder]:
-    """
-    A provider that answers when it is told to.
-    """
-    made = Holder()
-    yield made
-    made.close()
 
 
 def start(deployment: Deployment, holder: Holder, admission: str, more: str = "") -> Daemon:

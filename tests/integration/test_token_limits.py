@@ -7,7 +7,6 @@ from __future__ import annotations
 import gzip
 import json
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -46,16 +45,6 @@ BODIES = {
     Dialect.MESSAGES: compact(message()),
 }
 DIALECTS = pytest.mark.parametrize("dialect", PATHS, ids=lambda dialect: str(dialect.name))
-
-
-@pytest.fixture
-def holder() -> Iterator[Holder]:
-    """
-    A provider that answers when it is told to.
-    """
-    made = Holder()
-    yield made
-    made.close()
 
 
 def start(deployment: Deployment, holder: Holder, more: str = LIMIT) -> Daemon:
