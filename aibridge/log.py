@@ -105,7 +105,10 @@ FIELDS: Final = (
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """
+    A value for people: as it is, or quoted where that is needed to read it back.
+    """
     if text and text.isascii() and text.isprintable() and not any(mark in text for mark in ' "=\\'):
         return text
     return _encode(text)
@@ -164,14 +167,14 @@ def as_json(c: Completion) -> str:
 
 @lru_cache(4096)
 def _asked_text(client: str, method: str, route: str) -> str:
-    return f"client={_plain(client)} method={_plain(method)} route={_plain(route)}"
+    return f"client={plain(client)} method={plain(method)} route={plain(route)}"
 
 
 @lru_cache(4096)
 def _whose_text(principal: str, provider: str, model: str, stream: bool, credential: str, hint: str) -> str:
     return (
-        f"principal={_plain(principal)} provider={provider or '-'} model={_plain(model)} "
-        f"stream={'true' if stream else 'false'} credential={credential or '-'} hint={_plain(hint)}"
+        f"principal={plain(principal)} provider={provider or '-'} model={plain(model)} "
+        f"stream={'true' if stream else 'false'} credential={credential or '-'} hint={plain(hint)}"
     )
 
 

@@ -5,12 +5,11 @@ How the proxy's log tells what has ended: connections, and the requests within t
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 from typing import ClassVar, Protocol
 
 import attrs
 
-from aibridge.log import timestamp
+from aibridge.log import plain, timestamp
 
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
@@ -116,11 +115,7 @@ class RequestLine(_Told):
 
 
 def _shown(value: object) -> str:
-    return f"{value:.6f}" if isinstance(value, float) else _plain(str(value))
-
-
-@lru_cache(4096)
-def _plain(text: str) -> str:
-    if text and text.isascii() and text.isprintable() and not any(mark in text for mark in ' "=\\'):
-        return text
-    return _encode(text) if text else "-"
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    text = str(value)
+    return plain(text) if text else "-"
