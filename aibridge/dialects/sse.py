@@ -34,6 +34,15 @@ class Boundary:
         return self._tail.endswith(_ENDS)
 
 
+def boundary_of(content_type: bytes, encoding: bytes) -> Boundary | None:
+    """
+    That of a body if it is server-sent events to which one could be added.
+
+    :param encoding: of the body; empty if it is not encoded.
+    """
+    return Boundary() if not encoding and content_type.lower().startswith(b"text/event-stream") else None
+
+
 class Events:
     """
     Cuts a stream into its events, whatever the segments in which it comes.

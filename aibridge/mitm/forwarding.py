@@ -17,14 +17,14 @@ from twisted.web.client import ResponseFailed, ResponseNeverReceived
 from twisted.web.iweb import UNKNOWN_LENGTH
 
 from aibridge import errors
-from aibridge.dialects.sse import Boundary
+from aibridge.dialects.sse import boundary_of
 from aibridge.mitm.headers import from_bridge, to_bridge
 from aibridge.mitm.lines import RequestLine
 from aibridge.mitm.terms import Proxy
 from aibridge.model import Dialect
 from aibridge.relay.call import Cancellable
 from aibridge.relay.client import response_pairs
-from aibridge.relay.headers import connection_values
+from aibridge.relay.headers import connection_values, content_of, declared_length
 from aibridge.relay.outage import in_words
 from aibridge.relay.pump import Pump
 from aibridge.web import faults
@@ -190,13 +190,12 @@ class Forwarding:
         line.reason = _text(received, faults.REASON)
         length = None if response.length is UNKNOWN_LENGTH else response.length
         if request.method == b"HEAD":
-            declared = _value(received, b"content-length")
-            length = int(declared) if declared.isdigit() else None
+            length = declared_length(received)
         self._answering = True
         request.forget_fields()
         request.respond(response.code, from_bridge(received, connection_values(received)), length)
         self._proxy.metrics.responded(response.code, line.provider)
-        self._pump = Pump(request, Boundary() if _is_stream(received) else None, self._pumped)
+        self._pump = Pump(request, boundary_of(*content_of(received)), self._pumped)
         response.deliverBody(self._pump)
 
     def _pumped(self, error: errors.UpstreamError | None) -> None:
@@ -274,24 +273,9 @@ class Forwarding:
         proxy.ended()
 
 
-def _value(pairs: list[tuple[bytes, bytes]], name: bytes) -> bytes:
-    """
-    The first value of a field, or nothing.
-    """
-    lower = name.lower()
-    return next((value for field, value in pairs if field.lower() == lower), b"")
-
-
 def _text(pairs: list[tuple[bytes, bytes]], name: bytes) -> str:
     """
-    The same as text.
+    The first value of a field as text, or nothing.
     """
-    return _value(pairs, name).decode("ascii", "replace")
-
-
-def _is_stream(pairs: list[tuple[bytes, bytes]]) -> bool:
-    """
-    Whether a body is server-sent events that are not encoded, so that an event could be added to it.
-    """
-    encoding = _value(pairs, b"content-encoding").lower()
-    return _value(pairs, b"content-type").lower().startswith(b"text/event-stream") and encoding in (b"", b"identity")
+    lower = name.lower()
+    return next((value.decode("ascii", "replace") for field, value in pairs if field.lower() == lower), "")

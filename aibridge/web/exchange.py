@@ -27,7 +27,7 @@ from aibridge.auth.credentials import NO_CREDENTIALS, Credential, decide, read
 from aibridge.dialects import facts, usage
 from aibridge.dialects.clients import client_of
 from aibridge.dialects.reader import reader_for
-from aibridge.dialects.sse import Boundary
+from aibridge.dialects.sse import boundary_of
 from aibridge.model import Principal
 from aibridge.providers.routes import Route
 from aibridge.relay.client import response_pairs
@@ -65,6 +65,7 @@ class Exchange(Ending):
         super().__init__(bridge, request)
         self._credentials = NO_CREDENTIALS
         self._credential: Credential | None = None
+        self._facts: facts.Facts | None = None
         self._url = b""
 
     # -- may it go now? ------------------------------------------------------------------------------------------
@@ -225,7 +226,7 @@ class Exchange(Ending):
         if route.bridged and terms.policies.counts_tokens:
             body = request.body
             if isinstance(body, bytes):
-                least = likely = float(usage.estimate(self._facts(body), len(body), terms.default_output))
+                least = likely = float(usage.estimate(self._facts_of(body), len(body), terms.default_output))
             else:
                 least = float(usage.estimated_input(request.declared_length or 0))
                 likely = least + terms.default_output
@@ -288,7 +289,7 @@ class Exchange(Ending):
         bridge, completion, terms = self._bridge, self._completion, self._terms
         self._body_at = bridge.now()
         self._body_size = completion.bytes_in = len(body)
-        read = self._facts(body)
+        read = self._facts_of(body)
         completion.model, completion.stream = read.model, read.stream
         self._estimated = usage.estimate(read, len(body), terms.default_output)
         if terms.policies.counts_tokens and not self._charge(route, float(self._estimated)):
@@ -301,8 +302,14 @@ class Exchange(Ending):
         taken = usage.estimated_input(len(body))
         self._send(route, body, (taken, self._estimated - taken))
 
-    def _facts(self, body: bytes) -> facts.Facts:
-        return facts.UNREAD if self._request.header(b"content-encoding") is not None else facts.read(body)
+    def _facts_of(self, body: bytes) -> facts.Facts:
+        """
+        What its body says, which is read once, also if it is asked for before the gate and again behind it.
+        """
+        if self._facts is None:
+            encoded = self._request.header(b"content-encoding") is not None
+            self._facts = facts.UNREAD if encoded else facts.read(body)
+        return self._facts
 
     def _send(self, route: Route, body: Any, tokens: tuple[int, int]) -> None:
         bridge, request, provider = self._bridge, self._request, route.provider
@@ -361,8 +368,7 @@ class Exchange(Ending):
         content_type, encoding = content_of(received)
         if route.bridged:
             self._reader = reader_for(route.dialect, content_type, encoding)
-        is_stream = not encoding and content_type.lower().startswith(b"text/event-stream")
-        self._pump = Pump(request, Boundary() if is_stream else None, self._pumped, self._reader)
+        self._pump = Pump(request, boundary_of(content_type, encoding), self._pumped, self._reader)
         response.deliverBody(self._pump)
 
     def unanswered(self, error: errors.BridgeError) -> None:

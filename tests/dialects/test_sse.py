@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aibridge.dialects.sse import Boundary, Events, fields, split
+from aibridge.dialects.sse import Boundary, Events, boundary_of, fields, split
 
 pieces = st.lists(
     st.sampled_from(
@@ -320,3 +320,20 @@ def test_fields_of_any_bytes(event: bytes) -> None:
     """
     name, data = fields(event)
     assert isinstance(name, bytes) and isinstance(data, bytes)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "encoding", "has_one"),
+    [
+        (b"text/event-stream", b"", True),
+        (b"Text/Event-Stream; charset=utf-8", b"", True),
+        (b"text/event-stream", b"gzip", False),
+        (b"application/json", b"", False),
+        (b"", b"", False),
+    ],
+)
+def test_boundary_of(content_type: bytes, encoding: bytes, has_one: bool) -> None:
+    """
+    Nothing can be added to what is encoded, or is something else.
+    """
+    assert (boundary_of(content_type, encoding) is not None) is has_one
