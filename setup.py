@@ -71,6 +71,7 @@ COMPILED = (
     "aibridge/web/channel.py",
     "aibridge/web/eager.py",
     "aibridge/web/ending.py",
+    "aibridge/web/entrance.py",
     "aibridge/web/exchange.py",
     "aibridge/web/faults.py",
     "aibridge/web/ids.py",

@@ -1,10 +1,10 @@
 """
 What an exchange holds, and how all of it comes to an end.
 
-Note [One ending]: an exchange holds up to seven things: a look-up of who is asking, a place in the queue, a permit,
-what it was charged, the pass of a breaker, its calls to the provider, and the way of their bytes back. `Ending._end`
-alone lets go of them, all of them, once; every path leads there, and whatever comes later (a provider that answers a
-client who left, a look-up that is done too late) finds `_ended` and stops.
+Note [One ending]: an exchange holds up to seven things: a look-up of who is asking; a place in the queue, a permit, its
+charge and the pass of a breaker, all four in `aibridge.web.entrance`; its calls to the provider, and the way of their
+bytes back. `Ending._end` alone lets go of them, all of them, once; every path leads there, and whatever comes later (a
+provider that answers a client who left, a look-up that is done too late) finds `_ended` and stops.
 """
 
 from __future__ import annotations
@@ -16,21 +16,19 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from aibridge import errors
-from aibridge.admission.permit import Permit
-from aibridge.admission.policies import Admission
 from aibridge.admission.ratelimitheaders import lines
 from aibridge.dialects import usage
 from aibridge.dialects.clients import client_of
 from aibridge.dialects.reader import UsageReader
 from aibridge.log import Completion
-from aibridge.model import Class, Dialect, Principal
+from aibridge.model import Dialect, Principal
 from aibridge.providers.routes import Route
 from aibridge.relay.pump import Pump
 from aibridge.web import faults
 from aibridge.web.attempts import Attempts
+from aibridge.web.entrance import CLASSES, Entrance
 
 if TYPE_CHECKING:
-    from aibridge.admission.breakers import Pass
     from aibridge.web.request import Request
     from aibridge.web.terms import Bridge
 
@@ -40,8 +38,6 @@ Pair = tuple[bytes, bytes]
 
 ANYONE: Final = "anyone"
 NOBODY: Final = Principal(id="", name="")
-NEVER: Final = -1.0
-CLASSES: Final = {class_: class_.value for class_ in Class}
 
 
 class Ending:
@@ -60,16 +56,12 @@ class Ending:
         self._completion = Completion(bridge.new_id(), request.client_host, request.method.decode("ascii"))
         self._principal = NOBODY
         self._route: Route | None = None
-        self._charged_at = NEVER
         self._estimated = 0
         self._body_size = 0
         self._agent = ""
         # What it holds.
         self._lookup: Deferred[Principal] | None = None
-        self._turn: Deferred[Permit] | None = None
-        self._permit: Permit | None = None
-        self._admission: Admission | None = None
-        self._pass: Pass | None = None
+        self._entrance: Entrance | None = None
         self._attempts: Attempts | None = None
         self._reader: UsageReader | None = None
         self._pump: Pump | None = None
@@ -132,7 +124,7 @@ class Ending:
             return
         wait = faults.retry_after(error, self._terms.max_retry_after_s)
         completion.retry_after_s = wait or 0.0
-        if self._charged_at != NEVER and isinstance(error, errors.GatewayError):
+        if isinstance(error, errors.GatewayError):
             self._uncharge()
         dialect = self._terms.routes.dialect_of(request.uri) if route is None else route.dialect
         told = faults.answer(error, dialect, completion.request_id, wait)
@@ -145,15 +137,9 @@ class Ending:
         """
         A request that is refused counts nowhere, unless it has been to a provider already.
         """
-        attempts, admission, route = self._attempts, self._admission, self._route
-        if route is not None and (attempts is None or not attempts.count):
-            self._terms.policies.take_back(
-                self._principal,
-                route.provider.name,
-                self._charged_at,
-                self._bridge.now(),
-                () if admission is None else admission.shadowed,
-            )
+        attempts, entrance = self._attempts, self._entrance
+        if entrance is not None and (attempts is None or not attempts.count):
+            entrance.uncharge()
 
     def _break_off(self, error: errors.BridgeError) -> None:
         """
@@ -207,16 +193,11 @@ class Ending:
         now = bridge.now()
         self._ended = True
         self._request.on_departure = None
-        if self._turn is not None:
-            self._queued(cause, now - self._known_at)
-        for waiting in (self._lookup, self._turn):
-            if waiting is not None:
-                waiting.cancel()
-        self._lookup = self._turn = None
-        if self._permit is not None:
-            self._permit.give_back(now)
-        if self._pass is not None:
-            self._pass.ignore(now)
+        lookup, self._lookup = self._lookup, None
+        if lookup is not None:
+            lookup.cancel()
+        if self._entrance is not None:
+            self._entrance.release(cause, now)
         attempts = self._attempts
         if attempts is not None:
             attempts.cancel()
@@ -246,21 +227,13 @@ class Ending:
         if not exchanges and bridge.emptied is not None:
             bridge.emptied()
 
-    def _queued(self, outcome: str, seconds: float) -> None:
-        """
-        It waits for a permit no longer.
-        """
-        self._completion.queued_s = seconds
-        self._bridge.metrics.queued(CLASSES[self._principal.class_], outcome, seconds)
-
     def _settle(self, cause: str, now: float) -> usage.Report | None:
         """
         Charge what was used, as far as it is known, instead of what was estimated.
 
         :return: what the answer told about itself; None where there was none to be read.
         """
-        admission, completion = self._admission, self._completion
-        self._admission = None
+        completion = self._completion
         report, tokens = self._told(cause), 0
         # An error is free, in whatever words it is told, unless the provider says that it is not.
         if report is not None and (completion.upstream_status < 400 or report.usage is not None):
@@ -269,8 +242,8 @@ class Ending:
                 completion.usage = source.value
                 read = usage.estimated_input(self._body_size) if report.usage is None else report.usage.read
                 completion.tokens_in, completion.tokens_out = read, tokens - read
-        if admission is not None:
-            admission.settle(None, float(tokens), now)
+        if self._entrance is not None:
+            self._entrance.settle(float(tokens), now)
         return report
 
     def _told(self, cause: str) -> usage.Report | None:

@@ -8,8 +8,7 @@ body; where that has not come with the head it is taken for its declared length,
 refused before it has come.
 
 It is written in plain calls rather than as a coroutine: most requests wait for nothing but the provider, and a call
-costs a tenth of an awaited Deferred. For the same reason what nearly everybody gets in an overload, the refusals of the
-gate and of the buckets, is returned; what is rare is raised.
+costs a tenth of an awaited Deferred.
 """
 
 from __future__ import annotations
@@ -21,8 +20,6 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import UNKNOWN_LENGTH
 
 from aibridge import errors
-from aibridge.admission.permit import Claim, Permit
-from aibridge.admission.policies import ADMITTED, Refusal
 from aibridge.auth.credentials import NO_CREDENTIALS, Credential, decide, read
 from aibridge.dialects import facts, usage
 from aibridge.dialects.clients import client_of
@@ -35,7 +32,8 @@ from aibridge.relay.headers import carries, connection_values, content_of, decla
 from aibridge.relay.pump import Pump
 from aibridge.web import faults
 from aibridge.web.attempts import Attempts
-from aibridge.web.ending import NEVER, Ending
+from aibridge.web.ending import Ending
+from aibridge.web.entrance import Entrance
 
 if TYPE_CHECKING:
     from aibridge.web.request import Request
@@ -146,38 +144,32 @@ class Exchange(Ending):
         token = self._credentials.token
         if token is not None and terms.identity.verifies_tokens and carries(token, request.uri):
             raise errors.BadRequest("The bridge token does not belong into the URL.")
-        most = terms.max_in_flight if principal.max_in_flight is None else principal.max_in_flight
-        claim = Claim(principal.id, principal.class_, provider.name, most)
-        permit = bridge.turns.seats.at_once(claim, self._known_at)
-        if permit is None:
-            self._wait(claim, route)
+        self._entrance = entrance = Entrance(
+            bridge,
+            terms,
+            completion,
+            principal,
+            provider.name,
+            self._known_at,
+            gives_up=request.header(COUNTS_RETRIES) is not None,
+        )
+        if entrance.is_open():
+            self._permitted(route)
         else:
-            self._permit = permit
-            self._permitted(route)
+            self._wait(entrance, route)
 
-    def _wait(self, claim: Claim, route: Route) -> None:
-        turns = self._bridge.turns
-        if turns.seats.terms.queue_size and self._would_refuse(route):
+    def _wait(self, entrance: Entrance, route: Route) -> None:
+        if entrance.has_queue and self._would_refuse(route):
             return
-        entered = turns.wait(claim, self._known_at)
-        if isinstance(entered, Permit):
-            self._permit = entered
-            self._shadowed("gate")
-            self._permitted(route)
-        elif isinstance(entered, errors.AtCapacity):
+        entered = entrance.wait(self._permitted_late, self._failed)
+        if isinstance(entered, errors.AtCapacity):
             self._fail(entered)
+        elif entered:
+            self._permitted(route)
         else:
-            self._turn = entered
             self._request.read_ahead(READ_AHEAD)
-            entered.addCallbacks(self._permitted_late, self._turned_away)
 
-    def _permitted_late(self, permit: Permit) -> None:
-        self._turn = None
-        if self._ended:
-            permit.give_back(self._bridge.now())
-            return
-        self._permit = permit
-        self._queued("admitted", permit.waited_s)
+    def _permitted_late(self) -> None:
         try:
             assert self._route is not None
             self._permitted(self._route)
@@ -186,24 +178,17 @@ class Exchange(Ending):
         except Exception:
             self.broken(Failure())
 
-    def _turned_away(self, failure: Failure) -> None:
-        self._turn = None
-        error = failure.value
-        if not self._ended and isinstance(error, errors.BridgeError):
-            self._queued(error.kind, self._bridge.now() - self._known_at)
-        self._failed(failure)
-
     def _permitted(self, route: Route) -> None:
         request, terms = self._request, self._terms
         if not route.bridged:
-            if terms.count_passthrough and not self._charge(route, None):
+            if terms.count_passthrough and not self._charge(None):
                 return
             declared = request.declared_length
             self._completion.bytes_in = declared or 0
             self._send(route, None if declared == 0 else request.body_producer(terms.max_body), (0, 0))
             return
         if not terms.policies.counts_tokens:
-            if not self._charge(route, None):
+            if not self._charge(None):
                 return
         elif not isinstance(request.body, bytes) and self._would_refuse(route):
             return
@@ -219,7 +204,8 @@ class Exchange(Ending):
 
         :return: whether it has ended.
         """
-        request, terms, now = self._request, self._terms, self._bridge.now()
+        request, terms, entrance = self._request, self._terms, self._entrance
+        assert entrance is not None
         if not route.bridged and not terms.count_passthrough:
             return False
         least = likely = None
@@ -230,47 +216,25 @@ class Exchange(Ending):
             else:
                 least = float(usage.estimated_input(request.declared_length or 0))
                 likely = least + terms.default_output
-        refusal = terms.policies.refuse(self._principal, route.provider.name, now, least, likely)
+        refusal = entrance.foresee(least, likely)
         if refusal is None:
             return False
-        self._over(refusal, route, likely, now)
+        self._fail(refusal)
         return True
 
-    def _charge(self, route: Route, tokens: float | None) -> bool:
+    def _charge(self, tokens: float | None) -> bool:
         """
         Fill the buckets.
 
         :return: whether there was room; else the exchange has ended.
         """
-        self._charged_at = now = self._bridge.now()
-        admitted = self._terms.policies.check(self._principal, route.provider.name, now, tokens)
-        if isinstance(admitted, Refusal):
-            self._charged_at = NEVER
-            self._over(admitted, route, tokens, now)
-            return False
-        if admitted is not ADMITTED:
-            self._admission = admitted
-            for policy in admitted.shadowed:
-                self._shadowed(f"rate:{policy}")
-        return True
-
-    def _over(self, refusal: Refusal, route: Route, tokens: float | None, now: float) -> None:
-        """
-        Tell it when to come back.
-        """
-        error = refusal.error()
-        if self._request.header(COUNTS_RETRIES) is not None:
-            error.retry_after_s = self._terms.policies.promise(
-                refusal, self._principal, route.provider.name, now, tokens
-            )
-        self._fail(error)
-
-    def _shadowed(self, who: str) -> None:
-        """
-        Somebody would have refused it if he were not in shadow.
-        """
-        completion = self._completion
-        completion.shadowed = f"{completion.shadowed},{who}" if completion.shadowed else who
+        entrance = self._entrance
+        assert entrance is not None
+        refusal = entrance.charge(tokens)
+        if refusal is None:
+            return True
+        self._fail(refusal)
+        return False
 
     # -- the way up ----------------------------------------------------------------------------------------------
 
@@ -292,12 +256,10 @@ class Exchange(Ending):
         read = self._facts_of(body)
         completion.model, completion.stream = read.model, read.stream
         self._estimated = usage.estimate(read, len(body), terms.default_output)
-        if terms.policies.counts_tokens and not self._charge(route, float(self._estimated)):
+        if terms.policies.counts_tokens and not self._charge(float(self._estimated)):
             return
-        if terms.breaks:
-            self._pass = bridge.breakers.admit(completion.provider, route.label, read.model, self._body_at)
-            if self._pass.in_shadow:
-                self._shadowed("breaker")
+        if terms.breaks and self._entrance is not None:
+            self._entrance.meet_breaker(route.label, read.model, self._body_at)
         self._began = bridge.metrics.began(completion.provider, read.model, route.label)
         taken = usage.estimated_input(len(body))
         self._send(route, body, (taken, self._estimated - taken))
@@ -352,8 +314,8 @@ class Exchange(Ending):
         completion.first_byte_s = now - self._began_at
         completion.added_s = self._sent_at - (self._body_at if self._began is not None else self._began_at)
         completion.status = completion.upstream_status = response.code
-        if self._pass is not None:
-            self._pass.settle(response.code, route.dialect, now)
+        if self._entrance is not None:
+            self._entrance.tell_breaker(response.code, route.dialect, now)
         received = response_pairs(response)
         pairs = to_client(received, connection_values(received))
         pairs.append((faults.REQUEST_ID, completion.request_id.encode()))
@@ -375,8 +337,8 @@ class Exchange(Ending):
         """
         The provider gives no answer.
         """
-        if self._pass is not None and self._route is not None:
-            self._pass.settle(error, self._route.dialect, self._bridge.now())
+        if self._entrance is not None and self._route is not None:
+            self._entrance.tell_breaker(error, self._route.dialect, self._bridge.now())
         self._fail(error)
 
     def _pumped(self, error: errors.UpstreamError | None) -> None:
