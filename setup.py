@@ -80,6 +80,7 @@ COMPILED = (
     "aibridge/web/status.py",
     "aibridge/web/terms.py",
     "aibridge/web/turns.py",
+    "aibridge/web/upstreamrequest.py",
     "aibridge/wire/chunked.py",
     "aibridge/wire/request.py",
     "aibridge/wire/response.py",

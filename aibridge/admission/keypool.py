@@ -8,6 +8,7 @@ Changing keys happens before the first byte of an answer only; how far an exchan
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from hashlib import sha256
 from typing import Final
 
 from aibridge import errors
@@ -28,15 +29,17 @@ class Key:
     """
     One key, and how it stands with its provider.
 
+    :ivar id: the same for the same key, over restarts too, and not secret: the first 96 bits of its SHA-256.
     :ivar secret: what the provider is shown.
     :ivar pace: what the provider has said of this key's limits.
     :ivar until: when its rest is over; monotonic seconds.
     :ivar cause: the status for which it rests, or rested last; 0 if it never did.
     """
 
-    __slots__ = ("cause", "pace", "secret", "until")
+    __slots__ = ("cause", "id", "pace", "secret", "until")
 
     def __init__(self, secret: Secret) -> None:
+        self.id = sha256(secret.reveal().encode("utf-8", "surrogateescape")).hexdigest()[:24]
         self.secret = secret
         self.pace = Pace()
         self.until = float("-inf")
@@ -77,6 +80,15 @@ class KeyPool:
         All of them, as configured.
         """
         return self._keys
+
+    def find(self, id: str) -> Key | None:
+        """
+        The key of that id, if it is still there.
+        """
+        for key in self._keys:
+            if key.id == id:
+                return key
+        return None
 
     def adopt(self, keys: Iterable[Secret]) -> None:
         """

@@ -11,6 +11,7 @@ from aibridge import errors
 from aibridge.admission.keypool import Key, KeyPool
 from aibridge.admission.retries import RetryBudget
 from aibridge.relay.call import Cancellable, Receiver
+from aibridge.web.upstreamrequest import UpstreamRequest
 
 
 class Client(Protocol):
@@ -53,19 +54,20 @@ class Account:
         """
         return self.keys is not None and len(self.keys.keys) > 1
 
-    def choose(self, pool: KeyPool, tried: Collection[Key], now: float, read: int, written: int) -> Key:
+    def choose(self, pool: KeyPool, tried: Collection[Key], now: float, request: UpstreamRequest) -> Key:
         """
         The key to use: the first that neither rests nor has been told to wait.
 
         :param tried: those that the exchange has used already.
-        :param read: tokens that the request has, as estimated.
-        :param written: tokens that it may be answered with.
+        :param request: what is to be sent.
         :raises KeysResting: all of them rest, at least one because of a rate limit.
         :raises KeysRefused: the provider accepts none.
         :raises ProviderWait: those that do not rest have to wait; with the shortest time, behind those who were told so
             before.
         """
         passed = list(tried)
+        if request.key_id:
+            passed.extend(key for key in pool.keys if key.id != request.key_id)
         soonest, shortest = None, 0.0
         while True:
             try:
@@ -74,7 +76,7 @@ class Account:
                 if soonest is not None:
                     raise errors.ProviderWait(retry_after_s=soonest.pace.sent_away(shortest, now)) from None
                 raise
-            wait = key.pace.wait(now, read, written) if self.heeds else 0.0
+            wait = key.pace.wait(now, request.input_tokens, request.output_tokens) if self.heeds else 0.0
             if not wait:
                 return key
             if soonest is None or wait < shortest:

@@ -28,8 +28,10 @@ from aibridge.providers.types import KeyStyle
 from aibridge.relay.call import Cancellable
 from aibridge.relay.client import response_pairs
 from aibridge.web.account import Account
+from aibridge.web.upstreamrequest import UpstreamRequest
 
-Pair = tuple[bytes, bytes]
+NOTHING: Final = UpstreamRequest(b"", b"", [])
+"""Is asked for by whoever has not begun, or does not want an answer any more."""
 
 PAUSE_S: Final = 0.25
 """Before the first retry; each further one waits twice as long, and up to twice that by chance."""
@@ -66,32 +68,25 @@ class Attempts:
     """
     Asks a provider until there is an answer to pass on, or none to be had.
 
-    :param pairs: the fields to be sent, without those that show a key.
-    :param shown: the fields that show the client's own key, or None where a configured one is used, if there is one.
-    :param tokens: what the request has and may be answered with, as estimated, for the provider's own limits.
     :param chance: random numbers from 0 to 1.
     :ivar count: calls that were made.
     :ivar hint: of the configured key that was used last, masked.
     :ivar key: which of the configured keys that was, counted from 1; 0 for none.
+    :ivar key_id: its id, see `aibridge.admission.keypool.Key`; empty for none.
     """
 
     __slots__ = (
         "_account",
         "_asker",
-        "_body",
         "_call",
         "_chance",
         "_clock",
         "_key",
         "_mark",
-        "_method",
-        "_pairs",
         "_pause",
-        "_shown",
+        "_request",
         "_style",
-        "_tokens",
         "_tried",
-        "_url",
         "_wall_clock",
         "count",
         "hint",
@@ -112,11 +107,7 @@ class Attempts:
         self._wall_clock = wall_clock
         self._chance = chance
         self._style = style
-        self._method = self._url = b""
-        self._pairs: list[Pair] = []
-        self._shown: list[Pair] | None = None
-        self._body: Any = None
-        self._tokens = (0, 0)
+        self._request = NOTHING
         self._call: Cancellable | None = None
         self._pause: IDelayedCall | None = None
         self._key: Key | None = None
@@ -125,23 +116,13 @@ class Attempts:
         self.count = 0
         self.hint = ""
 
-    def begin(
-        self,
-        method: bytes,
-        url: bytes,
-        pairs: list[Pair],
-        shown: list[Pair] | None,
-        body: Any,
-        tokens: tuple[int, int],
-    ) -> None:
+    def begin(self, request: UpstreamRequest) -> None:
         """
         Ask for the first time.
 
-        :param body: bytes, a producer, or None.
         :raises BridgeError: no key may be used now.
         """
-        self._method, self._url, self._pairs, self._shown = method, url, pairs, shown
-        self._body, self._tokens = body, tokens
+        self._request = request
         self._ask()
 
     def cancel(self) -> None:
@@ -149,7 +130,7 @@ class Attempts:
         Nobody wants an answer any more.
         """
         self._asker = None
-        self._body = None
+        self._request = NOTHING
         call, self._call = self._call, None
         if call is not None:
             call.cancel()
@@ -166,21 +147,27 @@ class Attempts:
         # It may have been taken away by a reload since.
         return 0 if keys is None or key is None or key not in keys.keys else keys.keys.index(key) + 1
 
+    @property
+    def key_id(self) -> str:
+        """
+        See the class.
+        """
+        return "" if self._key is None else self._key.id
+
     # -- one try -------------------------------------------------------------------------------------------------
 
     def _ask(self) -> None:
-        account = self._account
-        shown = self._shown
+        account, request = self._account, self._request
+        shown = request.shown
         if shown is None and account.keys is not None:
-            read, written = self._tokens
-            self._key = key = account.choose(account.keys, self._tried, self._clock.seconds(), read, written)
+            self._key = key = account.choose(account.keys, self._tried, self._clock.seconds(), request)
             self._mark = key.pace.mark
             credential = central(key.secret, self._style)
             self.hint = credential.hint
             shown = list(credential.pairs)
         self.count = count = self.count + 1
-        pairs = self._pairs + shown if shown else self._pairs
-        call = account.client.ask(self, self._method, self._url, pairs, self._body)
+        pairs = request.pairs + shown if shown else request.pairs
+        call = account.client.ask(self, request.method, request.url, pairs, request.body)
         if self._asker is not None and self._pause is None and self.count == count:
             # It was not over before it was there.
             self._call = call
@@ -231,7 +218,7 @@ class Attempts:
             key.pace.heard(limits, status, now, self._mark)
         if not account.may_change_keys or account.keys is None:
             return False
-        if not account.keys.report(key, status, limits.retry_after_s, now) or not self._is_repeatable:
+        if not account.keys.report(key, status, limits.retry_after_s, now) or not self._request.is_repeatable:
             return False
         self._tried.append(key)
         return True
@@ -258,10 +245,10 @@ class Attempts:
             if account.retries:
                 account.budget.succeeded(self._clock.seconds())
             return False
-        if self.count > account.retries or not self._is_repeatable:
+        if self.count > account.retries or not self._request.is_repeatable:
             return False
         wait = None if response is None else read_limits(response_pairs(response), self._wall_clock()).retry_after_s
-        if not may_retry(outcome, self._method, bytes_sent=1, started=False, retry_after_s=wait):
+        if not may_retry(outcome, self._request.method, bytes_sent=1, started=False, retry_after_s=wait):
             return False
         pause = max(wait or 0.0, PAUSE_S * 2.0 ** (self.count - 1) * (1.0 + self._chance()))
         if account.heeds and self._key is not None:
@@ -271,10 +258,6 @@ class Attempts:
             return False
         self._pause = self._clock.callLater(pause, self._ask_again)
         return True
-
-    @property
-    def _is_repeatable(self) -> bool:
-        return self._body is None or isinstance(self._body, bytes)
 
     # -- endings -------------------------------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ from aibridge.web import faults
 from aibridge.web.attempts import Attempts
 from aibridge.web.ending import Ending
 from aibridge.web.entrance import Entrance
+from aibridge.web.upstreamrequest import UpstreamRequest
 
 if TYPE_CHECKING:
     from aibridge.web.request import Request
@@ -285,16 +286,13 @@ class Exchange(Ending):
             withheld=self._credentials.token if self._terms.identity.verifies_tokens else None,
         )
         self._sent_at = bridge.now()
-        self._attempts = Attempts(
-            self,
-            self._terms.accounts[provider.name],
-            bridge.clock,
-            bridge.wall_clock,
-            bridge.chance,
-            provider.key_style,
-        )
+        account = self._terms.accounts[provider.name]
+        self._attempts = Attempts(self, account, bridge.clock, bridge.wall_clock, bridge.chance, provider.key_style)
         shown = list(credential.pairs) if credential.is_clients else None
-        self._attempts.begin(request.method, self._url, pairs, shown, body, tokens)
+        asked = UpstreamRequest(request.method, self._url, pairs, shown, body, principal=self._principal.id)
+        asked.model, asked.route = self._completion.model, "" if route.bridged else route.label
+        asked.input_tokens, asked.output_tokens = tokens
+        self._attempts.begin(asked)
 
     # -- the way back --------------------------------------------------------------------------------------------
 

@@ -37,6 +37,19 @@ def test_the_first_that_is_usable() -> None:
     assert [chosen(keys, 1), chosen(keys, 20.9), chosen(keys, 21)] == ["b", "b", "a"]
 
 
+def test_each_key_has_an_id() -> None:
+    """
+    By which it is found again, in another pool too; it tells nothing of the key.
+    """
+    keys, others = pool(), pool("cb")
+    first, second, third = keys.keys
+    assert keys.find(second.id) is second
+    assert [key.id for key in others.keys] == [third.id, second.id]
+    assert others.find(first.id) is None
+    assert keys.find("") is None
+    assert first.id == "ca978112ca1bbdcafac231b3"
+
+
 def test_round_robin() -> None:
     """
     Each in turn; those that rest or were tried are left out.

@@ -15,6 +15,7 @@ from aibridge.admission.retries import RetryBudget
 from aibridge.dialects.limits import UNKNOWN, Limits
 from aibridge.secret import Secret
 from aibridge.web.account import Account
+from aibridge.web.upstreamrequest import UpstreamRequest
 from fakes import Upstream
 
 
@@ -35,7 +36,7 @@ class ChooseTests(SynchronousTestCase):
         """
         The text of the key.
         """
-        return account.choose(pool, tried, now, 0, 0).secret.reveal()
+        return account.choose(pool, tried, now, UpstreamRequest(b"GET", b"http://p/", [])).secret.reveal()
 
     def test_the_first_that_is_usable(self) -> None:
         """
@@ -56,6 +57,17 @@ class ChooseTests(SynchronousTestCase):
             made, pool = account("one", "two", heeds=heeds)
             pool.keys[0].pace.heard(Limits(retry_after_s=5.0), 429, 0.0, (0, 0, 0))
             self.assertEqual(self.chosen(made, pool, 1.0), chosen)
+
+    def test_the_key_that_is_asked_for(self) -> None:
+        """
+        Is used, or none is: if it was used before, or is not there any more.
+        """
+        made, pool = account("one", "two")
+        request = UpstreamRequest(b"GET", b"http://p/", [], key_id=pool.keys[1].id)
+        self.assertIs(made.choose(pool, (), 0.0, request), pool.keys[1])
+        self.assertRaises(errors.KeysRefused, made.choose, pool, (pool.keys[1],), 0.0, request)
+        pool.adopt([Secret("one")])
+        self.assertRaises(errors.KeysRefused, made.choose, pool, (), 0.0, request)
 
     def test_all_have_to_wait(self) -> None:
         """

@@ -23,6 +23,7 @@ from aibridge.providers.types import KeyStyle
 from aibridge.secret import Secret
 from aibridge.web.account import Account
 from aibridge.web.attempts import MOST_DISCARDED, PAUSE_S, Attempts, Discarded, error_of
+from aibridge.web.upstreamrequest import UpstreamRequest
 from fakes import Answer, BodyTransport, Upstream
 
 JSON = (b"Content-Type", b"application/json")
@@ -96,7 +97,8 @@ class AttemptsTests(SynchronousTestCase):
         self.pool = KeyPool(map(Secret, keys)) if keys else None
         account = Account(self.upstream, self.pool, self.budget, retries=retries, heeds=heeds)
         self.attempts = Attempts(self.asker, account, self.clock, lambda: 1.7e9, lambda: 0.0, KeyStyle.BEARER)
-        self.attempts.begin(method, b"http://p/", [(b"A", b"1")], shown, body, (10, 20))
+        request = UpstreamRequest(method, b"http://p/", [(b"A", b"1")], shown, body, input_tokens=10, output_tokens=20)
+        self.attempts.begin(request)
 
     @property
     def keys(self) -> list[bytes]:
@@ -229,7 +231,7 @@ class AttemptsTests(SynchronousTestCase):
         account = Account(self.upstream, self.pool, self.budget, heeds=True)
         attempts = Attempts(self.asker, account, self.clock, lambda: 1.7e9, lambda: 0.0, KeyStyle.BEARER)
         with self.assertRaises(errors.ProviderWait):
-            attempts.begin(b"POST", b"http://p/", [], None, b"{}", (0, 0))
+            attempts.begin(UpstreamRequest(b"POST", b"http://p/", [], None, b"{}"))
         self.assertEqual((len(self.upstream.calls), attempts.count), (1, 0))
 
     def test_the_provider_takes_more_again(self) -> None:
@@ -246,7 +248,7 @@ class AttemptsTests(SynchronousTestCase):
             with self.assertRaises(errors.ProviderWait):
                 for _ in range(20):
                     attempts = Attempts(self.asker, account, self.clock, lambda: 1.7e9, lambda: 0.0, KeyStyle.BEARER)
-                    attempts.begin(b"POST", b"http://p/", [], None, b"{}", (0, 0))
+                    attempts.begin(UpstreamRequest(b"POST", b"http://p/", [], None, b"{}"))
             sent = self.upstream.calls[before:]
             self.assertEqual(len(sent), most)
             for call in sent:
@@ -421,7 +423,7 @@ class AttemptsTests(SynchronousTestCase):
         upstream, asker, clock = Hasty(), Asker(), Clock()
         account = Account(upstream, KeyPool([Secret("one"), Secret("two")]), RetryBudget())
         attempts = Attempts(asker, account, clock, lambda: 1.7e9, lambda: 0.0, KeyStyle.BEARER)
-        attempts.begin(b"POST", b"http://p/", [], None, b"{}", (0, 0))
+        attempts.begin(UpstreamRequest(b"POST", b"http://p/", [], None, b"{}"))
         self.assertEqual((len(upstream.calls), asker.kinds), (2, ["pool_timeout"]))
         attempts.cancel()
         self.assertFalse(any(call.cancelled for call in upstream.calls))
