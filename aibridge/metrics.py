@@ -23,7 +23,24 @@ METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 SECONDS = (0.5, 2, 5, 15, 30, 60, 120, 300, 600)
 FIRST_BYTE_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 WAIT_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+LAG_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+TURN_S = (0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5)
 ADDED_S = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1)
+
+
+def lags(prefix: str) -> Spread:
+    """
+    How late what was due came.
+    """
+    return Spread(f"{prefix}reactor_lag_seconds", "How late the reactor came to what was due, ten a second.", (), LAG_S)
+
+
+def long_turns(prefix: str) -> Spread:
+    """
+    How much processor time single turns took.
+    """
+    words = "Processor time of those turns of the reactor that took 10 ms or more."
+    return Spread(f"{prefix}reactor_long_turn_seconds", words, (), TURN_S)
 
 
 class Names:
@@ -145,6 +162,8 @@ class Metrics:
             ADDED_S,
         )
         self._bytes = Tally("aibridge_bytes_total", "Body bytes relayed.", ("provider", "direction"))
+        self._lags = lags("aibridge_")
+        self._long_turns = long_turns("aibridge_")
         registry.register(
             Tallies(
                 (
@@ -164,6 +183,8 @@ class Metrics:
                     self._first_bytes,
                     self._added,
                     self._bytes,
+                    self._lags,
+                    self._long_turns,
                 )
             )
         )
@@ -181,6 +202,18 @@ class Metrics:
             ("provider_name", "provider_type", "status"),
             registry=registry,
         )
+
+    def lagged(self, seconds: float) -> None:
+        """
+        The reactor came so much too late to something.
+        """
+        self._lags.observe((), seconds)
+
+    def turned(self, seconds: float) -> None:
+        """
+        A turn of the reactor took long.
+        """
+        self._long_turns.observe((), seconds)
 
     def began(self, provider: str, model: str, route: str) -> tuple[str, str, str]:
         """

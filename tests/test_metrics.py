@@ -40,6 +40,8 @@ OURS = {
     "aibridge_first_byte_seconds": {"provider"},
     "aibridge_added_seconds": {"provider"},
     "aibridge_bytes": {"provider", "direction"},
+    "aibridge_reactor_lag_seconds": set(),
+    "aibridge_reactor_long_turn_seconds": set(),
     "aibridge_reloads": {"outcome"},
 }
 """What it lacks."""
@@ -96,6 +98,8 @@ def everything() -> Metrics:
     metrics.rested("openai", 429)
     metrics.tripped("openai", "/v1/responses", "gpt-5.4")
     metrics.rejected("openai", "/v1/responses", "gpt-5.4")
+    metrics.lagged(0.001)
+    metrics.turned(0.02)
     metrics.reloads.labels("success").inc()
     metrics.provider_info.labels("openai", "openai", "enabled").set(1)
     return metrics

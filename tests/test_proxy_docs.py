@@ -21,7 +21,7 @@ from aibridge.mitm.hosts import BUILTIN, Hosts
 from aibridge.mitm.lines import RequestLine, SessionLine
 from aibridge.mitm.metrics import ProxyMetrics
 from aibridge.mitm.refusals import Refusal
-from aibridge.tally import Tally
+from aibridge.tally import Spread, Tally
 from pages import ROOT, examples, rows
 
 README = ROOT / "README.md"
@@ -54,7 +54,7 @@ def test_every_metric_is_explained() -> None:
     metrics = ProxyMetrics(registry)
     labels = {}
     for counted in vars(metrics).values():
-        if isinstance(counted, Tally):
+        if isinstance(counted, Tally | Spread):
             labels[counted.collect().name] = counted.names
         elif hasattr(counted, "_labelnames"):
             labels[counted._name] = counted._labelnames

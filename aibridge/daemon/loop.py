@@ -9,8 +9,11 @@ more calls of Twisted's, is written out in `_read`.
 
 from __future__ import annotations
 
+import math
 import select
-from typing import Any
+from collections.abc import Callable
+from time import thread_time
+from typing import Any, Final
 
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
@@ -18,6 +21,9 @@ from twisted.internet.tcp import Client, Connection, Server
 from twisted.logger import Logger
 
 _log = Logger(namespace=__name__)
+
+LONG_S: Final = 0.01
+"""Turns that took less processor time are not worth telling."""
 
 
 def _read(connection: Any) -> Exception | None:
@@ -36,13 +42,19 @@ def _read(connection: Any) -> Exception | None:
     return None
 
 
-def quicken(reactor: Any) -> bool:
+def _nothing(seconds: float) -> None:
+    pass
+
+
+def quicken(reactor: Any, long_turn: Callable[[float], None] = _nothing) -> bool:
     """
     Make a reactor serve plain read events by one call.
 
     Everything else (writes, ends, errors, whatever comes together) goes Twisted's own way, and an exception out of a
     reader ends as it does there: logged, and the connection closed.
 
+    :param long_turn: told the processor time of each turn of the reactor that took `LONG_S` or more: everything from
+        one look for events to the next, timed calls included.
     :return: whether it was one that this is known to be right for: Twisted's own epoll reactor as it is.
     """
     parts = ("_poller", "_selectables", "_doReadOrWrite", "_disconnectSelectable")
@@ -54,7 +66,14 @@ def quicken(reactor: Any) -> bool:
     # What a subclass reads, it may read otherwise.
     plain = {kind for kind in (Client, Server) if kind.doRead is Connection.doRead}
 
+    began = math.inf
+
     def iterate(timeout: float | None) -> None:
+        nonlocal began
+        now = thread_time()
+        if now - began >= LONG_S:
+            long_turn(now - began)
+        began = now
         for number, event in poll(-1 if timeout is None else timeout, len(selectables)):
             selectable = selectables.get(number)
             if selectable is None:

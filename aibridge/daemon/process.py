@@ -84,16 +84,18 @@ class Stoppable(Protocol):
     def hurry(self) -> None: ...
 
 
-def the_reactor() -> Any:
+def the_reactor(long_turn: Callable[[float], None]) -> Any:
     """
     The global reactor, on monotonic time and with the process's limits raised. The one place that imports it.
+
+    :param long_turn: told the processor time of turns that took long, see `quicken`.
     """
     from twisted.internet import reactor as global_reactor
 
     reactor: Any = global_reactor
     # Twisted's clock is the wall's: a step of it would fire every deadline at once, or none for an hour.
     reactor.seconds = time.monotonic
-    quicken(reactor)
+    quicken(reactor, long_turn)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -23,6 +23,7 @@ from aibridge.daemon.assembly import Shop, Upstreams
 from aibridge.daemon.banner import banner
 from aibridge.daemon.config import Loaded, load
 from aibridge.daemon.demo import DemoListener
+from aibridge.daemon.lag import Lag
 from aibridge.daemon.notify import Notifier
 from aibridge.daemon.process import DaemonOptions, Log, heed_signals, read_or_exit, the_reactor
 from aibridge.daemon.service import BridgeService
@@ -65,7 +66,8 @@ def makeService(options: Options) -> BridgeService:
 
     :raises SystemExit: the configuration has errors, which were printed, all of them (status 2).
     """
-    reactor = the_reactor()
+    metrics = Metrics(CollectorRegistry())
+    reactor = the_reactor(metrics.turned)
     environ = dict(os.environ)
 
     def read() -> Loaded:
@@ -73,12 +75,12 @@ def makeService(options: Options) -> BridgeService:
 
     loaded = read_or_exit(read, "aibridge")
     try:
-        return _assemble(reactor, loaded, read, environ)
+        return _assemble(reactor, metrics, loaded, read, environ)
     except (OSError, ValueError) as error:
         raise SystemExit(f"aibridge: {error}") from error
 
 
-def _assemble(reactor: Any, loaded: Loaded, read: Any, environ: Mapping[str, str]) -> BridgeService:
+def _assemble(reactor: Any, metrics: Metrics, loaded: Loaded, read: Any, environ: Mapping[str, str]) -> BridgeService:
     settings = loaded.settings
     identity: IIdentity
     token = Token.from_random(os.urandom(RANDOM_BYTES)) if loaded.embedded else None
@@ -89,7 +91,6 @@ def _assemble(reactor: Any, loaded: Loaded, read: Any, environ: Mapping[str, str
         identity = TableIdentity(table, Failures.from_settings(settings.auth), time.time)
     upstreams = Upstreams(reactor)
     demo = DemoListener(reactor, time.time, settings.http)
-    metrics = Metrics(CollectorRegistry())
     shop = Shop(upstreams, demo.url, metrics.rested)
     completions = Completions(reactor, None, as_text)
     log = Log(completions, as_json, as_text)
@@ -125,6 +126,7 @@ def _assemble(reactor: Any, loaded: Loaded, read: Any, environ: Mapping[str, str
         banner=banner(sys.stdout, None if token is None else Secret(token.reveal())),
     )
     heed_signals(reactor, service)
+    Lag(reactor, metrics.lagged).start()
     return service
 
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from aibridge.tally import Tallies, Tally
+from aibridge.metrics import lags, long_turns
+from aibridge.tally import Spread, Tallies, Tally
 
 PREFIX = "aibridge_proxy_"
 
@@ -53,7 +54,9 @@ class ProxyMetrics:
             "How often an intercepted host's certificate was there already (hit), or had to be made (miss).",
             ("outcome",),
         )
-        registry.register(Tallies(tuple(each for each in vars(self).values() if isinstance(each, Tally))))
+        self._lags = lags(PREFIX)
+        self._long_turns = long_turns(PREFIX)
+        registry.register(Tallies(tuple(each for each in vars(self).values() if isinstance(each, Tally | Spread))))
         self._gauges(registry)
 
     def _gauges(self, registry: CollectorRegistry) -> None:
@@ -91,6 +94,18 @@ class ProxyMetrics:
         self.lost_completions = Gauge(
             f"{PREFIX}completions_lost", "Lines of the log that could not be written.", registry=registry
         )
+
+    def lagged(self, seconds: float) -> None:
+        """
+        The reactor came so much too late to something.
+        """
+        self._lags.observe((), seconds)
+
+    def turned(self, seconds: float) -> None:
+        """
+        A turn of the reactor took long.
+        """
+        self._long_turns.observe((), seconds)
 
     def session_began(self, kind: str) -> None:
         """

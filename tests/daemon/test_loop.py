@@ -7,6 +7,7 @@ from __future__ import annotations
 import socket
 from errno import EAGAIN, EBADF, ECONNRESET
 from select import select
+from time import thread_time
 from typing import Any
 
 from twisted.internet.address import IPv4Address
@@ -16,7 +17,7 @@ from twisted.internet.task import Clock
 from twisted.internet.tcp import Client, Connection, Server
 from twisted.trial.unittest import SynchronousTestCase
 
-from aibridge.daemon.loop import _read, quicken
+from aibridge.daemon.loop import LONG_S, _read, quicken
 
 
 class Kept(Protocol):
@@ -62,6 +63,15 @@ class Connector:
         The one it has.
         """
         return self.protocol
+
+
+def work(seconds: float) -> None:
+    """
+    Use so much processor time.
+    """
+    until = thread_time() + seconds
+    while thread_time() < until:
+        pass
 
 
 def dispose(reactor: Any) -> None:
@@ -179,6 +189,23 @@ class LoopTests(SynchronousTestCase):
             if kept.received:
                 break
         self.assertEqual((kept.received, client.connected), (b"hello", 1))
+
+    def test_long_turns_are_told(self) -> None:
+        """
+        A turn is told by the processor time from one look for events to the next: not that of those before the first
+        look, and not those that wait only.
+        """
+        told: list[float] = []
+        reactor: Any = EPollReactor()
+        self.addCleanup(dispose, reactor)
+        quicken(reactor, told.append)
+        work(LONG_S)
+        for seconds in (0.0, 2 * LONG_S, 0.0):
+            reactor.doIteration(LONG_S)
+            work(seconds)
+        reactor.doIteration(0)
+        self.assertEqual(len(told), 1)
+        self.assertGreaterEqual(told[0], 2 * LONG_S)
 
     def test_others(self) -> None:
         """

@@ -42,7 +42,11 @@ def test_what_is_counted(metrics: ProxyMetrics) -> None:
     metrics.request_ended("openai")
     metrics.responded(200, "openai")
     metrics.bridge_failed("openai", "connect")
-    assert series(metrics) == {
+    metrics.lagged(0.25)
+    metrics.turned(0.5)
+    found = series(metrics)
+    assert (found.pop("reactor_lag_seconds_sum"), found.pop("reactor_long_turn_seconds_sum")) == (0.25, 0.5)
+    assert {name: value for name, value in found.items() if not name.startswith("reactor_")} == {
         'connect_sessions_total{type="mitm"}': 1,
         'connect_sessions_total{type="tunneled"}': 1,
         'refusals_total{kind="unauthenticated",reason="auth"}': 1,

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from prometheus_client import CollectorRegistry
 
+from aibridge.daemon.lag import Lag
 from aibridge.daemon.notify import Notifier
 from aibridge.daemon.process import DaemonOptions, Log, heed_signals, read_or_exit, the_reactor
 from aibridge.daemon.proxy.assembly import Assembly
@@ -61,7 +62,8 @@ def makeService(options: Options) -> ProxyService:
 
     :raises SystemExit: the configuration has errors, which were printed, all of them (status 2).
     """
-    reactor = the_reactor()
+    metrics = ProxyMetrics(CollectorRegistry())
+    reactor = the_reactor(metrics.turned)
     reactor.suggestThreadPoolSize(THREADS)
     environ = dict(os.environ)
 
@@ -70,14 +72,15 @@ def makeService(options: Options) -> ProxyService:
 
     loaded = read_or_exit(read, ProxyService.command)
     try:
-        return _assemble(reactor, loaded, read, environ)
+        return _assemble(reactor, metrics, loaded, read, environ)
     except (OSError, ValueError) as error:
         raise SystemExit(f"{ProxyService.command}: {error}") from error
 
 
-def _assemble(reactor: Any, loaded: ProxyLoaded, read: Any, environ: Mapping[str, str]) -> ProxyService:
+def _assemble(
+    reactor: Any, metrics: ProxyMetrics, loaded: ProxyLoaded, read: Any, environ: Mapping[str, str]
+) -> ProxyService:
     settings = loaded.settings
-    metrics = ProxyMetrics(CollectorRegistry())
     assembly = Assembly(reactor, time.time, metrics)
     completions: Completions[Line] = Completions(reactor, None, lambda line: line.as_text())
     log = Log(completions, lambda line: line.as_json(), lambda line: line.as_text())
@@ -114,6 +117,7 @@ def _assemble(reactor: Any, loaded: ProxyLoaded, read: Any, environ: Mapping[str
         on_change=lambda now: log.in_force(now.settings.log),
     )
     heed_signals(reactor, service)
+    Lag(reactor, metrics.lagged).start()
     return service
 
 
