@@ -24,6 +24,7 @@ from aibridge.identity.file import read_file
 from aibridge.providers.provider import TYPES
 from aibridge.providers.settings import ProviderSettings
 from aibridge.providers.types import KeyStyle
+from aibridge.relay.headers import configured
 
 _PORT = re.compile(r"(?:^(?:tcp6?|ssl):|:port=)([0-9]+)")
 _ENDPOINT = "a Twisted server endpoint such as tcp:port=4000:interface=127.0.0.1"
@@ -170,7 +171,22 @@ def _provider(path: KeyPath, provider: ProviderSettings, *, is_open: bool) -> It
             path=(*path, "base_url"), found="nothing", allowed=f"{_URL}, since type {provider.type} has no default"
         )
     yield from check_certificates((*path, "ca_file"), provider.ca_file)
+    yield from _headers((*path, "headers"), provider)
     yield from _keys(path, provider, takes_key=takes_key, is_open=is_open)
+
+
+def _headers(path: KeyPath, provider: ProviderSettings) -> Iterator[Fault]:
+    for number, text in enumerate(provider.headers):
+        try:
+            configured(text)
+        except ValueError as error:
+            yield Fault(
+                path=(*path, number),
+                found=f"{quoted(text)} ({error})",
+                allowed='a field as "Name: value", neither of a connection nor of a credential',
+            )
+    if provider.headers and not provider.references:
+        yield warning(path, "fields that go with a key, and no key is configured", "a key, or no headers")
 
 
 def _keys(table: KeyPath, provider: ProviderSettings, *, takes_key: bool, is_open: bool) -> Iterator[Fault]:

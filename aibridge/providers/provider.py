@@ -10,6 +10,7 @@ from aibridge.providers.demo import DEMO
 from aibridge.providers.openai import COMPATIBLE, OPENAI
 from aibridge.providers.settings import ProviderSettings
 from aibridge.providers.types import ProviderType
+from aibridge.relay.headers import configured
 from aibridge.secret import Secret
 
 TYPES: dict[str, ProviderType] = {type_.name: type_ for type_ in (OPENAI, COMPATIBLE, ANTHROPIC, COPILOT, DEMO)}
@@ -24,9 +25,10 @@ class Provider:
     :ivar key_style: how it is shown one.
     :ivar base_url: scheme, authority and path, without a slash at the end, ready for the wire.
     :ivar key: the configured key, or None if clients bring theirs.
+    :ivar headers: the fields that go with it.
     """
 
-    __slots__ = ("base_url", "credentials", "key", "key_style", "name", "settings", "type")
+    __slots__ = ("base_url", "credentials", "headers", "key", "key_style", "name", "settings", "type")
 
     def __init__(self, settings: ProviderSettings, type: ProviderType, base_url: bytes, key: Secret | None) -> None:
         self.settings = settings
@@ -36,6 +38,7 @@ class Provider:
         self.key_style = type.key_style
         self.base_url = base_url
         self.key = key
+        self.headers = [configured(text) for text in settings.headers]
 
     @staticmethod
     def from_settings(settings: ProviderSettings, key: Secret | None, demo_url: str = "") -> Provider:

@@ -139,6 +139,14 @@ class ProviderSettings(TransportSettings):
         "always the configured one, or always the client's.",
         choices=CREDENTIALS,
     )
+    headers: tuple[str, ...] = option(
+        (),
+        why="Header fields that go to the provider with the configured key, such as OpenAI-Organization: org-…; a "
+        "client's own of these names, and any that choose an organization, a project or a workspace, go only with a "
+        "client's own key, since a provider refuses the key for what does not belong to it.",
+        most=16,
+        form='fields, as "Name: value"',
+    )
     proxy: str = option(
         "",
         why="Proxy through which the provider is reached, where the network has no other way out. Its URL if it asks "

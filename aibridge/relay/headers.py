@@ -8,6 +8,7 @@ to a hop, or to the bridge.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -42,8 +43,26 @@ CREDENTIALS = frozenset((b"authorization", b"x-api-key", b"cookie", b"cookie2"))
 TRACES = frozenset((b"forwarded", b"x-real-ip"))
 """Who asked is the bridge's knowledge; some providers' signatures break on it as well."""
 
-BILLING = frozenset((b"anthropic-workspace-id",))
-"""Whom the provider charges; with the configured key that is not the client's to choose."""
+BILLING = frozenset(
+    (
+        # OpenAI's SDKs send them when OPENAI_ORG_ID or OPENAI_PROJECT_ID is set
+        # (https://platform.openai.com/docs/api-reference/authentication).
+        b"openai-organization",
+        b"openai-project",
+        # Anthropic, of keys that several workspaces share.
+        b"anthropic-organization-id",
+        b"anthropic-workspace-id",
+        # Of whom a session of ChatGPT's is, as Codex sends it.
+        b"chatgpt-account-id",
+        # Google (https://cloud.google.com/apis/docs/system-parameters), Amazon Bedrock, Databricks.
+        b"x-goog-user-project",
+        b"x-amzn-bedrock-projectidentifier",
+        b"x-amzn-bedrock-project-identifier",
+        b"x-databricks-org-id",
+    )
+)
+"""Whom the provider charges, and as a part of which organization; with the configured key that is not the client's to
+choose. A provider that knows them refuses what does not belong to its key, as if the key were wrong."""
 
 _REQUEST = HOP_BY_HOP | FRAMING | CREDENTIALS | TRACES
 _REQUEST_FAMILIES = (b"x-forwarded-", b"x-coder-", b"coder-", b"x-ai-bridge-")
@@ -106,7 +125,8 @@ def to_provider(
 
     :param pairs: as the client sent them.
     :param connection: the values of its ``Connection`` fields; what they list goes no further.
-    :param credentials: the fields that show the provider its key.
+    :param credentials: the fields that show the provider its key, and what is configured to go with that; none of the
+        client's goes by the name of one of them.
     :param client_pays: the key is the client's own.
     :param withheld: the bridge token, which crosses in no field whatever its name.
     """
@@ -116,7 +136,11 @@ def to_provider(
     crossing = _without_listed(crossing, connection)
     if withheld and carries(withheld, b"\n".join([text for pair in crossing for text in pair])):
         crossing = [pair for pair in crossing if not carries(withheld, b"\n".join(pair))]
-    crossing.extend(credentials)
+    own = list(credentials)
+    if own:
+        names = {name.lower() for name, _ in own}
+        crossing = [pair for pair in crossing if pair[0].lower().replace(b"_", b"-") not in names]
+        crossing.extend(own)
     return crossing
 
 
@@ -128,6 +152,25 @@ def to_client(pairs: Iterable[Pair], connection: Sequence[bytes] = ()) -> list[P
     :param connection: the values of its ``Connection`` fields.
     """
     return _without_listed([pair for pair in pairs if not _stays_there[pair[0]]], connection)
+
+
+_NAME: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE: Final = re.compile(rb"[!-~]([ -~]*[!-~])?")
+
+
+def configured(text: str) -> Pair:
+    """
+    A field that is configured to go with a provider's key, written as ``Name: value``.
+
+    :raises ValueError: it is none, or one that is not to be configured, as it belongs to a connection or to a hop, or
+        shows a key.
+    """
+    name, colon, value = (part.strip() for part in text.encode("utf-8", "surrogateescape").partition(b":"))
+    if not colon or _NAME.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
+        raise ValueError("no field")
+    if _stays_here[name]:
+        raise ValueError("not a field that can be configured")
+    return name, value
 
 
 def carries(token: bytes, value: bytes) -> bool:

@@ -281,7 +281,7 @@ class Exchange(Ending):
         pairs = to_provider(
             request.pairs,
             request.headers_named(b"connection"),
-            (),
+            () if credential.is_clients else provider.headers,
             client_pays=credential.is_clients,
             withheld=self._credentials.token if self._terms.identity.verifies_tokens else None,
         )

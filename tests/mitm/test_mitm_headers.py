@@ -32,6 +32,8 @@ def test_a_clients_own_credentials_cross_as_they_are() -> None:
     """
     own = [(b"authorization", b"Bearer sk-mine"), (b"X-API-KEY", b"mine"), (b"Cookie", b"a=b")]
     assert up(*own) == own
+    tenancy = [(b"OpenAI-Organization", b"org-1"), (b"OpenAI-Project", b"p"), (b"anthropic-workspace-id", b"w")]
+    assert up(*own, *tenancy) == [*own, *tenancy]
 
 
 @pytest.mark.parametrize(

@@ -68,3 +68,12 @@ def test_unknown_type() -> None:
     """
     with pytest.raises(KeyError):
         Provider.from_settings(ProviderSettings(name="x", type="gemini"), None)
+
+
+def test_headers() -> None:
+    """
+    What goes with its key is ready for the wire.
+    """
+    settings = ProviderSettings(name="openai", type="openai", headers=("OpenAI-Project: p",))
+    assert Provider.from_settings(settings, None).headers == [(b"OpenAI-Project", b"p")]
+    assert provider("openai").headers == []

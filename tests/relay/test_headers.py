@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aibridge.relay.headers import Pair, Rule, connection_values, content_of, declared_length, to_client, to_provider
+from aibridge.relay.headers import (
+    BILLING,
+    Pair,
+    Rule,
+    configured,
+    connection_values,
+    content_of,
+    declared_length,
+    to_client,
+    to_provider,
+)
 
 TOKEN = b"aib_k3y_0123456789abcdefghij"
 KEY = (b"X-Api-Key", b"sk-configured")
@@ -65,8 +75,6 @@ GOES_UP = [
     b"Anthropic-Version",
     b"Anthropic-Dangerous-Direct-Browser-Access",
     b"OpenAI-Beta",
-    b"OpenAI-Organization",
-    b"OpenAI-Project",
     b"Idempotency-Key",
     b"X-Claude-Code-Session-Id",
     b"X-App",
@@ -206,14 +214,62 @@ def test_credentials_come_last_as_given() -> None:
     assert to_provider(pairs, (), iter([KEY]), client_pays=False) == [(b"Accept", b"*/*"), KEY]
 
 
-def test_billing_is_not_the_clients_with_our_key() -> None:
+@pytest.mark.parametrize("name", sorted(BILLING))
+def test_billing_is_not_the_clients_with_our_key(name: bytes) -> None:
     """
-    Whom the provider charges is chosen by whoever pays.
+    Whom the provider charges, and as a part of what, is chosen by whoever pays.
     """
-    for spelling in spellings(b"Anthropic-Workspace-Id"):
-        pairs = [(spelling, b"wrkspc_1"), (b"Accept", b"*/*")]
+    for spelling in spellings(name):
+        pairs = [(spelling, b"org-1"), (b"Accept", b"*/*")]
         assert up(pairs, client_pays=False) == [(b"Accept", b"*/*")]
         assert up(pairs, client_pays=True) == pairs
+
+
+def test_what_the_sdks_send() -> None:
+    """
+    Those of OpenAI's name an organization and a project as soon as their environment does.
+    """
+    assert {b"openai-organization", b"openai-project", b"anthropic-workspace-id", b"x-goog-user-project"} <= BILLING
+
+
+def test_what_is_configured_stands_for_the_clients() -> None:
+    """
+    A field that goes with our key is there once, as configured.
+    """
+    pairs = [(b"X-TENANT", b"theirs"), (b"x_tenant", b"theirs"), (b"X-Tenant-2", b"theirs")]
+    own = [KEY, (b"X-Tenant", b"ours")]
+    assert to_provider(pairs, (), own, client_pays=False) == [(b"X-Tenant-2", b"theirs"), *own]
+
+
+@pytest.mark.parametrize(
+    ("text", "pair"),
+    [
+        ("OpenAI-Organization: org-1", (b"OpenAI-Organization", b"org-1")),
+        ("anthropic-workspace-id:wrkspc_1", (b"anthropic-workspace-id", b"wrkspc_1")),
+        (" X-A :  b: c d  ", (b"X-A", b"b: c d")),
+    ],
+)
+def test_configured(text: str, pair: Pair) -> None:
+    """
+    A name, a colon, a value.
+    """
+    assert configured(text) == pair
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "X-A", "X-A:", ": b", "X A: b", "X-A: b\r\nX-B: c", "X-A: ü", "X-A: \udcff", "Host: h"),
+        *("authorization: b", "X-Api-Key: b", "X_API_KEY: b", "Connection: close", "Content-Length: 1"),
+        "X-Forwarded-For: b",
+    ],
+)
+def test_not_to_be_configured(text: str) -> None:
+    """
+    What is no field, and what belongs to a connection, a hop or a key.
+    """
+    with pytest.raises(ValueError, match="field"):
+        configured(text)
 
 
 def test_token_does_not_cross_in_any_field() -> None:

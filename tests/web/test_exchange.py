@@ -30,6 +30,30 @@ def begin(fixture: Fixture, request: Asked | None = None) -> Asked:
     return (request or Asked()).ask(fixture.bridge)
 
 
+class FieldsTests(SynchronousTestCase):
+    """
+    What the provider is sent beside the body.
+    """
+
+    TENANCY = [(b"OpenAI-Organization", b"org-foo"), (b"openai-project", b"p"), (b"Anthropic-Workspace-Id", b"w")]
+
+    def sent(self, pairs: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+        """
+        The fields that reach the provider, keys left out.
+        """
+        fixture = bridge()
+        begin(fixture, Asked(pairs=[*pairs, *self.TENANCY]))
+        return [pair for pair in fixture.upstream.calls[0].headers if pair in self.TENANCY]
+
+    def test_whose_organization(self) -> None:
+        """
+        A client's choice of an organization, a project or a workspace goes with a key of its own, and not with ours.
+        """
+        self.assertEqual(self.sent([(b"Authorization", b"Bearer " + TOKEN)]), [])
+        own = [(b"X-Coder-Token", TOKEN), (b"Authorization", b"Bearer sk-own")]
+        self.assertEqual(self.sent(own), self.TENANCY)
+
+
 class AdmissionTests(SynchronousTestCase):
     """
     What is decided on the head.
