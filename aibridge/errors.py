@@ -57,6 +57,43 @@ class RouteUnknown(ClientError):
     kind = "route_unknown"
 
 
+class NotAllowed(ClientError):
+    """
+    It administers, deletes or lists what is not the client's, and would do so with the configured key. Nothing went
+    upstream.
+    """
+
+    reason = "route"
+    kind = "not_allowed"
+
+
+class ObjectUnknown(ClientError):
+    """
+    It names a stored object that its principal did not make, as far as is known; or there is no such object.
+
+    :param detail: in the words of the provider for one that it does not have.
+    :ivar param: which part of the request names it, as the dialect calls it, or empty.
+    :ivar code: the dialect's own word for it, or empty where it has none.
+    """
+
+    reason = "object"
+    kind = "object_unknown"
+
+    def __init__(self, detail: str = "", param: str = "", code: str = "") -> None:
+        super().__init__(detail)
+        self.param = param
+        self.code = code
+
+
+class ObjectsApart(ClientError):
+    """
+    It names stored objects of which no single configured key can reach all.
+    """
+
+    reason = "object"
+    kind = "objects_apart"
+
+
 class UpgradeRefused(ClientError):
     """
     The client asked for another protocol on this connection; it may go on in HTTP/1.1.
@@ -100,6 +137,15 @@ class BodyTooLarge(ClientError):
 
     reason = "body"
     kind = "body_too_large"
+
+
+class BodyUnreadable(ClientError):
+    """
+    The body may name stored objects, and cannot be read to see whose they are.
+    """
+
+    reason = "body"
+    kind = "body_unreadable"
 
 
 class BodyTooSlow(ClientError):

@@ -278,7 +278,7 @@ class Metrics:
         """
         An exchange that had been handed to a provider has ended.
 
-        :param bridged: it was on a bridged route.
+        :param bridged: it was on a route whose spending is counted.
         :param agent: the client program, out of a closed set.
         :param initiator: the principal's name, if it was verified.
         :param report: what its answer told about itself, if it was read.

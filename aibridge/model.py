@@ -73,3 +73,23 @@ class CredentialKind(enum.Enum):
     """The client's own (bring your own key)."""
     NONE = "none"
     """No key: the provider asks for none."""
+
+
+class Stored(enum.Enum):
+    """
+    What a provider keeps for whoever made it, and gives to whoever knows its id and shows the same account's key.
+    """
+
+    __hash__ = object.__hash__
+
+    RESPONSE = "response"
+    CONVERSATION = "conversation"
+    ITEM = "item"
+    CHAT_COMPLETION = "chat_completion"
+    AUDIO = "audio"
+    FILE = "file"
+    UPLOAD = "upload"
+    BATCH = "batch"
+    CONTAINER = "container"
+    VECTOR_STORE = "vector_store"
+    MESSAGE_BATCH = "message_batch"

@@ -56,11 +56,13 @@ def completion(**changes: Any) -> Completion:
     return made
 
 
-def provider(type_: str, name: str = "", base_url: str = "", key: str | None = None, demo_url: str = "") -> Provider:
+def provider(
+    type_: str, name: str = "", base_url: str = "", key: str | None = None, demo_url: str = "", **options: Any
+) -> Provider:
     """
     A provider of a type, named after it unless told otherwise.
     """
-    settings = ProviderSettings(name=name or type_, type=type_, base_url=base_url)
+    settings = ProviderSettings(name=name or type_, type=type_, base_url=base_url, **options)
     return Provider.from_settings(settings, None if key is None else Secret(key), demo_url)
 
 
@@ -101,6 +103,10 @@ def faulty_declarations(settings: type[attrs.AttrsInstance]) -> list[str]:
         if declared.matches:
             if not declared.form:
                 faults.append(f"{field.name}: a pattern that is not told in words")
-            if not re.fullmatch(declared.matches, str(default)):
+            if not all(re.fullmatch(declared.matches, str(item)) for item in _each(default)):
                 faults.append(f"{field.name}: the default does not match")
     return faults
+
+
+def _each(value: object) -> tuple[object, ...]:
+    return value if isinstance(value, tuple) else (value,)

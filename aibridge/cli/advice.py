@@ -15,6 +15,7 @@ REASONS: Final = {
     "auth": "the check of the token",
     "credential": "the want of a provider key",
     "route": "the list of routes",
+    "object": "the knowledge of whose each stored object is",
     "request": "the rules of HTTP",
     "upgrade": "the rules of HTTP",
     "body": "the limits of request bodies",
@@ -99,6 +100,22 @@ ADVICE: Final[dict[str, tuple[str, str]]] = {
         "No provider has this path with this method, so nothing was sent to one.",
         "Check the client's base URL: OpenAI's ends in /v1, Anthropic's does not.",
     ),
+    "not_allowed": (
+        "It would have administered, deleted or listed what is not the client's, with the configured key.",
+        "Let those who may bring a key of their own, or name method and path in the provider's allow.",
+    ),
+    "object_unknown": (
+        "It named a stored response, file or the like that its principal has not made through the bridge.",
+        'What it made elsewhere, or before there was a record, is asked for with stored_objects = "anyone".',
+    ),
+    "objects_apart": (
+        "It named stored objects that were made with different keys of one provider, or with a key that is gone.",
+        "Keys of one account reach the same objects; with keys of several, what belongs together is made with one.",
+    ),
+    "body_unreadable": (
+        "Its body could name stored objects, and was encoded or malformed, so that nobody could see whose.",
+        "Look for a client that compresses its requests, or sends forms where JSON is asked for.",
+    ),
     "bad_request": (
         "The request was not well-formed HTTP, showed two different tokens, or had one in its URL.",
         "The answer told the client what it was.",
@@ -108,7 +125,7 @@ ADVICE: Final[dict[str, tuple[str, str]]] = {
         "Nothing has to be done: clients go on over HTTP by themselves.",
     ),
     "body_too_large": (
-        "The body was larger than http.max_body.",
+        "The body was larger than http.max_body, or as an upload larger than http.max_upload.",
         "Raise it if the provider takes such bodies.",
     ),
     "body_too_slow": (

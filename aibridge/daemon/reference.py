@@ -14,6 +14,7 @@ from pathlib import Path
 
 import attrs
 
+from aibridge.daemon import routespage
 from aibridge.daemon.config import DEFAULT_PATH, PATH_VARIABLE
 from aibridge.daemon.embedded import VENDORS
 from aibridge.daemon.schema import BRIDGE, Schema
@@ -195,9 +196,9 @@ def literal(value: object) -> str:
 
 def main(arguments: Sequence[str]) -> None:
     """
-    Write both files below the directory given, or the current one.
+    Write the files below the directory given, or the current one.
     """
-    write({TOML_PATH: toml(), PAGE_PATH: page()}, arguments)
+    write({TOML_PATH: toml(), PAGE_PATH: page(), routespage.PAGE_PATH: routespage.page()}, arguments)
 
 
 def write(texts: Mapping[str, str], arguments: Sequence[str]) -> None:

@@ -148,6 +148,10 @@ def _items(value: list[object] | tuple[object, ...], type_: Any, declared: Decla
             raise Unacceptable(f"{words} in the list", allowed(type_, declared))
     if declared.secret and not all(REFERENCE.fullmatch(str(item)) for item in value):
         raise Unacceptable(f"{NOT_SHOWN}, in the list", allowed(type_, declared))
+    if declared.matches and not declared.secret:
+        for item in value:
+            if re.fullmatch(declared.matches, str(item)) is None:
+                raise Unacceptable(f"{shown(item)} in the list", allowed(type_, declared))
     if declared.least is not None and len(value) < declared.least:
         raise _refusal(value, type_, declared)
     if declared.most is not None and len(value) > declared.most:

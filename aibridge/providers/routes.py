@@ -11,9 +11,11 @@ import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import unquote_to_bytes
 
-from aibridge.errors import BadRequest, RouteUnknown
-from aibridge.model import Dialect
+from aibridge.errors import BadRequest, NotAllowed, RouteUnknown
+from aibridge.model import Dialect, Stored
+from aibridge.providers.access import BELOW, SEGMENT, Form, Rule, Treatment, allowed, matches
 from aibridge.providers.provider import Provider
+from aibridge.providers.settings import ANYONE
 
 ROOTS = (b"/api/v2/aibridge", b"/api/v2/ai-gateway", b"/api/experimental/aibridge")
 """Where Coder's clients expect the bridge; the same routes are below each of them as below ``/``."""
@@ -31,65 +33,158 @@ class Route:
     One place at one provider; made when the configuration is read, never by a request.
 
     :ivar dialect: what requests, answers and errors look like.
-    :ivar bridged: the traffic is understood and recorded; otherwise it passes through.
+    :ivar bridged: it is one of the three dialects.
+    :ivar counted: what it spends is counted and limited, whether it is bridged or not.
+    :ivar refused: why a configured key is not shown for it, or empty.
+    :ivar held: its body is held as a whole and read; see `holds`.
+    :ivar uses: the ids in its path that are somebody's.
+    :ivar makes: what kind of object its answer is, or has the id of.
+    :ivar deletes: the object that its path names is gone when it has been answered.
+    :ivar tells_usage: its answer tells a usage that is none of its dialect's.
     :ivar label: the route's pattern, for metrics and logs.
     """
 
-    __slots__ = ("bridged", "dialect", "label", "provider")
+    __slots__ = (
+        "bridged",
+        "counted",
+        "deletes",
+        "dialect",
+        "either",
+        "held",
+        "label",
+        "makes",
+        "provider",
+        "refused",
+        "tells_usage",
+        "uses",
+    )
 
-    def __init__(self, provider: Provider, dialect: Dialect, bridged: bool, label: str) -> None:
+    def __init__(self, provider: Provider, rule: Rule) -> None:
         self.provider = provider
-        self.dialect = dialect
-        self.bridged = bridged
-        self.label = label
+        self.dialect: Dialect = rule.dialect or provider.type.dialect
+        self.bridged: bool = rule.treatment is Treatment.BRIDGED
+        self.counted: bool = self.bridged or rule.treatment is Treatment.COUNTED
+        self.refused = _why_refused(provider, rule)
+        self.held: bool = rule.form is Form.HELD
+        self.either: bool = rule.form is Form.EITHER
+        self.uses: tuple[tuple[int, Stored], ...] = rule.uses
+        self.makes: Stored | None = rule.makes
+        self.deletes: bool = rule.deletes
+        self.tells_usage: bool = rule.tells_usage
+        self.label: str = provider.type.prefix + rule.label
+
+    def holds(self, content_type: bytes | None) -> bool:
+        """
+        Whether the body of a request is held and read, rather than passed on while it comes.
+        """
+        if self.either:
+            return (content_type or b"").partition(b";")[0].strip().lower() == b"application/json"
+        return self.held
+
+    def ids(self, url: bytes) -> list[tuple[Stored, str]]:
+        """
+        The ids in a URL that has been resolved to this route, each with its kind.
+        """
+        path = url[len(self.provider.base_url) + 1 :].partition(b"?")[0].split(b"/")
+        return [(kind, unquote_to_bytes(path[at]).decode("ascii", "replace")) for at, kind in self.uses]
+
+
+def _why_refused(provider: Provider, rule: Rule) -> str:
+    if rule.treatment is Treatment.REFUSED:
+        return rule.why
+    if rule.lists and provider.settings.stored_objects != ANYONE:
+        return "a list of what everybody has stored"
+    return ""
 
 
 class _Places:
     """
     The paths of one provider.
+
+    A path without ids is found by itself; one with some by the number of its segments and the first of them.
+
+    :ivar exact: path → method → route.
     """
 
     def __init__(self, provider: Provider) -> None:
         self.provider = provider
         self.prefix = provider.type.prefix.encode()
-        self.bridged: dict[bytes, Route] = {}
-        self.exact: dict[bytes, Route] = {}
-        self.below: list[tuple[bytes, Route]] = []
+        self.exact: dict[bytes, dict[bytes, Route]] = {}
+        self._named: dict[tuple[int, bytes], list[tuple[Pattern, dict[bytes, Route]]]] = {}
+        self._below: list[tuple[bytes, dict[bytes, Route]]] = []
+        self._allowed: list[tuple[Rule, Pattern, dict[bytes, Route]]] = []
 
     @staticmethod
     def of(provider: Provider) -> _Places:
-        type_ = provider.type
         places = _Places(provider)
-        for path, dialect in type_.bridged.items():
-            label = type_.prefix + path
-            places.bridged[path.encode()] = Route(provider=provider, dialect=dialect, bridged=True, label=label)
-        for path in type_.passthrough:
-            # What is below a bridged path speaks as it does: a response can be fetched as a stream.
-            below = type_.bridged.get(path.rstrip("/"), type_.dialect)
-            dialect = Dialect.MESSAGES if "/messages" in path else below
-            label = type_.prefix + path + ("*" if path.endswith("/") else "")
-            route = Route(provider=provider, dialect=dialect, bridged=False, label=label)
-            if path.endswith("/"):
-                places.below.append((path.encode(), route))
-            else:
-                places.exact[path.encode()] = route
+        prefix = provider.type.prefix
+        for rule in provider.type.rules:
+            places._add(rule)
+        for text in provider.settings.allow:
+            rule = allowed(text, prefix)
+            places._allowed.append((rule, _pattern(rule), _methods(rule, Route(provider, rule))))
         return places
 
+    def _add(self, rule: Rule) -> None:
+        path = rule.path.encode()
+        methods = _methods(rule, Route(self.provider, rule))
+        if rule.path.endswith("/" + BELOW):
+            self._below.append((path[:-1], methods))
+        elif "{" not in rule.path:
+            self.exact.setdefault(path, {}).update(methods)
+        else:
+            pattern = _pattern(rule)
+            self._named.setdefault((len(pattern), pattern[0]), []).append((pattern, methods))
+
     def find(self, method: bytes, path: bytes) -> Route | None:
-        if method == b"POST" and (found := self.bridged.get(path)) is not None:
-            return found
-        if (found := self.exact.get(path)) is not None:
-            return found
-        for prefix, route in self.below:
-            if path.startswith(prefix) and not (method == b"POST" and self._is_bridged_but_for_slashes(path)):
+        found = self._listed(method, path)
+        if self._allowed and (found is None or found.refused):
+            segments = path[1:].split(b"/")
+            for rule, pattern, methods in self._allowed:
+                if method in methods and _is_allowed(rule, pattern, segments):
+                    return methods[method]
+        return found
+
+    def _listed(self, method: bytes, path: bytes) -> Route | None:
+        methods = self.exact.get(path)
+        if methods is not None and (route := methods.get(method)) is not None:
+            return route
+        if path[:1] != b"/":
+            return None
+        segments = path[1:].split(b"/")
+        for pattern, methods in self._named.get((len(segments), segments[0]), ()):
+            if (route := methods.get(method)) is not None and matches(pattern, segments):
+                return route
+        for prefix, methods in self._below:
+            if path.startswith(prefix) and (route := methods.get(method)) is not None:
                 return route
         return None
 
-    def _is_bridged_but_for_slashes(self, path: bytes) -> bool:
-        """
-        Many servers take ``/responses/`` for ``/responses``; asked so, it would pass unread and uncounted.
-        """
-        return unquote_to_bytes(path.partition(b";")[0]).rstrip(b"/\\") in self.bridged
+
+Pattern = tuple[bytes, ...]
+"""The segments of a path; an empty one stands for an id."""
+
+
+def _pattern(rule: Rule) -> Pattern:
+    return tuple(b"" if segment.startswith("{") else segment.encode() for segment in rule.segments)
+
+
+def _methods(rule: Rule, route: Route) -> dict[bytes, Route]:
+    methods = {method.encode(): route for method in rule.methods}
+    if b"GET" in methods:
+        methods[b"HEAD"] = route
+    return methods
+
+
+def _is_allowed(rule: Rule, pattern: Pattern, segments: list[bytes]) -> bool:
+    if rule.path.endswith("/" + BELOW):
+        before = len(pattern) - 1
+        return (
+            len(segments) > before
+            and matches(pattern[:before], segments[:before])
+            and all(SEGMENT.fullmatch(segment) for segment in segments[before:])
+        )
+    return matches(pattern, segments)
 
 
 class Routes:
@@ -103,10 +198,13 @@ class Routes:
         self._places: dict[bytes, _Places] = {p.name.encode(): _Places.of(p) for p in providers}
         self._ready: dict[tuple[bytes, bytes], tuple[Route, bytes]] = {}
         for name, places in self._places.items():
-            for path, route in places.bridged.items():
-                for root in (b"", *ROOTS):
-                    target = b"%s/%s%s%s" % (root, name, places.prefix, path)
-                    self._ready[b"POST", target] = (route, places.provider.base_url + path)
+            for path, methods in places.exact.items():
+                for method in methods:
+                    found = places.find(method, path)
+                    assert found is not None
+                    for root in (b"", *ROOTS):
+                        target = b"%s/%s%s%s" % (root, name, places.prefix, path)
+                        self._ready[method, target] = (found, places.provider.base_url + path)
 
     @property
     def providers(self) -> Mapping[str, Provider]:
@@ -165,6 +263,17 @@ class Routes:
             return None, b""
         name, slash, rest = rest.partition(b"/")
         return self._places.get(name), slash + rest
+
+
+def refusal_of(route: Route, method: bytes) -> NotAllowed:
+    """
+    Why a route is not asked for with a configured key.
+    """
+    asked = f"{method.decode('ascii', 'replace')} {route.label}"
+    return NotAllowed(
+        f"{asked} is {route.refused}, which the bridge's own provider key is not used for. Bring a key of your own, or "
+        f"ask whoever runs the bridge to allow it."
+    )
 
 
 def leaves(path: bytes) -> bool:

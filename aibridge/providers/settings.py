@@ -12,6 +12,9 @@ NAME = r"[a-z0-9]+(-[a-z0-9]+)*"
 TYPES = ("openai", "anthropic", "copilot", "openai-compatible", "demo")
 CREDENTIALS = ("client-or-central", "central", "client")
 KEY_ORDERS = ("first", "round-robin")
+OWN = "own"
+ANYONE = "anyone"
+STORED_OBJECTS = (OWN, ANYONE)
 
 
 @attrs.frozen(kw_only=True)
@@ -169,6 +172,22 @@ class ProviderSettings(TransportSettings):
         True,
         why="Whether a key slows down by what the provider says is left of its limits (retry-after, x-ratelimit-*, "
         "anthropic-ratelimit-*), so that a thousand agents do not hammer one that said wait.",
+    )
+    allow: tuple[str, ...] = option(
+        (),
+        why="What clients may ask with a configured key although it administers or deletes, or is on no list: methods "
+        "and paths such as DELETE /models/*, where * is one segment, and at the end everything below. Nothing, since "
+        "such a key may do more than a client ought to.",
+        matches=r"(GET|POST|PUT|PATCH|DELETE) (/[A-Za-z0-9_.~-]+|/\*)+",
+        form="methods and paths",
+        most=64,
+    )
+    stored_objects: str = option(
+        OWN,
+        why="Whose stored responses, conversations, files, batches and the like a client may name with a configured "
+        "key: those that it made through the bridge, or anyone's; since all clients share that key, their provider "
+        "cannot tell them apart.",
+        choices=STORED_OBJECTS,
     )
     retries: int = option(
         0,

@@ -5,11 +5,11 @@ What a provider type is: the paths it has, the dialect of each, and how it is sh
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
 
 import attrs
 
 from aibridge.model import Dialect
+from aibridge.providers.access import Rule, Treatment
 
 
 class KeyStyle(enum.Enum):
@@ -35,9 +35,7 @@ class ProviderType:
     :ivar prefix: the part of the client's path, after the provider's name, that the base URL stands for.
     :ivar base_url: the default, or empty if there is none.
     :ivar dialect: how errors look where the route itself does not say.
-    :ivar bridged: path → dialect of the routes that are understood and recorded; POST only.
-    :ivar passthrough: allow-listed paths, any method; one that ends in ``/`` stands for everything below it. It is a
-        list of what is allowed because the configured key may be allowed more than a client ought to be.
+    :ivar rules: every method and path there is, each of them once.
     """
 
     name: str
@@ -45,5 +43,10 @@ class ProviderType:
     base_url: str = ""
     key_style: KeyStyle
     dialect: Dialect
-    bridged: Mapping[str, Dialect]
-    passthrough: tuple[str, ...]
+    rules: tuple[Rule, ...]
+
+    def of(self, treatment: Treatment) -> tuple[str, ...]:
+        """
+        The paths that are treated so, in the order of the table.
+        """
+        return tuple(rule.path for rule in self.rules if rule.treatment is treatment)

@@ -164,9 +164,9 @@ class Ending:
         :param received: the fields that the provider sent.
         """
         terms, bridge = self._terms, self._bridge
-        if self._principal is NOBODY or not (route.bridged or terms.count_passthrough):
+        if self._principal is NOBODY or not (route.counted or terms.count_passthrough):
             return b""
-        states = terms.policies.states(self._principal, route.provider.name, bridge.now(), tokens=route.bridged)
+        states = terms.policies.states(self._principal, route.provider.name, bridge.now(), tokens=route.counted)
         if not states:
             return b""
         sent = [name.lower() for name, _ in received]
@@ -219,7 +219,7 @@ class Ending:
             # Whoever is not verified could call himself anything.
             initiator = completion.principal if self._terms.identity.verifies_tokens else ANYONE
             bridge.metrics.completed(
-                completion, bridged=self._route.bridged, agent=agent, initiator=initiator, report=report
+                completion, bridged=self._route.counted, agent=agent, initiator=initiator, report=report
             )
         bridge.completions.add(completion)
         exchanges = bridge.exchanges
@@ -255,7 +255,7 @@ class Ending:
             except Exception:
                 _log.failure("What an answer says of itself could not be read.")
                 return usage.Report(unread=usage.Unread.BROKEN)
-        if route is None or not route.bridged or attempts is None or not attempts.count:
+        if route is None or not route.counted or attempts is None or not attempts.count:
             return None
         if 200 <= status < 300:
             return usage.Report(unread=usage.Unread.OTHER_TYPE)

@@ -26,7 +26,7 @@ from aibridge.dialects.clients import client_of
 from aibridge.dialects.reader import reader_for
 from aibridge.dialects.sse import boundary_of
 from aibridge.model import Principal
-from aibridge.providers.routes import Route
+from aibridge.providers.routes import Route, refusal_of
 from aibridge.relay.client import response_pairs
 from aibridge.relay.headers import carries, connection_values, content_of, declared_length, to_client, to_provider
 from aibridge.relay.pump import Pump
@@ -142,6 +142,8 @@ class Exchange(Ending):
         )
         completion.credential = credential.word
         completion.hint = credential.hint
+        if route.refused and not credential.is_clients:
+            raise refusal_of(route, request.method)
         token = self._credentials.token
         if token is not None and terms.identity.verifies_tokens and carries(token, request.uri):
             raise errors.BadRequest("The bridge token does not belong into the URL.")
@@ -181,7 +183,7 @@ class Exchange(Ending):
 
     def _permitted(self, route: Route) -> None:
         request, terms = self._request, self._terms
-        if not route.bridged:
+        if not route.counted:
             if terms.count_passthrough and not self._charge(None):
                 return
             declared = request.declared_length
@@ -207,10 +209,10 @@ class Exchange(Ending):
         """
         request, terms, entrance = self._request, self._terms, self._entrance
         assert entrance is not None
-        if not route.bridged and not terms.count_passthrough:
+        if not route.counted and not terms.count_passthrough:
             return False
         least = likely = None
-        if route.bridged and terms.policies.counts_tokens:
+        if route.counted and terms.policies.counts_tokens:
             body = request.body
             if isinstance(body, bytes):
                 least = likely = float(usage.estimate(self._facts_of(body), len(body), terms.default_output))
@@ -326,7 +328,7 @@ class Exchange(Ending):
         request.forget_fields()
         request.respond(response.code, pairs, length, self._limits(route, received, None))
         content_type, encoding = content_of(received)
-        if route.bridged:
+        if route.counted:
             self._reader = reader_for(route.dialect, content_type, encoding)
         self._pump = Pump(request, boundary_of(content_type, encoding), self._pumped, self._reader)
         response.deliverBody(self._pump)

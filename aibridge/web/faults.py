@@ -43,6 +43,19 @@ _INVALID = "invalid_request_error"
 FAULTS: dict[type[errors.BridgeError], _Words] = {
     errors.BadRequest: _Words(400, (_INVALID, "bad_request"), _INVALID, "The request is not well formed."),
     errors.RouteUnknown: _Words(404, (_INVALID, "unknown_url"), "not_found_error", "There is no such route."),
+    errors.NotAllowed: _Words(
+        403,
+        (_INVALID, "not_allowed"),
+        "permission_error",
+        "This cannot be asked with the provider key of the bridge; bring a key of your own.",
+    ),
+    errors.ObjectUnknown: _Words(404, (_INVALID, ""), "not_found_error", "There is no such object."),
+    errors.ObjectsApart: _Words(
+        400,
+        (_INVALID, "objects_apart"),
+        _INVALID,
+        "The request names objects that were made with different provider keys, and none of these reaches all of them.",
+    ),
     errors.UpgradeRefused: _Words(
         426, (_INVALID, "upgrade_refused"), _INVALID, "WebSocket is not served here; use HTTP/1.1."
     ),
@@ -60,6 +73,12 @@ FAULTS: dict[type[errors.BridgeError], _Words] = {
     ),
     errors.BodyTooLarge: _Words(
         413, (_INVALID, "request_too_large"), "request_too_large", "The request body is too large."
+    ),
+    errors.BodyUnreadable: _Words(
+        415,
+        (_INVALID, "body_unreadable"),
+        _INVALID,
+        "The request body cannot be read, so it is not known whose stored objects it names; send it as plain JSON.",
     ),
     errors.BodyTooSlow: _Words(408, (_INVALID, "request_timeout"), _INVALID, "The request body did not come in time."),
     errors.ClientLeft: _Words(499, (_INVALID, "client_left"), _INVALID, "The client left."),
@@ -196,7 +215,7 @@ def answer(error: errors.BridgeError, dialect: Dialect, request_id: str, retry_a
     else:
         wait = whole_seconds(retry_after_s), max(1, math.ceil(retry_after_s * 1000 - 1e-6))
         lines = b"%b%b\r\nRetry-After: %d\r\nretry-after-ms: %d\r\n" % (fixed(kind, policy), told, *wait)
-    return Answer(words.status, lines, told.join(_body_around_id(words, error.detail, dialect)))
+    return Answer(words.status, lines, told.join(_body_of(words, error, dialect)))
 
 
 def retry_after(error: errors.BridgeError, most_s: float) -> float | None:
@@ -226,7 +245,7 @@ def event(error: errors.BridgeError, dialect: Dialect, request_id: str) -> bytes
             return b""
         case Dialect.CHAT | Dialect.MESSAGES:
             name = b"event: error\n" if dialect is Dialect.MESSAGES else b""
-            body = request_id.encode().join(_body_around_id(words, error.detail, dialect))
+            body = request_id.encode().join(_body_of(words, error, dialect))
             return b"%bdata: %b\n\n" % (name, body)
 
 
@@ -256,8 +275,16 @@ def _fixed_lines(kind: type[errors.BridgeError], policy: str) -> bytes:
     return b"".join(b"%b: %b\r\n" % pair for pair in pairs) + REQUEST_ID + b": "
 
 
+def _body_of(words: _Words, error: errors.BridgeError, dialect: Dialect) -> tuple[bytes, ...]:
+    if isinstance(error, errors.ObjectUnknown):
+        around: Any = _body_around_id.__wrapped__  # each id is another text
+        told: tuple[bytes, ...] = around(words, error.detail, dialect, error.param, error.code)
+        return told
+    return _body_around_id(words, error.detail, dialect)
+
+
 @lru_cache(256)
-def _body_around_id(words: _Words, detail: str, dialect: Dialect) -> tuple[bytes, ...]:
+def _body_around_id(words: _Words, detail: str, dialect: Dialect, param: str = "", code: str = "") -> tuple[bytes, ...]:
     """
     The body in one piece, or in two where a request id belongs in between.
     """
@@ -272,6 +299,6 @@ def _body_around_id(words: _Words, detail: str, dialect: Dialect) -> tuple[bytes
         if words.status == 401:
             # Some clients tell a bad key from a bad request by these words alone.
             message = f"Incorrect API key provided. {message}"
-        type_, code = words.openai
-        told = {"error": {"message": message, "type": type_, "param": None, "code": code}}
+        type_, usual = words.openai
+        told = {"error": {"message": message, "type": type_, "param": param or None, "code": code or usual or None}}
     return (_encode(told).encode(),)

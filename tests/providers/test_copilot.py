@@ -5,6 +5,7 @@ Copilot's routes.
 from __future__ import annotations
 
 from aibridge.model import Dialect
+from aibridge.providers.access import Treatment
 from aibridge.providers.copilot import COPILOT
 from aibridge.providers.types import KeyStyle
 
@@ -14,7 +15,8 @@ def test_copilot() -> None:
     All three dialects, at the vendor's own paths.
     """
     assert (COPILOT.prefix, COPILOT.base_url) == ("", "https://api.individual.githubcopilot.com")
-    assert COPILOT.bridged == {
+    bridged = {rule.path: rule.dialect for rule in COPILOT.rules if rule.treatment is Treatment.BRIDGED}
+    assert bridged == {
         "/chat/completions": Dialect.CHAT,
         "/responses": Dialect.RESPONSES,
         "/v1/messages": Dialect.MESSAGES,
@@ -22,16 +24,23 @@ def test_copilot() -> None:
     assert COPILOT.key_style is KeyStyle.BEARER
 
 
-def test_what_passes_through() -> None:
+def test_what_is_free() -> None:
     """
-    Models, agents, tools, and what its clients ask to find out where they are.
+    Models, and what its clients ask to find out where they are.
     """
-    assert set(COPILOT.passthrough) == {
-        "/.well-known/",
+    assert set(COPILOT.of(Treatment.FREE)) == {
+        "/.well-known/*",
         "/_ping",
-        "/agents/",
         "/auto",
-        "/mcp/",
         "/models",
-        "/models/",
+        "/models/*",
+        "/models/session",
+        "/v1/messages/count_tokens",
     }
+
+
+def test_nobody_acts_as_another() -> None:
+    """
+    Agents and tools act in the name of whose key it is, so they are asked for with one's own.
+    """
+    assert set(COPILOT.of(Treatment.REFUSED)) == {"/agents/*", "/mcp/*"}

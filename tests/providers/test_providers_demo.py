@@ -5,6 +5,7 @@ The simulated provider's routes.
 from __future__ import annotations
 
 from aibridge.model import Dialect
+from aibridge.providers.access import Treatment
 from aibridge.providers.anthropic import ANTHROPIC
 from aibridge.providers.demo import DEMO
 from aibridge.providers.openai import OPENAI
@@ -22,11 +23,20 @@ def test_all_dialects_at_the_vendors_paths() -> None:
     """
     A client that knows either vendor finds what it knows.
     """
-    assert DEMO.bridged == {
+    bridged = {rule.path: rule.dialect for rule in DEMO.rules if rule.treatment is Treatment.BRIDGED}
+    assert bridged == {
         "/v1/chat/completions": Dialect.CHAT,
         "/v1/responses": Dialect.RESPONSES,
         "/v1/messages": Dialect.MESSAGES,
     }
-    assert {f"/v1{path}" for path in OPENAI.passthrough} <= set(DEMO.passthrough)
-    assert set(ANTHROPIC.passthrough) <= set(DEMO.passthrough)
-    assert len(DEMO.passthrough) == len(set(DEMO.passthrough)) == 9
+    paths = {rule.path for rule in DEMO.rules}
+    assert {f"/v1{rule.path}" for rule in OPENAI.rules} <= paths
+    assert {rule.path for rule in ANTHROPIC.rules} <= paths
+
+
+def test_errors_look_as_the_vendors_do() -> None:
+    """
+    What is Anthropic's alone has errors like Anthropic's.
+    """
+    (batches,) = (rule for rule in DEMO.rules if rule.path == "/v1/messages/batches" and rule.methods == ("POST",))
+    assert batches.dialect is Dialect.MESSAGES

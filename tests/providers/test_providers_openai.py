@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import attrs
 
-from aibridge.model import Dialect
+from aibridge.model import Stored
+from aibridge.providers.access import Treatment
 from aibridge.providers.openai import COMPATIBLE, OPENAI
 from aibridge.providers.types import KeyStyle
 
@@ -16,22 +17,43 @@ def test_openai() -> None:
     The version is part of the prefix, and so of the base URL.
     """
     assert (OPENAI.prefix, OPENAI.base_url) == ("/v1", "https://api.openai.com/v1/")
-    assert OPENAI.bridged == {"/chat/completions": Dialect.CHAT, "/responses": Dialect.RESPONSES}
+    assert OPENAI.of(Treatment.BRIDGED) == ("/chat/completions", "/responses")
     assert OPENAI.key_style is KeyStyle.BEARER
 
 
-def test_what_passes_through() -> None:
+def test_what_spends_is_counted() -> None:
     """
-    Models, stored conversations and responses, embeddings, and the old completions.
+    Whatever its path.
     """
-    assert set(OPENAI.passthrough) == {
+    assert set(OPENAI.of(Treatment.COUNTED)) == {
+        "/audio/speech",
+        "/audio/transcriptions",
+        "/audio/translations",
+        "/batches",
         "/completions",
-        "/conversations",
-        "/conversations/",
         "/embeddings",
-        "/models",
-        "/models/",
-        "/responses/",
+        "/images/edits",
+        "/images/generations",
+        "/images/variations",
+        "/responses/compact",
+        "/vector_stores/{vector_store}/search",
+    }
+
+
+def test_what_is_stored_has_a_maker() -> None:
+    """
+    Each kind of stored object, with the path at which it is made.
+    """
+    made = {rule.path: rule.makes for rule in OPENAI.rules if rule.makes and not rule.uses}
+    assert made == {
+        "/chat/completions": Stored.CHAT_COMPLETION,
+        "/responses": Stored.RESPONSE,
+        "/conversations": Stored.CONVERSATION,
+        "/files": Stored.FILE,
+        "/uploads": Stored.UPLOAD,
+        "/batches": Stored.BATCH,
+        "/containers": Stored.CONTAINER,
+        "/vector_stores": Stored.VECTOR_STORE,
     }
 
 

@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from aibridge.model import Dialect
+from aibridge.providers.access import Treatment
 from aibridge.providers.provider import TYPES
 from aibridge.providers.types import KeyStyle, ProviderType
 
@@ -20,44 +21,41 @@ def test_a_type_is_a_value() -> None:
     """
     Not to be changed; another is made from it.
     """
-    type_ = ProviderType(name="x", key_style=KeyStyle.NONE, dialect=Dialect.CHAT, bridged={}, passthrough=())
+    type_ = ProviderType(name="x", key_style=KeyStyle.NONE, dialect=Dialect.CHAT, rules=())
     assert (type_.prefix, type_.base_url) == ("", "")
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         type_.name = "y"  # type: ignore[misc]  # that it is refused is the point
 
 
 @types
-def test_paths_are_absolute(type_: ProviderType) -> None:
+def test_prefixes(type_: ProviderType) -> None:
     """
-    A path begins with a slash; a prefix as well, and does not end with one.
+    A prefix begins with a slash, and does not end with one.
     """
     assert re.fullmatch(r"(/[a-z0-9]+)*", type_.prefix)
-    for path in (*type_.bridged, *type_.passthrough):
-        assert re.fullmatch(r"(/[a-z0-9_.-]+)+/?", path), path
 
 
 @types
 def test_bridged_routes_are_places(type_: ProviderType) -> None:
     """
-    Each is one path with a dialect of a vendor, and not also let through unread.
+    Each is one path with a dialect of a vendor.
     """
-    assert type_.bridged
-    for path, dialect in type_.bridged.items():
-        assert not path.endswith("/")
-        assert dialect is not Dialect.PLAIN
-        assert path not in type_.passthrough
-        assert not any(path.startswith(below) for below in type_.passthrough if below.endswith("/"))
+    assert type_.of(Treatment.BRIDGED)
+    for rule in type_.rules:
+        if rule.treatment is Treatment.BRIDGED:
+            assert "*" not in rule.path
+            assert not rule.uses
+            assert rule.dialect not in (None, Dialect.PLAIN)
 
 
 @types
-def test_passthrough_is_a_short_list(type_: ProviderType) -> None:
+def test_nothing_that_administers_is_for_everybody(type_: ProviderType) -> None:
     """
-    It names places: neither everything nor a place twice, and nothing that manages keys, people or money.
+    What manages keys, people, money or models is refused where it is known at all.
     """
-    assert len(set(type_.passthrough)) == len(type_.passthrough)
-    assert "/" not in type_.passthrough
-    for word in ("admin", "organization", "api_keys", "usage", "cost", "files", "fine_tuning", "batches"):
-        assert not any(word in path for path in type_.passthrough)
+    for rule in type_.rules:
+        if any(word in rule.path for word in ("admin", "organization", "usage", "cost", "fine_tuning", "projects")):
+            assert rule.treatment is Treatment.REFUSED
 
 
 @types

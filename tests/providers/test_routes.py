@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aibridge.errors import BadRequest, RouteUnknown
-from aibridge.model import Dialect
-from aibridge.providers.routes import ROOTS, Route, Routes, leaves
+from aibridge.model import Dialect, Stored
+from aibridge.providers.routes import ROOTS, Route, Routes, leaves, refusal_of
 from making import provider
 
 CHAT, RESPONSES, MESSAGES, PLAIN = Dialect.CHAT, Dialect.RESPONSES, Dialect.MESSAGES, Dialect.PLAIN
@@ -56,36 +56,65 @@ BRIDGED = [
 """Path, URL, dialect. POST only."""
 
 PASSTHROUGH = [
-    ("/openai/v1/completions", f"{OPENAI}/completions", "/v1/completions", CHAT),
-    ("/openai/v1/conversations", f"{OPENAI}/conversations", "/v1/conversations", CHAT),
-    ("/openai/v1/conversations/", f"{OPENAI}/conversations/", "/v1/conversations/*", CHAT),
-    ("/openai/v1/conversations/c_1/items", f"{OPENAI}/conversations/c_1/items", "/v1/conversations/*", CHAT),
-    ("/openai/v1/embeddings", f"{OPENAI}/embeddings", "/v1/embeddings", CHAT),
-    ("/openai/v1/models", f"{OPENAI}/models", "/v1/models", CHAT),
-    ("/openai/v1/models/", f"{OPENAI}/models/", "/v1/models/*", CHAT),
-    ("/openai/v1/models/gpt-5.4", f"{OPENAI}/models/gpt-5.4", "/v1/models/*", CHAT),
-    ("/openai/v1/models/org%2Fmodel", f"{OPENAI}/models/org%2Fmodel", "/v1/models/*", CHAT),
-    ("/openai/v1/responses/r_1/cancel", f"{OPENAI}/responses/r_1/cancel", "/v1/responses/*", RESPONSES),
-    ("/openai/v1/responses/compact", f"{OPENAI}/responses/compact", "/v1/responses/*", RESPONSES),
-    ("/openai-eu/v1/models", "https://eu.example:8443/some/path/models", "/v1/models", CHAT),
-    ("/vllm/v1/embeddings", "http://10.0.0.7:8000/v1/embeddings", "/v1/embeddings", CHAT),
-    ("/anthropic/v1/models", f"{ANTHROPIC}/v1/models", "/v1/models", MESSAGES),
-    ("/anthropic/v1/models/claude-opus-5", f"{ANTHROPIC}/v1/models/claude-opus-5", "/v1/models/*", MESSAGES),
-    ("/anthropic/v1/messages/count_tokens", f"{ANTHROPIC}/v1/messages/count_tokens", "", MESSAGES),
-    ("/anthropic/api/event_logging/batch", f"{ANTHROPIC}/api/event_logging/batch", "/api/event_logging/*", MESSAGES),
-    ("/proxied/v1/models", "https://h/some/path/v1/models", "/v1/models", MESSAGES),
-    ("/copilot/models", f"{COPILOT}/models", "/models", CHAT),
-    ("/copilot/models/session", f"{COPILOT}/models/session", "/models/*", CHAT),
-    ("/copilot/agents/sessions", f"{COPILOT}/agents/sessions", "/agents/*", CHAT),
-    ("/copilot/mcp/readonly", f"{COPILOT}/mcp/readonly", "/mcp/*", CHAT),
-    ("/copilot/.well-known/x", f"{COPILOT}/.well-known/x", "/.well-known/*", CHAT),
-    ("/copilot/_ping", f"{COPILOT}/_ping", "/_ping", CHAT),
-    ("/copilot/auto", f"{COPILOT}/auto", "/auto", CHAT),
-    ("/demo/v1/models", f"{DEMO}/v1/models", "/v1/models", CHAT),
-    ("/demo/v1/embeddings", f"{DEMO}/v1/embeddings", "/v1/embeddings", CHAT),
-    ("/demo/v1/messages/count_tokens", f"{DEMO}/v1/messages/count_tokens", "", MESSAGES),
+    ("GET", "/openai/v1/models", f"{OPENAI}/models", "/v1/models", CHAT),
+    ("GET", "/openai/v1/models/", f"{OPENAI}/models/", "/v1/models/*", CHAT),
+    ("GET", "/openai/v1/models/gpt-5.4", f"{OPENAI}/models/gpt-5.4", "/v1/models/*", CHAT),
+    ("GET", "/openai/v1/models/org%2Fmodel", f"{OPENAI}/models/org%2Fmodel", "/v1/models/*", CHAT),
+    ("POST", "/openai/v1/conversations", f"{OPENAI}/conversations", "/v1/conversations", CHAT),
+    ("GET", "/openai/v1/conversations/c_1", f"{OPENAI}/conversations/c_1", "/v1/conversations/*", CHAT),
+    (
+        "GET",
+        "/openai/v1/conversations/c_1/items",
+        f"{OPENAI}/conversations/c_1/items",
+        "/v1/conversations/*/items",
+        CHAT,
+    ),
+    ("GET", "/openai/v1/responses/r_1", f"{OPENAI}/responses/r_1", "/v1/responses/*", RESPONSES),
+    (
+        "POST",
+        "/openai/v1/responses/r_1/cancel",
+        f"{OPENAI}/responses/r_1/cancel",
+        "/v1/responses/*/cancel",
+        RESPONSES,
+    ),
+    ("GET", "/openai-eu/v1/models", "https://eu.example:8443/some/path/models", "/v1/models", CHAT),
+    ("GET", "/anthropic/v1/models", f"{ANTHROPIC}/v1/models", "/v1/models", MESSAGES),
+    ("GET", "/anthropic/v1/models/claude-opus-5", f"{ANTHROPIC}/v1/models/claude-opus-5", "/v1/models/*", MESSAGES),
+    ("POST", "/anthropic/v1/messages/count_tokens", f"{ANTHROPIC}/v1/messages/count_tokens", "", MESSAGES),
+    (
+        "POST",
+        "/anthropic/api/event_logging/batch",
+        f"{ANTHROPIC}/api/event_logging/batch",
+        "/api/event_logging/*",
+        MESSAGES,
+    ),
+    ("GET", "/proxied/v1/models", "https://h/some/path/v1/models", "/v1/models", MESSAGES),
+    ("GET", "/copilot/models", f"{COPILOT}/models", "/models", CHAT),
+    ("POST", "/copilot/models/session", f"{COPILOT}/models/session", "/models/session", CHAT),
+    ("POST", "/copilot/agents/sessions", f"{COPILOT}/agents/sessions", "/agents/*", CHAT),
+    ("POST", "/copilot/mcp/readonly", f"{COPILOT}/mcp/readonly", "/mcp/*", CHAT),
+    ("GET", "/copilot/.well-known/x", f"{COPILOT}/.well-known/x", "/.well-known/*", CHAT),
+    ("GET", "/copilot/_ping", f"{COPILOT}/_ping", "/_ping", CHAT),
+    ("POST", "/copilot/auto", f"{COPILOT}/auto", "/auto", CHAT),
+    ("GET", "/demo/v1/models", f"{DEMO}/v1/models", "/v1/models", CHAT),
+    ("POST", "/demo/v1/messages/count_tokens", f"{DEMO}/v1/messages/count_tokens", "", MESSAGES),
+    ("GET", "/demo/v1/messages/batches/b_1", f"{DEMO}/v1/messages/batches/b_1", "/v1/messages/batches/*", MESSAGES),
 ]
-"""Path, URL, label (where it is not the path without the provider), dialect. Any method."""
+"""Method, path, URL, label (where it is not the path without the provider), dialect."""
+
+COUNTED = [
+    ("/openai/v1/completions", f"{OPENAI}/completions", CHAT),
+    ("/openai/v1/embeddings", f"{OPENAI}/embeddings", CHAT),
+    ("/openai/v1/responses/compact", f"{OPENAI}/responses/compact", RESPONSES),
+    ("/openai/v1/images/generations", f"{OPENAI}/images/generations", CHAT),
+    ("/openai/v1/audio/speech", f"{OPENAI}/audio/speech", CHAT),
+    ("/vllm/v1/embeddings", "http://10.0.0.7:8000/v1/embeddings", CHAT),
+    ("/anthropic/v1/messages/batches", f"{ANTHROPIC}/v1/messages/batches", MESSAGES),
+    ("/copilot/embeddings", f"{COPILOT}/embeddings", CHAT),
+    ("/demo/v1/embeddings", f"{DEMO}/v1/embeddings", CHAT),
+    ("/demo/v1/messages/batches", f"{DEMO}/v1/messages/batches", MESSAGES),
+]
+"""Path, URL, dialect. POST only."""
 
 UNKNOWN = [
     ("GET", "/"),
@@ -105,10 +134,23 @@ UNKNOWN = [
     ("GET", "/openai/v1/Models"),
     ("GET", "/openai%2Fv1/models"),
     ("GET", "/openai/v1/modelsx"),
-    ("GET", "/openai/v1/files"),
-    ("POST", "/openai/v1/images/generations"),
-    ("GET", "/openai/v1/organization/admin_api_keys"),
-    ("GET", "/openai/v1/chat/completions"),
+    ("PUT", "/openai/v1/files"),
+    ("GET", "/openai/v1/images/generations"),
+    ("GET", "/openai/v1/organization"),
+    ("GET", "/openai/v1/dashboard/billing/usage"),
+    ("POST", "/openai/v1/models"),
+    ("PUT", "/openai/v1/models/gpt-5.4"),
+    ("OPTIONS", "/openai/v1/models"),
+    ("GET", "/openai/v1/responses"),
+    ("GET", "/openai/v1/responses/"),
+    ("POST", "/openai/v1/responses/r_1"),
+    ("POST", "/openai/v1/responses/r_1/input_items"),
+    ("GET", "/openai/v1/responses/r%5F1"),
+    ("GET", "/openai/v1/responses/r_1/"),
+    ("GET", "/openai/v1/responses//r_1"),
+    ("DELETE", "/openai/v1/responses/r_1/x"),
+    ("DELETE", "/openai/v1/files"),
+    ("DELETE", "/openai/v1/conversations"),
     ("DELETE", "/openai/v1/responses"),
     ("post", "/openai/v1/responses"),
     ("POST", "/openai/v1/chat/completions/"),
@@ -117,7 +159,9 @@ UNKNOWN = [
     ("GET", "/anthropic/v1/messages"),
     ("POST", "/anthropic/v1/chat/completions"),
     ("POST", "/anthropic/v1/complete"),
-    ("GET", "/anthropic/v1/organizations/users"),
+    ("GET", "/anthropic/v1/organizations"),
+    ("DELETE", "/anthropic/v1/models/claude"),
+    ("POST", "/anthropic/v1/messages/batches/b_1"),
     ("POST", "/anthropic/messages"),
     ("GET", "/copilot/v1/models"),
     ("GET", "/nobody/v1/models"),
@@ -159,14 +203,26 @@ def test_bridged(root: str, path: str, url: str, dialect: Dialect) -> None:
 
 
 @pytest.mark.parametrize("root", ["", *(root.decode() for root in ROOTS)])
-@pytest.mark.parametrize(("path", "url", "label", "dialect"), PASSTHROUGH)
-def test_passthrough(root: str, path: str, url: str, label: str, dialect: Dialect) -> None:
+@pytest.mark.parametrize(("path", "url", "dialect"), COUNTED)
+def test_counted(root: str, path: str, url: str, dialect: Dialect) -> None:
     """
-    What is allowed, by any method; its label is the route's pattern, never what the client wrote.
+    What spends without being one of the dialects is counted like them.
     """
-    for method in ANY:
-        route, found = resolve(method.decode(), f"{root}{path}?x=1")
-        assert (found, route.dialect, route.bridged) == (f"{url}?x=1", dialect, False)
+    route, found = resolve("POST", root + path + "?x=1")
+    assert (found, route.dialect, route.bridged, route.counted) == (f"{url}?x=1", dialect, False, True)
+    assert f"/{route.provider.name}{route.label}" == path
+
+
+@pytest.mark.parametrize("root", ["", *(root.decode() for root in ROOTS)])
+@pytest.mark.parametrize(("method", "path", "url", "label", "dialect"), PASSTHROUGH)
+def test_passthrough(root: str, method: str, path: str, url: str, label: str, dialect: Dialect) -> None:
+    """
+    What is allowed; its label is the route's pattern, never what the client wrote. Whoever may get it may ask what he
+    would get.
+    """
+    for asked in (method, "HEAD") if method == "GET" else (method,):
+        route, found = resolve(asked, f"{root}{path}?x=1")
+        assert (found, route.dialect, route.counted) == (f"{url}?x=1", dialect, False)
         assert route.label == label or f"/{route.provider.name}{route.label}" == path
 
 
@@ -196,7 +252,6 @@ def test_a_slash_does_not_make_it_pass_through(end: str) -> None:
     for name in ("openai", "demo"):
         with pytest.raises(RouteUnknown):
             resolve("POST", f"/{name}/v1/responses{end}")
-    assert resolve("GET", "/openai/v1/responses/")[0].label == "/v1/responses/*"
 
 
 DOTTED = [
@@ -390,9 +445,9 @@ def test_every_target_has_a_dialect(target: bytes) -> None:
         ("/", PLAIN),
         ("/nobody/v1/models", PLAIN),
         ("/favicon.ico", PLAIN),
-        ("/openai/v1/files", CHAT),
+        ("/openai/v1/nothing", CHAT),
         ("/openai", CHAT),
-        ("/api/v2/aibridge/openai/v1/files", CHAT),
+        ("/api/v2/aibridge/openai/v1/nothing", CHAT),
         ("/api/v2/aibridge/anthropic/v1/complete", MESSAGES),
         ("/anthropic/v1/complete?x=1", MESSAGES),
         ("/copilot/v1/messages", MESSAGES),
@@ -453,7 +508,193 @@ def test_routes_are_made_once() -> None:
     The same place is the same route, whichever way it was asked for.
     """
     assert resolve("POST", "/openai/v1/responses")[0] is resolve("POST", "/api/v2/ai-gateway/openai/v1/responses?x")[0]
-    assert resolve("GET", "/openai/v1/models/a")[0] is resolve("PUT", "/openai/v1/models/b")[0]
+    assert resolve("GET", "/openai/v1/models/a")[0] is resolve("HEAD", "/openai/v1/models/b")[0]
+
+
+ALLOWING = Routes(
+    [
+        provider(
+            "openai", allow=("DELETE /models/*", "GET /organization/usage/*", "POST /v1/fine_tuning/jobs/*/cancel")
+        ),
+        provider("anthropic", allow=("GET /v1/organizations/*", "GET /v1/files", "POST /v1/complete")),
+    ]
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "label"),
+    [
+        ("DELETE", "/openai/v1/models/ft:gpt-4.1:org::id", "/v1/models/*"),
+        ("DELETE", "/openai/v1/models/ft%3Agpt-4.1%3aorg::id", "/v1/models/*"),
+        ("GET", "/openai/v1/organization/usage/completions", "/v1/organization/usage/*"),
+        ("HEAD", "/openai/v1/organization/usage/a/b", "/v1/organization/usage/*"),
+        ("POST", "/openai/v1/fine_tuning/jobs/j_1/cancel", "/v1/fine_tuning/jobs/*/cancel"),
+        ("GET", "/anthropic/v1/organizations/users", "/v1/organizations/*"),
+        ("GET", "/anthropic/v1/files?limit=2", "/v1/files"),
+        ("POST", "/anthropic/v1/complete", "/v1/complete"),
+    ],
+)
+def test_what_is_allowed_by_configuration(method: str, target: str, label: str) -> None:
+    """
+    An entry lets its method and path through, whether a table refuses them or does not know them.
+    """
+    route, _ = ALLOWING.resolve(method.encode(), target.encode())
+    assert (route.label, route.refused, route.counted) == (label, "", False)
+    try:
+        refused = resolve(method, target)[0].refused
+    except RouteUnknown:
+        refused = "unknown"
+    assert refused
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("DELETE", "/openai/v1/models/a%2Fb"),
+        ("DELETE", "/openai/v1/models/"),
+        ("DELETE", "/openai/v1/models/a//b"),
+        ("PATCH", "/openai/v1/models/a"),
+        ("GET", "/openai/v1/organization/admin_api_keys"),
+        ("POST", "/openai/v1/organization/usage/completions"),
+        ("GET", "/openai/v1/organization/usage/%2e%2e%2fadmin_api_keys"),
+        ("POST", "/openai/v1/fine_tuning/jobs/j_1/x"),
+        ("POST", "/openai/v1/fine_tuning/jobs/j/k/cancel"),
+        ("GET", "/anthropic/v1/messages/batches"),
+    ],
+)
+def test_what_is_allowed_is_nothing_more(method: str, target: str) -> None:
+    """
+    Neither another method nor another path, however it is written.
+    """
+    try:
+        route, _ = ALLOWING.resolve(method.encode(), target.encode())
+    except (RouteUnknown, BadRequest):
+        return
+    assert route.refused
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("DELETE", "/openai/v1/models/ft:gpt-4.1:org::id"),
+        ("POST", "/vllm/v1/fine_tuning/jobs"),
+        ("GET", "/openai/v1/organization/admin_api_keys"),
+        ("DELETE", "/openai/v1/assistants/a_1"),
+        ("POST", "/openai/v1/realtime/sessions"),
+        ("GET", "/openai/v1/files"),
+        ("GET", "/openai/v1/batches"),
+        ("GET", "/openai/v1/vector_stores"),
+        ("GET", "/openai/v1/containers?limit=100"),
+        ("GET", "/openai/v1/chat/completions"),
+        ("HEAD", "/openai/v1/files"),
+        ("GET", "/anthropic/v1/messages/batches"),
+        ("GET", "/anthropic/v1/files"),
+        ("GET", "/anthropic/v1/organizations/users"),
+        ("POST", "/copilot/agents/sessions"),
+        ("GET", "/demo/v1/files"),
+    ],
+)
+def test_what_is_refused_says_why(method: str, target: str) -> None:
+    """
+    Administration, deletion, and lists of what everybody has stored are known, and not for a configured key.
+    """
+    route, _ = resolve(method, target)
+    assert route.refused
+    refusal = refusal_of(route, method.encode())
+    assert f"{method} {route.label}" in refusal.detail
+    assert route.refused in refusal.detail
+
+
+def test_lists_are_for_those_who_share_everything() -> None:
+    """
+    Where anyone may name any stored object, everybody's may be listed; administration stays refused.
+    """
+    routes = Routes([provider("openai", stored_objects="anyone")])
+    assert not routes.resolve(b"GET", b"/openai/v1/files")[0].refused
+    assert routes.resolve(b"GET", b"/openai/v1/organization/users")[0].refused
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "ids"),
+    [
+        ("GET", "/openai/v1/responses/resp_1?stream=true", [(Stored.RESPONSE, "resp_1")]),
+        ("DELETE", "/api/v2/aibridge/openai/v1/responses/resp_1", [(Stored.RESPONSE, "resp_1")]),
+        ("POST", "/openai-eu/v1/conversations/conv_1/items?a=/b", [(Stored.CONVERSATION, "conv_1")]),
+        (
+            "POST",
+            "/openai/v1/vector_stores/vs_1/files/file-2",
+            [(Stored.VECTOR_STORE, "vs_1"), (Stored.FILE, "file-2")],
+        ),
+        ("GET", "/openai/v1/containers/c_1/files/cfile_2/content", [(Stored.CONTAINER, "c_1")]),
+        ("GET", "/anthropic/v1/messages/batches/msgbatch_1/results", [(Stored.MESSAGE_BATCH, "msgbatch_1")]),
+        ("GET", "/demo/v1/responses/resp%3A1", [(Stored.RESPONSE, "resp:1")]),
+        ("GET", "/openai/v1/models/gpt-5.4", []),
+    ],
+)
+def test_ids_in_a_path(method: str, target: str, ids: list[tuple[Stored, str]]) -> None:
+    """
+    Each with its kind, in their order; a query is no part of them.
+    """
+    route, url = ROUTES.resolve(method.encode(), target.encode())
+    assert route.ids(url) == ids
+
+
+@pytest.mark.parametrize(
+    ("target", "content_type", "holds"),
+    [
+        ("/openai/v1/responses", None, True),
+        ("/openai/v1/responses", b"text/plain", True),
+        ("/openai/v1/files", b"multipart/form-data; boundary=x", False),
+        ("/openai/v1/images/edits", b"multipart/form-data; boundary=x", False),
+        ("/openai/v1/images/edits", b"Application/JSON; charset=utf-8", True),
+        ("/openai/v1/images/edits", None, False),
+    ],
+)
+def test_which_bodies_are_held(target: str, content_type: bytes | None, holds: bool) -> None:
+    """
+    Those that are JSON; files cross as they come.
+    """
+    assert resolve("POST", target)[0].holds(content_type) is holds
+
+
+def listed(route: Route, method: bytes, path: bytes) -> bool:
+    """
+    Whether a path is one of a rule of the route's provider, read from the tables without the code that looks it up.
+    """
+    for rule in route.provider.type.rules:
+        methods = {*rule.methods, *(["HEAD"] if "GET" in rule.methods else [])}
+        pattern = re.escape(rule.path).replace(r"\*", ".*")
+        pattern = re.sub(r"\\\{[a-z_]+\\\}", "[A-Za-z0-9_:.@~+=,%-]+", pattern)
+        if method.decode() in methods and re.fullmatch(pattern, path.decode("latin-1"), re.DOTALL):
+            return True
+    return False
+
+
+@given(
+    st.sampled_from(ANY),
+    st.sampled_from([b"/openai", b"/vllm", b"/anthropic", b"/copilot", b"/demo"]),
+    st.lists(
+        st.sampled_from(
+            (
+                b"/v1 /files /models /responses /compact /messages /batches /organization /chat /completions /items "
+                b"/conversations /id_1 / %2f %2Ffiles ;x %00 /%66iles /..%2f \\ /vector_stores /cancel "
+                b"/complet%69ons # ?a=/files"
+            ).split()
+        ),
+        max_size=7,
+    ),
+)
+def test_nothing_that_is_not_listed_has_a_route(method: bytes, provider: bytes, parts: list[bytes]) -> None:
+    """
+    Whatever is put together of what there is, and of what some server might take for it.
+    """
+    target = provider + b"".join(parts)
+    try:
+        route, url = ROUTES.resolve(method, target)
+    except (BadRequest, RouteUnknown):
+        return
+    path = url[len(route.provider.base_url) :].partition(b"?")[0]
+    assert listed(route, method, path)
 
 
 def test_no_providers() -> None:

@@ -95,7 +95,24 @@ class AdmissionTests(SynchronousTestCase):
         """
         A path that is not allowed is not found.
         """
-        self.refused(bridge(), Asked(uri=b"/openai/v1/files"), 404, b"route")
+        self.refused(bridge(), Asked(uri=b"/openai/v1/nothing"), 404, b"route")
+
+    def test_what_the_configured_key_is_not_used_for(self) -> None:
+        """
+        Administration and lists of what everybody has are refused with it, in the dialect, and cross with a key of the
+        client's own.
+        """
+        for method, uri in ((b"DELETE", b"/openai/v1/models/ft:m"), (b"GET", b"/openai/v1/files")):
+            body = self.refused(bridge(), Asked(method=method, uri=uri, body=b""), 403, b"route")
+            self.assertEqual(body["error"]["code"], "not_allowed")
+            fixture = bridge()
+            own = [(b"X-Coder-Token", TOKEN), (b"Authorization", b"Bearer sk-own")]
+            begin(fixture, Asked(method=method, uri=uri, body=b"", pairs=own))
+            self.assertEqual(fixture.upstream.calls[0].method, method)
+        body = self.refused(
+            bridge(), Asked(method=b"GET", uri=b"/anthropic/v1/messages/batches", body=b""), 403, b"route"
+        )
+        self.assertEqual(body["error"]["type"], "permission_error")
 
     def test_unknown_provider(self) -> None:
         """
@@ -636,7 +653,7 @@ class RequestTests(SynchronousTestCase):
         A passthrough body is not collected.
         """
         fixture = bridge()
-        request = begin(fixture, Asked(uri=b"/openai/v1/embeddings"))
+        request = begin(fixture, Asked(uri=b"/openai/v1/files"))
         self.assertEqual(fixture.upstream.calls[0].data.length, 13)
         self.assertFalse(request.request.claimed)
 

@@ -23,6 +23,10 @@ ID = "00ff00ff00ff00ff00ff00ff"
 STATUSES = {
     errors.BadRequest: 400,
     errors.RouteUnknown: 404,
+    errors.NotAllowed: 403,
+    errors.ObjectUnknown: 404,
+    errors.ObjectsApart: 400,
+    errors.BodyUnreadable: 415,
     errors.UpgradeRefused: 426,
     errors.Misdirected: 421,
     errors.Unauthenticated: 401,
@@ -133,7 +137,8 @@ def test_rows(class_: type[errors.BridgeError]) -> None:
     """
     words = FAULTS[class_]
     assert words.anthropic in ANTHROPIC_TYPES
-    assert all(re.fullmatch("[a-z_]+", word) for word in words.openai)
+    # OpenAI has no code for what it does not find.
+    assert all(re.fullmatch("[a-z_]+", word) for word in words.openai if word or class_ is not errors.ObjectUnknown)
     # The breaker's words are Coder's, to the letter.
     assert class_ is errors.BreakerOpen or re.fullmatch(r"[A-Z].*\.", words.message)
 
@@ -167,7 +172,7 @@ def test_openai_bodies(class_: type[errors.BridgeError], dialect: Dialect) -> No
     assert list(body) == ["error"]
     assert list(body["error"]) == ["message", "type", "param", "code"]
     assert body["error"]["message"].endswith("It failed.")
-    assert (body["error"]["type"], body["error"]["code"]) == FAULTS[class_].openai
+    assert (body["error"]["type"], body["error"]["code"] or "") == FAULTS[class_].openai
     assert body["error"]["param"] is None
 
 
@@ -237,7 +242,7 @@ def test_who_is_told_not_to_retry(class_: type[errors.BridgeError]) -> None:
     Those to whom it would happen again, and nobody else.
     """
     made = answer(class_(), CHAT, ID)
-    hopeless = class_ in (errors.Unauthenticated, errors.CredentialMissing)
+    hopeless = class_ in (errors.Unauthenticated, errors.CredentialMissing, errors.NotAllowed)
     assert told(made, b"x-should-retry") == (b"false" if hopeless else None)
     assert told(made, b"WWW-Authenticate") == (b"Bearer" if class_ is errors.Unauthenticated else None)
 
@@ -380,3 +385,17 @@ def test_any_sentence_is_told_whole(class_: type[errors.BridgeError], dialect: D
         ((_, data),) = data_of(stream)
         assert json.dumps(detail or FAULTS[class_].message)[1:-1] in json.dumps(data)
         assert b"\r" not in stream
+
+
+def test_what_is_not_found_is_told_as_the_vendor_tells_it() -> None:
+    """
+    With the part of the request that names it, and the vendor's own code where it has one.
+    """
+    error = errors.ObjectUnknown("Not there.", param="previous_response_id", code="previous_response_not_found")
+    assert json.loads(answer(error, RESPONSES, ID).body)["error"] == {
+        "message": "Not there.",
+        "type": "invalid_request_error",
+        "param": "previous_response_id",
+        "code": "previous_response_not_found",
+    }
+    assert json.loads(answer(errors.ObjectUnknown("Not there."), RESPONSES, ID).body)["error"]["code"] is None
