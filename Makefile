@@ -14,7 +14,7 @@ SOURCES := $(shell find aibridge twisted -name '*.py') setup.cfg setup.py pyproj
 JOBS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-proxy test test-all test-sources check format docs bench bench-check bench-overload debian clean
+.PHONY: help run run-proxy test test-all test-sources check format docs bench bench-check bench-overload bench-heeding debian clean
 
 help:
 	@echo "make run         start the bridge in the foreground on its embedded default"
@@ -26,6 +26,7 @@ help:
 	@echo "make bench       measure side by side with nginx and others (see docs/performance.md)"
 	@echo "make bench-check measure, and compare the ratios with those to be kept"
 	@echo "make bench-overload  ask for more than there is, and see who gets what (see docs/overload.md)"
+	@echo "make bench-heeding   see what heeding the provider's limits is worth (see docs/limits.md)"
 	@echo "make docs        write the generated pages anew"
 	@echo "make clean       forget everything that was built"
 
@@ -118,6 +119,9 @@ bench-check: $(STAMP)
 
 bench-overload: $(STAMP) $(BENCH_STAMP)
 	$(BIN)/python -m benchmarks.overload $(ARGS)
+
+bench-heeding: $(STAMP)
+	$(BIN)/python -m benchmarks.heeding $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/bin \
