@@ -48,6 +48,9 @@ class Principal:
     :ivar rate_limit: requests per second for this principal, or None for the configured one.
     :ivar rate_burst: size of its bucket, or None for the configured one.
     :ivar max_in_flight: most exchanges it may have in flight, 0 for no limit, or None for the configured one.
+    :ivar origin: where whoever it is comes from, if he could as well have another id with each request, since nobody
+        verifies his token: what there is for all newcomers is shared between origins first. Empty where ids are
+        given, and so are not without end.
     """
 
     id: str
@@ -56,6 +59,7 @@ class Principal:
     rate_limit: float | None = None
     rate_burst: float | None = None
     max_in_flight: int | None = None
+    origin: str = attrs.field(default="", eq=False)
 
 
 class CredentialKind(enum.Enum):

@@ -25,11 +25,13 @@ def address(url: str) -> tuple[str, int]:
     return parts.hostname, parts.port
 
 
-def connect(url: str) -> socket.socket:
+def connect(url: str, source: str = "") -> socket.socket:
     """
     A connection to `url`.
+
+    :param source: the address that it comes from, such as any of 127.0.0.0/8.
     """
-    made = socket.create_connection(address(url), PATIENCE_S)
+    made = socket.create_connection(address(url), PATIENCE_S, (source, 0) if source else None)
     made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return made
 

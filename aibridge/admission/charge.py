@@ -123,7 +123,7 @@ class Charges:
                 marks.stretch(factor)
             self._rate = rate
 
-    def wait_for(self, key: str, now: float, burst: float, tokens: float) -> float:
+    def wait_for(self, key: str, now: float, burst: float, tokens: float, origin: str = "") -> float:
         """
         Seconds until so many tokens fit; 0.0 if they do now.
 
@@ -131,10 +131,10 @@ class Charges:
         at once has to wait for the longest, but not for ever.
         """
         needed = tokens if tokens < burst else burst
-        wait = self._buckets.seconds_left(key, now) + (needed - burst) / self._rate
+        wait = self._buckets.seconds_left(key, now, origin) + (needed - burst) / self._rate
         return wait if wait > ROUNDING_S else 0.0
 
-    def charge(self, key: str, now: float, burst: float, tokens: float) -> Charge:
+    def charge(self, key: str, now: float, burst: float, tokens: float, origin: str = "") -> Charge:
         """
         Add an estimate, but no more than fills an empty bucket.
 
@@ -143,12 +143,12 @@ class Charges:
         """
         if tokens > burst:
             tokens = burst
-        place, level = self._fill(key, now, tokens)
+        place, level = self._fill(key, now, tokens, origin)
         marks = self._marks.get(place)
         if marks is None:
             marks = self._marks[place] = _LowMarks()
         marks.open += 1
-        return Charge(self, key, place, marks, marks.add(level), tokens)
+        return Charge(self, key, origin, place, marks, marks.add(level), tokens)
 
     def tokens_left(self, key: str, now: float) -> float:
         """
@@ -167,7 +167,7 @@ class Charges:
             back = marks.put_back(charge.number, excess / self._rate, left)
             self._buckets.put_back(place, now, back)
         elif excess < 0:
-            beyond, level = self._fill(charge.key, now, -excess)
+            beyond, level = self._fill(charge.key, now, -excess, charge.origin)
             others = self._marks.get(beyond)
             if others is not None:
                 others.add(level)
@@ -181,14 +181,14 @@ class Charges:
         """
         return len(self._marks)
 
-    def _fill(self, key: str, now: float, tokens: float) -> tuple[Place, float]:
+    def _fill(self, key: str, now: float, tokens: float, origin: str) -> tuple[Place, float]:
         """
         Where it was added, and the level before, in seconds.
         """
         buckets = self._buckets
-        level = buckets.seconds_left(key, now)
+        level = buckets.seconds_left(key, now, origin)
         known = buckets.empty_at(key)
-        place = buckets.fill(key, now, tokens / self._rate)
+        place = buckets.fill(key, now, tokens / self._rate, origin)
         if place is key and known == -math.inf:
             # An entry that is new begins where its cell stands. For charges that were made before the last one of this
             # key was forgotten, it has been empty meanwhile.
@@ -203,12 +203,15 @@ class Charge:
     :ivar tokens: that it was charged at first.
     """
 
-    __slots__ = ("_charges", "_is_open", "key", "marks", "number", "place", "tokens")
+    __slots__ = ("_charges", "_is_open", "key", "marks", "number", "origin", "place", "tokens")
 
-    def __init__(self, charges: Charges, key: str, place: Place, marks: _LowMarks, number: int, tokens: float) -> None:
+    def __init__(
+        self, charges: Charges, key: str, origin: str, place: Place, marks: _LowMarks, number: int, tokens: float
+    ) -> None:
         self._charges = charges
         self._is_open = True
         self.key = key
+        self.origin = origin
         self.place = place
         self.marks = marks
         self.number = number

@@ -115,13 +115,13 @@ class Meter:
             return f"{provider}\0{principal.id}"
         return ""
 
-    def wait_for(self, key: str, limit: Limit, tokens: float | None, now: float) -> float:
+    def wait_for(self, key: str, limit: Limit, tokens: float | None, now: float, origin: str = "") -> float:
         """
         Seconds until a request fits; 0.0 if it does now.
         """
         if self.charges is None:
-            return self.buckets.wait_for(key, now, limit.rate, limit.burst)
-        return self.charges.wait_for(key, now, limit.burst, tokens or 0.0)
+            return self.buckets.wait_for(key, now, limit.rate, limit.burst, 1.0, origin)
+        return self.charges.wait_for(key, now, limit.burst, tokens or 0.0, origin)
 
     def cost_s(self, limit: Limit, tokens: float | None) -> float:
         """
@@ -129,20 +129,22 @@ class Meter:
         """
         return (min(tokens or 0.0, limit.burst) if self.counts_tokens else 1.0) / limit.rate
 
-    def fill(self, key: str, limit: Limit, tokens: float | None, now: float) -> Charge | None:
+    def fill(self, key: str, limit: Limit, tokens: float | None, now: float, origin: str = "") -> Charge | None:
         """
         Add a request that fits.
+
+        :param origin: of the principal, as in the other methods.
         """
         if self.charges is None:
-            self.buckets.fill(key, now, 1.0 / limit.rate)
+            self.buckets.fill(key, now, 1.0 / limit.rate, origin)
             return None
-        return self.charges.charge(key, now, limit.burst, tokens or 0.0)
+        return self.charges.charge(key, now, limit.burst, tokens or 0.0, origin)
 
-    def state(self, key: str, limit: Limit, now: float) -> State:
+    def state(self, key: str, limit: Limit, now: float, origin: str = "") -> State:
         """
         How the bucket stands.
         """
-        left = self.buckets.seconds_left(key, now)
+        left = self.buckets.seconds_left(key, now, origin)
         room = limit.burst + (ROUNDING_S - left) * limit.rate
         return State(limit, math.floor(room) if room > 0 else 0, left)
 

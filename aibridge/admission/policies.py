@@ -151,7 +151,7 @@ class Policies:
         """
         if self._sole is not None and principal.rate_limit is None and principal.rate_burst is None:
             meter, buckets, rate, burst = self._sole
-            wait = buckets.take(principal.id, now, rate, burst)
+            wait = buckets.take(principal.id, now, rate, burst, 1.0, principal.origin)
             if not wait:
                 return ADMITTED
             meter.refused += 1
@@ -179,10 +179,10 @@ class Policies:
             if limit is None or limit.shadow:
                 continue
             key = meter.key_for(principal, provider)
-            wait = meter.wait_for(key, limit, tokens, now)
+            wait = meter.wait_for(key, limit, tokens, now, principal.origin)
             if wait:
                 if likely is not None:
-                    wait = meter.wait_for(key, limit, likely, now)
+                    wait = meter.wait_for(key, limit, likely, now, principal.origin)
                 violated.append(meter)
                 if wait > longest:
                     longest, worst = wait, limit.name
@@ -205,7 +205,7 @@ class Policies:
             if limit is None or limit.shadow:
                 continue
             key, cost_s = meter.key_for(principal, provider), meter.cost_s(limit, tokens)
-            left_s = meter.buckets.seconds_left(key, now)
+            left_s = meter.buckets.seconds_left(key, now, principal.origin)
             burst_s = limit.burst / limit.rate
             found.append((meter, key, left_s, cost_s, burst_s))
             wait = max(wait, meter.promises.wait_for(key, now, left_s, cost_s, burst_s))
@@ -228,7 +228,8 @@ class Policies:
         for meter in self._meters:
             limit = None if meter.counts_tokens else meter.limit_for(principal, provider, None)
             if limit is not None and meter.name not in shadowed:
-                meter.buckets.take_back(meter.key_for(principal, provider), now, since, 1.0 / limit.rate)
+                key = meter.key_for(principal, provider)
+                meter.buckets.take_back(key, now, since, 1.0 / limit.rate, principal.origin)
 
     def _check(self, principal: Principal, provider: str, now: float, tokens: float | None) -> Admission | Refusal:
         passed: list[tuple[Meter, str, Limit]] = []
@@ -240,7 +241,7 @@ class Policies:
             if limit is None:
                 continue
             key = meter.key_for(principal, provider)
-            wait = meter.wait_for(key, limit, tokens, now)
+            wait = meter.wait_for(key, limit, tokens, now, principal.origin)
             if not wait:
                 passed.append((meter, key, limit))
             elif limit.shadow:
@@ -251,9 +252,11 @@ class Policies:
                     longest, worst = wait, limit.name
         if violated:
             return Refusal(worst, longest, _counted(violated))
-        charges = [
-            charge for meter, key, limit in passed if (charge := meter.fill(key, limit, tokens, now)) is not None
-        ]
+        charges = []
+        for meter, key, limit in passed:
+            charge = meter.fill(key, limit, tokens, now, principal.origin)
+            if charge is not None:
+                charges.append(charge)
         for meter in shadowed:
             meter.would_have_refused += 1
         return Admission(charges, _names(shadowed)) if charges or shadowed else ADMITTED
@@ -267,12 +270,12 @@ class Policies:
         if self._sole is not None and principal.rate_limit is None and principal.rate_burst is None:
             meter, limit = self._sole[0], self._sole[0].limit
             assert limit is not None
-            return [meter.state(principal.id, limit, now)]
+            return [meter.state(principal.id, limit, now, principal.origin)]
         found = []
         for meter in self._meters:
             limit = meter.limit_for(principal, provider, 0.0 if tokens else None)
             if limit is not None:
-                found.append(meter.state(meter.key_for(principal, provider), limit, now))
+                found.append(meter.state(meter.key_for(principal, provider), limit, now, principal.origin))
         return found
 
     def levels(self, now: float, most: int = 1000) -> dict[str, list[float]]:

@@ -128,7 +128,8 @@ class AdmissionSettings:
     bucket_memory: int = option(
         67108864,
         why="Most memory for the buckets of principals, each about 250 bytes for each limit that counts it; only "
-        "empty buckets are forgotten, and while all are in use, newcomers share what room there is.",
+        "empty buckets are forgotten, and while all are in use, newcomers share what room there is. Where no tokens "
+        "are verified, one address may take no more of it than it leaves free.",
         least=1048576,
         most=17179869184,
         unit="bytes",

@@ -30,3 +30,19 @@ def place_of(client_host: str) -> str:
     if packed.startswith(_MAPPED):
         return socket.inet_ntop(socket.AF_INET, packed[12:])
     return socket.inet_ntop(socket.AF_INET6, packed[:8] + bytes(8)) + "/64"
+
+
+def site_of(place: str) -> str:
+    """
+    Who can come from as many addresses as he likes, as far as addresses tell: an IPv6 address by its /48, which is
+    what one site is given (RFC 6177; many are given less), and any other as it is.
+
+    :param place: as `place_of` has it.
+    """
+    if not place.endswith("::/64"):
+        return place
+    try:
+        packed = socket.inet_pton(socket.AF_INET6, place.removesuffix("/64"))
+    except (OSError, ValueError):
+        return place
+    return socket.inet_ntop(socket.AF_INET6, packed[:6] + bytes(10)) + "/48"

@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from zope.interface import implementer
 
-from aibridge.identity.address import place_of
+from aibridge.identity.address import place_of, site_of
 from aibridge.interfaces import IIdentity
 from aibridge.model import Class, Principal
 
@@ -21,7 +21,9 @@ class Anyone:
     hash of it, or else by its address.
 
     A client that shows something else each time is somebody else each time: limits by principal hold only for those
-    who need their key to be a good one. The gate holds for all.
+    who need their key to be a good one. The gate holds for all. What is remembered of principals is shared out by
+    where they come from, so that keys that were made up cost those who come from there: see Note [Origins] in
+    `aibridge.admission.bucket`.
 
     :param class_: of everybody.
     """
@@ -35,11 +37,13 @@ class Anyone:
         """
         See `IIdentity.identify`; never fails.
         """
+        place = place_of(client_host)
         if token is None:
-            place = place_of(client_host)
             return self._at(place)
         digest = sha256(token).hexdigest()
-        return Principal(id=f"shown:{digest[:32]}", name=f"shown-{digest[:8]}", class_=self._class)
+        return Principal(
+            id=f"shown:{digest[:32]}", name=f"shown-{digest[:8]}", class_=self._class, origin=site_of(place)
+        )
 
     def principal_named(self, name: str) -> Principal | None:
         """
@@ -55,7 +59,7 @@ class Anyone:
         return self._at(place_of(name))
 
     def _at(self, place: str) -> Principal:
-        return Principal(id=f"address:{place}", name=place or "unknown", class_=self._class)
+        return Principal(id=f"address:{place}", name=place or "unknown", class_=self._class, origin=site_of(place))
 
     def start(self) -> None:
         """

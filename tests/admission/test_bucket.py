@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from aibridge.admission.bucket import ENTRY_BYTES, Buckets, whole_seconds
+from aibridge.admission.bucket import ENTRY_BYTES, Buckets, Origin, whole_seconds
 
 STARTS = st.sampled_from([0.0, 0.1, 1234.5, 1e6, 3e7])
 """Monotonic clocks begin anywhere; a machine that runs for a year is at 3e7."""
@@ -473,3 +473,116 @@ def test_limits_of_their_own_hold_without_a_place_too(size: int, asked: list[tup
         now += step
         if not small.take(key, now, rate, 2):
             assert not large.take(key, now, rate, 2)
+
+
+def test_made_up_keys_cost_their_origin() -> None:
+    """
+    However many keys one origin makes up: newcomers from elsewhere have buckets of their own, and those who were there
+    before keep theirs. Its own further keys share a single one.
+    """
+    buckets = Buckets(memory=100_000, cells=1)
+    assert buckets.take("there before", 0, 0.01, 2, origin="office") == 0
+    waits = [buckets.take(f"made up {number}", 0, 0.01, 1, origin="flooder") for number in range(5000)]
+    alone = waits.count(0.0)
+    assert 100 < alone < 200
+    assert not any(waits[: alone - 1])
+    assert buckets.bytes_used <= 100_000
+    for number in range(20):
+        assert [bool(buckets.take(f"new {number}", 1, 0.01, 1, origin=f"home {number}")) for _ in range(2)] == [
+            False,
+            True,
+        ]
+    assert buckets.take("there before", 1, 0.01, 2, origin="office") == 0
+    assert buckets.take("there before", 1, 0.01, 2, origin="office") > 90
+    assert buckets.take("new in the office", 1, 0.01, 1, origin="office") == 0
+    assert buckets.take("made up 0", 1, 0.01, 1, origin="flooder") > 90
+    assert buckets.take("made up last", 1, 0.01, 1, origin="flooder") > 90
+
+
+@pytest.mark.parametrize("flooders", [1, 2, 10, 50])
+def test_several_that_make_up_keys(flooders: int) -> None:
+    """
+    Each of them ends with as much as is left free, and a newcomer finds room.
+    """
+    buckets = Buckets(memory=100_000, cells=1)
+    for number in range(20_000):
+        origin = number % flooders
+        buckets.fill(f"made up {number}", 0, 1e6, f"flooder {origin}")
+    free = 100_000 - buckets.bytes_used
+    assert free == pytest.approx(100_000 / (flooders + 1), abs=400)
+    assert buckets.take("new", 0, 1, 1, origin="home") == 0
+    assert buckets.take("new", 0, 1, 1, origin="home") == 1
+
+
+def test_shares_of_a_number_of_entries() -> None:
+    """
+    Where it is their number that is bounded, that is what is shared.
+    """
+    buckets = Buckets(8, cells=1)
+    for number in range(100):
+        buckets.fill(f"made up {number}", 0, 1e6, "flooder")
+    assert len(buckets) == 4
+    assert buckets.take("new", 0, 1, 1, origin="home") == 0
+
+
+def test_what_an_origin_shares_is_a_place() -> None:
+    """
+    It can be taken back and put back there, takes part in a change of the rate, and is forgotten with its last entry
+    but for what is in it.
+    """
+    buckets = Buckets(2, cells=1)
+    assert buckets.fill("a", 0, 1.0, "home") == "a"
+    place = buckets.fill("b", 0, 8.0, "home")
+    assert isinstance(place, Origin)
+    assert buckets.seconds_left("c", 0, "home") == 8
+    assert buckets.seconds_left("c", 0, "elsewhere") == 0
+    buckets.put_back(place, 0, 2.0)
+    buckets.take_back("b", 0, 0, 2.0, "home")
+    assert buckets.empty_at(place) == 4
+    buckets.stretch(0, 2.0)
+    assert buckets.seconds_left("b", 0, "home") == 8
+    buckets.fill("d", 3, 1.0, "elsewhere")
+    assert (len(buckets), buckets.seconds_left("a", 3, "home")) == (1, 5)
+    assert buckets.seconds_left("b", 3, "home") == 5
+
+
+@given(
+    st.sampled_from([0, 1, 2, 4]),
+    st.sampled_from([1, 2]),
+    st.sampled_from([1.0, 2.0, 2.5]),
+    st.lists(st.tuples(st.sampled_from([0.0, 0.0, 0.25, 1.0, 3.0]), st.sampled_from("abcdef")), max_size=60),
+)
+def test_no_key_is_let_past_its_limit_by_its_origin(
+    size: int, cells: int, burst: float, asked: list[tuple[float, str]]
+) -> None:
+    """
+    As long as it comes from one place: what counts for it is never less full than a bucket of its own.
+    """
+    origins = {"a": "one", "b": "one", "c": "one", "d": "two", "e": "two", "f": ""}
+    small, large = Buckets(size, cells=cells), Buckets()
+    now = 1000.0
+    for step, key in asked:
+        now += step
+        if not small.take(key, now, 1, burst, origin=origins[key]):
+            assert not large.take(key, now, 1, burst)
+        for other, origin in origins.items():
+            assert small.level(other, now, 1, origin) >= large.level(other, now, 1) - 1e-9
+        assert len(small) <= size
+
+
+@pytest.mark.parametrize("count", [10, 1000, 10923])
+def test_origins_take_no_more_than_they_count(count: int) -> None:
+    """
+    One for each entry is the worst there is.
+    """
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        buckets = Buckets(memory=1e9)
+        for number in range(count):
+            buckets.fill(f"{number:032d}", 0, 10.0, f"origin {number:032d}")
+        most = tracemalloc.get_traced_memory()[1] - before
+    finally:
+        tracemalloc.stop()
+    assert most < buckets.bytes_used + 2000

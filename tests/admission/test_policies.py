@@ -541,6 +541,35 @@ def test_memory_is_shared() -> None:
         assert outcomes(policies, Principal(id=f"{number:032d}", name=""), 0, 1) == ["per-principal"]
 
 
+@pytest.mark.parametrize(
+    "policies",
+    [
+        [policy(limit=0.001, burst=1)],
+        [policy(Scope.PRINCIPAL_PROVIDER, limit=0.001, burst=1)],
+        [policy(unit=Unit.TOKENS_PER_MINUTE, limit=1, burst=10)],
+        [policy(limit=0.001, burst=1), policy(limit=0.002, burst=2, class_=Class.DEFAULT, name="more")],
+    ],
+)
+def test_made_up_principals_cost_their_origin(policies: list[Policy]) -> None:
+    """
+    Whatever counts each principal: those that one address makes up take no memory from those who come from elsewhere.
+    """
+    found = made(*policies, memory=100_000)
+    for number in range(3000):
+        flood = Principal(id=f"made up {number}", name="", origin="192.0.2.1")
+        for _ in range(3):
+            found.check(flood, "openai", 1.0, 10.0)
+    assert found.bytes_used <= 100_000
+    for number in range(20):
+        newcomer = Principal(id=f"new {number}", name="", origin=f"198.51.100.{number}")
+        assert found.refuse(newcomer, "openai", 1.0, 10.0) is None
+        assert all(state.level < 1e-6 for state in found.states(newcomer, "openai", 1.0))
+        assert isinstance(found.check(newcomer, "openai", 1.0, 10.0), Admission)
+        assert isinstance(found.check(newcomer, "openai", 1.0, 10.0), Refusal)
+    last = Principal(id="made up at last", name="", origin="192.0.2.1")
+    assert isinstance(found.check(last, "openai", 1.0, 10.0), Refusal)
+
+
 def test_memory_may_change() -> None:
     """
     A new configuration gives the same buckets more room, or less.

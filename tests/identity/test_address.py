@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aibridge.identity.address import MOST_TEXT, place_of
+from aibridge.identity.address import MOST_TEXT, place_of, site_of
 
 
 @pytest.mark.parametrize(
@@ -56,3 +56,34 @@ def test_any_text(text: str) -> None:
     No text is an error, and none makes a long key.
     """
     assert len(place_of(text)) <= MOST_TEXT
+
+
+@pytest.mark.parametrize(
+    ("place", "site"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2::/64", "2001:db8:1::/48"),
+        ("2001:db8:1::/64", "2001:db8:1::/48"),
+        ("::/64", "::/48"),
+        ("", ""),
+        ("unix", "unix"),
+        ("nothing::/64", "nothing::/64"),
+    ],
+)
+def test_sites(place: str, site: str) -> None:
+    """
+    IPv6 by /48, and all else as it is.
+    """
+    assert site_of(place) == site
+
+
+@given(st.ip_addresses())
+def test_one_place_is_in_one_site(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> None:
+    """
+    Whatever it is.
+    """
+    place = place_of(str(address))
+    if "/" in place:
+        assert ipaddress.IPv6Network(place).subnet_of(ipaddress.IPv6Network(site_of(place)))
+    else:
+        assert site_of(place) == place

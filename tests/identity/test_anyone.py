@@ -64,6 +64,15 @@ def test_everybody_is_of_one_class() -> None:
     assert Anyone().identify(None, "192.0.2.1", 0.0).class_ is Class.DEFAULT
 
 
+def test_origin() -> None:
+    """
+    Whoever could have made up another id comes from the address that he shows it from, IPv6 by /48.
+    """
+    for token in (None, b"key"):
+        assert Anyone().identify(token, "192.0.2.1", 0.0).origin == "192.0.2.1"
+        assert Anyone().identify(token, "2001:db8:1:2::1", 0.0).origin == "2001:db8:1::/48"
+
+
 def test_by_name() -> None:
     """
     Nobody is remembered, but an address or an id says whose buckets are meant; any other name is nobody's.
