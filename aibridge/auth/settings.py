@@ -44,14 +44,23 @@ class AuthSettings:
     )
     coder_cache: float = option(
         60.0,
-        why="How long an answer of Coder's is taken for true; a token revoked there is good here for so long.",
+        why="How long an answer of Coder's is taken for true; a token revoked there is good here for so long. One "
+        "that is in use is asked about again before.",
+        least=0,
+        most=86400,
+        unit="s",
+    )
+    coder_grace: float = option(
+        0.0,
+        why="How much longer it is while Coder cannot be asked, so that a restart there is no outage here.",
         least=0,
         most=86400,
         unit="s",
     )
     coder_timeout: float = option(
         5.0,
-        why="How long Coder may take to answer before the client is told 503.",
+        why="How long Coder may take to answer before the client is told 503; a look-up waits as long for its turn at "
+        "most.",
         least=0.001,
         most=600,
         unit="s",
@@ -64,8 +73,8 @@ class AuthSettings:
     )
     failure_rate: float = option(
         1.0,
-        why="Bad tokens that one address (IPv6: one /64) may show per second on average, so that guessing stays "
-        "hopeless; 0 means no limit.",
+        why="Bad tokens that one address (IPv6: one /64, and of a /48 four times as many) may show per second on "
+        "average, so that guessing stays hopeless; 0 means no limit.",
         least=0,
         most=1000000,
         unit="failures/s",

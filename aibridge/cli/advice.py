@@ -86,7 +86,7 @@ ADVICE: Final[dict[str, tuple[str, str]]] = {
     ),
     "too_many_failures": (
         "That address had shown too many bad tokens.",
-        "Look for a client with an old token in a loop; good tokens pass from there all the same.",
+        "Look for a client with an old token in a loop; tokens that were good lately pass from there all the same.",
     ),
     "identity_unavailable": (
         "The Coder deployment did not say who this is.",

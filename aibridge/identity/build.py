@@ -9,9 +9,11 @@ from typing import Any, Final
 
 from aibridge.auth.settings import AuthSettings
 from aibridge.identity.anyone import Anyone
-from aibridge.identity.coder import CoderIdentity, treq_client
+from aibridge.identity.coder import CoderIdentity
+from aibridge.identity.coderclient import treq_client
 from aibridge.identity.failures import Failures
 from aibridge.identity.file import FileIdentity
+from aibridge.identity.lookupqueue import MOST_AT_ONCE
 from aibridge.interfaces import IIdentity
 from aibridge.model import Class
 from aibridge.providers.settings import TransportSettings
@@ -19,8 +21,8 @@ from aibridge.relay.agent import RelayAgent
 
 WallClock = Callable[[], float]
 
-CODER_CONNECTIONS: Final = 16
-"""Most connections to Coder at once: a question takes milliseconds, and answers are remembered."""
+CODER_CONNECTIONS: Final = MOST_AT_ONCE
+"""Most connections to Coder at once: those that may be on their way do not wait for each other again."""
 
 
 def build_identity(settings: AuthSettings, reactor: Any, wall_clock: WallClock) -> IIdentity:

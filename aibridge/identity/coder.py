@@ -1,56 +1,66 @@
 """
 The backend ``coder``: a Coder deployment is asked who a token belongs to, and its answer is remembered for a while.
 
-Note [Coder]: three things may come back. An answer that there is such a user is remembered for the configured time;
-so long may a token that was revoked there be good here. An answer that there is not (401, 403, 404) is remembered
-shortly, in a table of its own, so that rubbish can neither be asked about in a loop nor push good tokens out. Anything
-else (5xx, redirects, garbage, silence) says nothing about the token and is not remembered: the client is told 503, and
-the next request asks again. (Authentication by header: https://coder.com/docs/reference/api/authentication.)
+Note [Coder]: three things may come back. An answer that there is such a user is remembered for the configured time,
+from when it was asked for; so long may a token that was revoked there be good here. An answer that there is not (401,
+403, 404) is remembered shortly, in a table of its own, so that rubbish can neither be asked about in a loop nor push
+good tokens out. Anything else (5xx, redirects, garbage, silence) says nothing about the token and is not remembered:
+the client is told 503, and the next request asks again.
+
+Note [Lately good]: a token that is in use is asked about again before its answer is too old, and its owner waits for
+nothing. One whose answer is too old is still known as one that was good lately: it is looked up whatever its address
+has done, before tokens that nobody knows, see `aibridge.identity.lookupqueue`. For unknown ones see Note [Failures] in
+`aibridge.identity.failures`.
+
+Note [Silence]: a deployment that accepts questions and answers none costs everybody the whole time-out. So once it has
+been silent for that long to everybody, only a few look-ups are on their way, which find out when it is back; all others
+wait for them, and are told 503 with the first of them that gets no answer.
 """
 
 from __future__ import annotations
 
-import json
 import re
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
-from http.cookiejar import DefaultCookiePolicy
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import Final
 
 import attrs
-from treq.client import HTTPClient
-from treq.cookies import IndexableCookieJar
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.defer import TimeoutError as OutOfTime
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.protocol import Protocol as ByteProtocol
-from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.client import ResponseDone
-from twisted.web.http import PotentialDataLoss
-from twisted.web.iweb import IAgent
 from zope.interface import implementer
 
 from aibridge.auth.settings import AuthSettings
+from aibridge.deadlines import Deadlines
 from aibridge.errors import IdentityUnavailable, TooManyFailures, Unauthenticated
+from aibridge.identity.address import place_of, site_of
+from aibridge.identity.coderclient import Client, CoderClient, was_silent, why
 from aibridge.identity.failures import Failures
+from aibridge.identity.lookupqueue import Asker, Lane, LookupQueue
+from aibridge.identity.memory import Memory
 from aibridge.interfaces import IIdentity
 from aibridge.model import Class, Principal
-
-ME: Final = "/api/v2/users/me"
-TOKEN_HEADER: Final = "Coder-Session-Token"
 
 REMEMBERED: Final = 16384
 REMEMBERED_UNKNOWN: Final = 4096
 UNKNOWN_S: Final = 10.0
 """How long it is remembered that there is no such token; a new one is good here after so long at the latest."""
 
-MOST_LOOKUPS: Final = 256
-MOST_BYTES: Final = 65536
+LATELY_S: Final = 86400.0
+"""How long a token that was good is told from one that nobody knows."""
+
+REFRESH_AT: Final = 0.8
+"""The part of its time after which an answer is asked for again, when it is used."""
+
+REFRESH_AGAIN_S: Final = 1.0
+"""After how long, if that failed."""
+
+PROBES: Final = 4
+"""See Note [Silence]."""
+
 MOST_TOKEN: Final = 4096
-MOST_NAME: Final = 128
 RETRY_S: Final = 5.0
 BUSY_RETRY_S: Final = 1.0
 
@@ -58,55 +68,52 @@ BUSY_RETRY_S: Final = 1.0
 _UNFIT: Final = re.compile(rb"[^!-~]|\A\Z")
 
 
-class Client(Protocol):
+@attrs.define(eq=False)
+class _Known:
     """
-    What asks: see `treq_client`.
+    A token that was good.
+
+    :ivar until: until when that is taken for true.
+    :ivar refresh_at: when it is asked about again.
     """
 
-    @property
-    def get(self) -> Callable[..., Deferred[Any]]:
-        """
-        As `treq.client.HTTPClient.get`.
-        """
-
-
-def treq_client(agent: IAgent) -> Client:
-    """
-    A treq client that takes no cookies, whatever it is offered: its jar is shared by all its callers, and Coder
-    prefers the session of a cookie to that of a header.
-    """
-    return HTTPClient(agent, cookiejar=IndexableCookieJar(DefaultCookiePolicy(allowed_domains=())))
-
-
-class _Odd(Exception):
-    """
-    The deployment's answer says nothing about the token. Its text is free of secrets.
-    """
+    principal: Principal
+    until: float
+    refresh_at: float
 
 
 @attrs.define(eq=False)
 class _Lookup:
     """
-    One question on its way, and everybody who waits for its answer.
+    One question, and everybody who waits for its answer.
 
-    :ivar asker: the address of whoever was first; it answers for the failure even if it does not stay to hear of it.
+    :ivar host: the address of whoever was first; it answers for the failure even if it does not stay to hear of it.
+    :ivar asker: in whose turn it goes.
+    :ivar left: called when nobody waits for it any more.
+    :ivar asked_at: since when it is on its way; None while it waits for its turn.
     :ivar waiting: each with its address.
     """
 
-    asker: str
+    key: bytes
+    token: bytes = attrs.field(repr=False)
+    host: str
+    asker: Asker
+    left: Callable[[_Lookup], None]
+    asked_at: float | None = None
     waiting: dict[Deferred[Principal], str] = attrs.Factory(dict)
 
     def wait(self, client_host: str) -> Deferred[Principal]:
         """
-        The answer, once it is there. Cancelling it takes it from nobody else, and does not stop the question: the
-        answer is worth remembering.
+        The answer, once it is there. Cancelling it takes it from nobody else, and does not stop a question on its way:
+        the answer is worth remembering.
         """
         answer: Deferred[Principal] = Deferred(self._leave)
         self.waiting[answer] = client_host
         return answer
 
     def _leave(self, answer: Deferred[Principal]) -> None:
-        self.waiting.pop(answer, None)
+        if self.waiting.pop(answer, None) is not None and not self.waiting:
+            self.left(self)
 
     def tell(self, tell: Callable[[Deferred[Principal], str], None]) -> None:
         """
@@ -117,46 +124,12 @@ class _Lookup:
             tell(answer, self.waiting.pop(answer))
 
 
-Value = TypeVar("Value")
-
-
-class _Memory(Generic[Value]):
-    """
-    Values that are good for some time; beyond `size` of them the one unused for longest goes.
-    """
-
-    __slots__ = ("_known", "_size")
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._known: dict[bytes, tuple[Value, float]] = {}
-
-    def get(self, key: bytes, now: float) -> Value | None:
-        found = self._known.pop(key, None)
-        if found is None or found[1] <= now:
-            return None
-        self._known[key] = found
-        return found[0]
-
-    def put(self, key: bytes, value: Value, until: float) -> None:
-        self._known.pop(key, None)
-        self._known[key] = (value, until)
-        if len(self._known) > self._size:
-            del self._known[next(iter(self._known))]
-
-    def __iter__(self) -> Iterator[Value]:
-        """
-        All values, those that are not good any more among them.
-        """
-        return (value for value, _ in self._known.values())
-
-
 @implementer(IIdentity)
 class CoderIdentity:
     """
     Asks a Coder deployment. See Note [Coder].
 
-    :param client: it is told not to follow redirects, which would take a token to somebody else.
+    :param client: as `CoderClient` has it.
     :param clock: monotonic.
     :param close: called at `stop`, to give up what `client` keeps open.
     """
@@ -172,19 +145,27 @@ class CoderIdentity:
         clock: IReactorTime,
         close: Callable[[], object] = lambda: None,
     ) -> None:
-        self._url = settings.coder_url.rstrip("/") + ME
+        self._coder = CoderClient(
+            settings.coder_url, client, clock, settings.coder_timeout, Class(settings.default_class)
+        )
         self._remember_s = settings.coder_cache
         self._unknown_s = min(settings.coder_cache, UNKNOWN_S)
+        self._grace_s = settings.coder_grace
         self._timeout_s = settings.coder_timeout
-        self._class = Class(settings.default_class)
-        self._client = client
+        # Tokens that are looked up, and what nobody has to be asked about: that costs nothing, and takes no look-up
+        # from a neighbour.
         self._failures = failures
+        self._cheap_failures = failures.another()
         self._clock = clock
         self._close = close
-        self._known: _Memory[Principal] = _Memory(REMEMBERED)
-        self._unknown: _Memory[bool] = _Memory(REMEMBERED_UNKNOWN)
+        self._known: Memory[_Known] = Memory(REMEMBERED)
+        self._unknown: Memory[bool] = Memory(REMEMBERED_UNKNOWN)
         self._lookups: dict[bytes, _Lookup] = {}
+        self._queue: LookupQueue[_Lookup] = LookupQueue(lambda lookup: lookup.asker)
+        self._patience: Deadlines[_Lookup] = Deadlines(clock, settings.coder_timeout, self._give_up)
+        self._heard_at = clock.seconds()
         self._is_away = False
+        self._is_silent = False
 
     def start(self) -> None:
         """
@@ -204,146 +185,202 @@ class CoderIdentity:
         passes whatever else came from its address: see Note [Failures] in `aibridge.identity.failures`.
         """
         if token is None:
-            raise self._failures.count(Unauthenticated(), client_host, now)
+            raise self._cheap_failures.count(Unauthenticated(), client_host, now)
         if len(token) > MOST_TOKEN or _UNFIT.search(token):
-            raise self._failures.count(_unknown(), client_host, now)
+            raise self._cheap_failures.count(_nobody(), client_host, now)
         key = sha256(token).digest()
-        principal = self._known.get(key, now)
-        if principal is not None:
-            return principal
+        known = self._known.get(key, now)
+        if known is not None and self._is_good(known, now):
+            if now >= known.refresh_at:
+                self._refresh(key, token, known, client_host, now)
+            return known.principal
         if self._unknown.get(key, now):
-            raise self._failures.count(_unknown(), client_host, now)
+            raise _nobody()
         lookup = self._lookups.get(key)
         if lookup is not None:
             return lookup.wait(client_host)
-        wait = self._failures.wait(client_host, now)
-        if wait:
-            raise TooManyFailures(retry_after_s=wait)
-        if len(self._lookups) >= MOST_LOOKUPS:
-            raise IdentityUnavailable(retry_after_s=BUSY_RETRY_S)
-        return self._look_up(key, token, client_host)
+        asker = _asker(known, client_host)
+        self._check_room(asker, client_host, now)
+        lookup = self._lookups[key] = _Lookup(key, token, client_host, asker, self._left)
+        answer = lookup.wait(client_host)
+        self._enter(lookup)
+        return answer
 
     def principal_named(self, name: str) -> Principal | None:
         """
         See `IIdentity.principal_named`. Known are those whose tokens were shown lately.
         """
-        return next((principal for principal in self._known if name in (principal.name, principal.id)), None)
+        principals = (known.principal for known in self._known)
+        return next((principal for principal in principals if name in (principal.name, principal.id)), None)
 
-    def _look_up(self, key: bytes, token: bytes, client_host: str) -> Deferred[Principal]:
-        lookup = self._lookups[key] = _Lookup(client_host)
-        answer = lookup.wait(client_host)
-        question = Deferred.fromCoroutine(self._ask(token)).addTimeout(self._timeout_s, self._clock)
-        question.addBoth(self._answered, key, lookup)
-        question.addErrback(lambda failure: self._log.failure("A look-up failed in the bridge itself.", failure))
-        return answer
+    # -- what may be looked up -----------------------------------------------------------------------------------
 
-    async def _ask(self, token: bytes) -> Principal | None:
+    def _is_good(self, known: _Known, now: float) -> bool:
+        return now < known.until or (self._is_away and now < known.until + self._grace_s)
+
+    def _refresh(self, key: bytes, token: bytes, known: _Known, client_host: str, now: float) -> None:
         """
-        The user whose token it is, or None if it is nobody's.
+        Ask again about a token that is good still, while nobody waits for it.
         """
-        response = await self._client.get(
-            self._url,
-            headers={TOKEN_HEADER: token.decode("ascii"), "Accept": "application/json"},
-            allow_redirects=False,
-            unbuffered=True,
-            reactor=self._clock,
-        )
-        body = _Body(MOST_BYTES)
-        response.deliverBody(body)
-        content = await body.content
-        if response.code in (401, 403, 404):
-            return None
-        if response.code != 200:
-            raise _Odd(f"it answered {response.code}")
-        return _principal(content, self._class)
+        known.refresh_at = now + REFRESH_AGAIN_S
+        if key not in self._lookups:
+            self._lookups[key] = lookup = _Lookup(key, token, client_host, _asker(known, client_host), _stay)
+            self._enter(lookup)
 
-    def _answered(self, result: Principal | Failure | None, key: bytes, lookup: _Lookup) -> None:
-        del self._lookups[key]
+    def _check_room(self, asker: Asker, client_host: str, now: float) -> None:
+        """
+        Refuse what would be refused when its turn came.
+        """
+        if asker.lane is Lane.UNKNOWN and not self._queue.started_for(asker):
+            wait = self._failures.wait(client_host, now)
+            if wait:
+                raise TooManyFailures(retry_after_s=wait)
+
+    def _may_start(self, lookup: _Lookup) -> bool:
+        """
+        Whether it is known if its address may have one more look-up: of those on their way some may be forgiven.
+        """
+        if lookup.asker.lane is Lane.LATELY_GOOD or not self._queue.started_for(lookup.asker):
+            return True
+        return not self._failures.wait(lookup.host, self._clock.seconds())
+
+    # -- a look-up, from its turn to its answer --------------------------------------------------------------------
+
+    def _enter(self, lookup: _Lookup) -> None:
+        victim = self._queue.enter(lookup)
+        if victim is not None:
+            self._refuse(victim, partial(IdentityUnavailable, retry_after_s=BUSY_RETRY_S))
+        self._start()
+        if lookup.asked_at is None and self._lookups.get(lookup.key) is lookup:
+            self._patience.start(lookup)
+
+    def _start(self) -> None:
+        """
+        Send those on their way whose turn it is.
+        """
+        while not (self._is_silent and self._queue.at_once >= PROBES):
+            lookup = self._queue.start(self._may_start)
+            if lookup is None:
+                return
+            self._patience.cancel(lookup)
+            now = self._clock.seconds()
+            wait = self._failures.take(lookup.host, now) if lookup.asker.lane is Lane.UNKNOWN else 0.0
+            if wait:
+                self._queue.ended(lookup)
+                self._refuse(lookup, partial(TooManyFailures, retry_after_s=wait))
+                continue
+            lookup.asked_at = now
+            asked = self._coder.ask(lookup.token)
+            asked.addBoth(self._answered, lookup, now)
+            asked.addErrback(lambda failure: self._log.failure("A look-up failed in the bridge itself.", failure))
+
+    def _answered(self, result: Principal | Failure | None, lookup: _Lookup, asked_at: float) -> None:
+        del self._lookups[lookup.key]
+        self._queue.ended(lookup)
         now = self._clock.seconds()
+        is_unknown = lookup.asker.lane is Lane.UNKNOWN
+        if is_unknown and result is not None:
+            self._failures.forgive(lookup.host, now, asked_at)
         if isinstance(result, Failure):
-            self._went_away(result)
-            lookup.tell(lambda answer, _: answer.errback(IdentityUnavailable(retry_after_s=RETRY_S)))
-            return
-        self._came_back()
-        if result is None:
-            self._unknown.put(key, True, now + self._unknown_s)
-            if lookup.asker not in lookup.waiting.values():
-                self._failures.count(_unknown(), lookup.asker, now)
-            lookup.tell(lambda answer, host: answer.errback(self._failures.count(_unknown(), host, now)))
+            self._went_away(result, now)
+            self._tell_of_absence(lookup, now)
+            if self._is_silent:
+                self._tell_all_that_wait(now)
         else:
-            self._known.put(key, result, now + self._remember_s)
-            lookup.tell(lambda answer, _: answer.callback(result))
+            self._came_back(now)
+            if result is None:
+                self._tell_nobody(lookup, asked_at, now)
+            else:
+                until = asked_at + self._remember_s
+                known = _Known(result, until, asked_at + REFRESH_AT * self._remember_s)
+                self._known.put(lookup.key, known, until + self._grace_s + LATELY_S)
+                lookup.tell(lambda answer, _: answer.callback(result))
+        self._start()
 
-    def _went_away(self, failure: Failure) -> None:
+    def _tell_nobody(self, lookup: _Lookup, asked_at: float, now: float) -> None:
+        """
+        There is no such token. The address that asked first has been counted already, and any other one is once.
+        """
+        self._known.forget(lookup.key)
+        self._unknown.put(lookup.key, True, asked_at + self._unknown_s)
+        counted = {place_of(lookup.host)}
+
+        def tell(answer: Deferred[Principal], host: str) -> None:
+            place = place_of(host)
+            answer.errback(_nobody() if place in counted else self._failures.count(_nobody(), host, now))
+            counted.add(place)
+
+        lookup.tell(tell)
+
+    def _tell_of_absence(self, lookup: _Lookup, now: float) -> None:
+        known = self._known.get(lookup.key, now)
+        if known is not None and self._is_good(known, now):
+            lookup.tell(lambda answer, _: answer.callback(known.principal))
+        else:
+            lookup.tell(lambda answer, _: answer.errback(IdentityUnavailable(retry_after_s=RETRY_S)))
+
+    def _tell_all_that_wait(self, now: float) -> None:
+        for lookup in list(self._queue.waiting()):
+            # Whoever is told may make others leave.
+            if self._lookups.get(lookup.key) is lookup:
+                self._queue.leave(lookup)
+                self._patience.cancel(lookup)
+                del self._lookups[lookup.key]
+                self._tell_of_absence(lookup, now)
+
+    # -- look-ups that never go ------------------------------------------------------------------------------------
+
+    def _left(self, lookup: _Lookup) -> None:
+        """
+        Nobody waits for it any more: one whose turn has not come yet is not worth it.
+        """
+        if lookup.asked_at is None and self._lookups.get(lookup.key) is lookup:
+            self._queue.leave(lookup)
+            self._patience.cancel(lookup)
+            del self._lookups[lookup.key]
+
+    def _give_up(self, lookup: _Lookup) -> None:
+        """
+        Its turn has not come in time.
+        """
+        self._queue.leave(lookup)
+        self._refuse(lookup, partial(IdentityUnavailable, retry_after_s=BUSY_RETRY_S))
+
+    def _refuse(self, lookup: _Lookup, error: Callable[[], Exception]) -> None:
+        self._patience.cancel(lookup)
+        del self._lookups[lookup.key]
+        lookup.tell(lambda answer, _: answer.errback(error()))
+
+    # -- whether it can be asked -----------------------------------------------------------------------------------
+
+    def _went_away(self, failure: Failure, now: float) -> None:
+        if not was_silent(failure.value):
+            self._heard_at, self._is_silent = now, False
+        elif now - self._heard_at >= self._timeout_s:
+            self._is_silent = True
         if not self._is_away:
             self._is_away = True
-            self._log.error("Coder cannot be asked at {url}: {why}.", url=self._url, why=_why(failure.value))
+            self._log.error("Coder cannot be asked at {url}: {why}.", url=self._coder.url, why=why(failure.value))
 
-    def _came_back(self) -> None:
+    def _came_back(self, now: float) -> None:
+        self._heard_at, self._is_silent = now, False
         if self._is_away:
             self._is_away = False
-            self._log.info("Coder can be asked at {url} again.", url=self._url)
+            self._log.info("Coder can be asked at {url} again.", url=self._coder.url)
 
 
-class _Body(ByteProtocol):
+def _asker(known: _Known | None, client_host: str) -> Asker:
+    if known is not None:
+        return Asker(Lane.LATELY_GOOD, known.principal.id)
+    place = place_of(client_host)
+    return Asker(Lane.UNKNOWN, site_of(place), place)
+
+
+def _stay(lookup: _Lookup) -> None:
     """
-    Gathers a body of at most `most` bytes.
-
-    :ivar content: of the body; cancelling it ends the connection.
+    One that nobody has waited for is worth it all the same.
     """
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._chunks: list[bytes] = []
-        self._size = 0
-        self.content: Deferred[bytes] = Deferred(lambda _: self._abandon())
 
-    def dataReceived(self, data: bytes) -> None:
-        self._size += len(data)
-        if self._size <= self._most:
-            self._chunks.append(data)
-        elif not self.content.called:
-            self._abandon()
-            self.content.errback(_Odd(f"its answer is larger than {self._most} bytes"))
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        if self.content.called:
-            return
-        if reason.check(ResponseDone, PotentialDataLoss):
-            self.content.callback(b"".join(self._chunks))
-        else:
-            self.content.errback(reason)
-
-    def _abandon(self) -> None:
-        # The transport of a response's body is a push producer, and with some agents nothing more.
-        transport: Any = self.transport
-        if transport is not None:
-            transport.stopProducing()
-
-
-def _principal(content: bytes, class_: Class) -> Principal | None:
-    try:
-        user = json.loads(content)
-        id, name, status = str(uuid.UUID(str(user["id"]))), user["username"], user.get("status")
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        raise _Odd("its answer is not that of a Coder deployment") from None
-    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= MOST_NAME:
-        raise _Odd("its answer names nobody")
-    return None if status == "suspended" else Principal(id=id, name=name, class_=class_)
-
-
-def _unknown() -> Unauthenticated:
+def _nobody() -> Unauthenticated:
     return Unauthenticated("Coder does not know this token.")
-
-
-def _why(error: BaseException | None) -> str:
-    """
-    What happened, in words that cannot contain what was sent: the texts of foreign exceptions are not shown.
-    """
-    if isinstance(error, _Odd):
-        return str(error)
-    reasons = [reason for reason in getattr(error, "reasons", None) or () if isinstance(reason, Failure)]
-    # Nothing but the deadline cancels a question.
-    if isinstance(error, OutOfTime) or any(reason.check(CancelledError) for reason in reasons):
-        return "it did not answer in time"
-    return ": ".join(type(each).__name__ for each in (error, *(reason.value for reason in reasons)))

@@ -88,3 +88,49 @@ def test_settings() -> None:
     assert outcomes(failures, "192.0.2.1", 0.0, 3) == "uut"
     assert outcomes(failures, "192.0.2.2", 0.0, 1) == "u"
     assert len(failures) == 1
+
+
+def test_what_was_no_failure() -> None:
+    """
+    It can be counted before it is known to be one, and is forgiven then.
+    """
+    failures = Failures(0.5, 2, 10)
+    assert [failures.take("192.0.2.1", 0.0) for _ in range(3)] == [0.0, 0.0, 2.0]
+    failures.forgive("192.0.2.1", 0.0, 0.0)
+    assert [failures.take("192.0.2.1", 0.0) for _ in range(2)] == [0.0, 2.0]
+    failures.forgive("192.0.2.1", 0.5, 0.0)
+    assert [failures.take("192.0.2.1", 0.5) for _ in range(2)] == [0.0, 2.0]
+
+
+def test_a_site_fails_as_four_addresses() -> None:
+    """
+    Of IPv6; one whose failure is forgiven has it back.
+    """
+    failures = Failures(1, 2, 100)
+    hosts = [f"2001:db8:1:{number:x}::1" for number in range(20)]
+    assert [failures.take(host, 0.0) for host in hosts].count(0.0) == 8
+    assert failures.wait("2001:db8:1:ffff::1", 0.0) == pytest.approx(0.25)
+    assert failures.take("2001:db8:2::1", 0.0) == 0.0
+    failures.forgive(hosts[0], 0.0, 0.0)
+    assert [failures.take("2001:db8:1:ffff::1", 0.0) for _ in range(2)] == [0.0, pytest.approx(0.25)]
+    assert not any(failures.take(f"198.51.100.{number}", 0.0) for number in range(20))
+
+
+def test_another_kind() -> None:
+    """
+    Has the same limits, and failures of its own.
+    """
+    failures = Failures(0.5, 1, 10)
+    assert outcomes(failures, "192.0.2.1", 0.0, 2) == "ut"
+    assert outcomes(failures.another(), "192.0.2.1", 0.0, 2) == "ut"
+
+
+def test_a_site_takes_no_place_from_others() -> None:
+    """
+    However many addresses it fails from.
+    """
+    failures = Failures(1, 1000, 100)
+    for number in range(1000):
+        failures.count(ERROR, f"2001:db8:1:{number:x}::1", 0.0)
+    assert len(failures) == 50
+    assert failures.wait("2001:db8:2::1", 0.0) == 0.0

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from typing import Any, cast
+from uuid import NAMESPACE_URL, uuid5
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,17 +26,15 @@ from zope.interface.verify import verifyObject
 from aibridge.auth.settings import AuthSettings
 from aibridge.errors import BridgeError, IdentityUnavailable, TooManyFailures, Unauthenticated
 from aibridge.identity.coder import (
-    MOST_BYTES,
-    MOST_LOOKUPS,
     MOST_TOKEN,
     REMEMBERED,
     REMEMBERED_UNKNOWN,
     UNKNOWN_S,
-    Client,
     CoderIdentity,
-    treq_client,
 )
+from aibridge.identity.coderclient import MOST_BYTES, Client, treq_client
 from aibridge.identity.failures import Failures
+from aibridge.identity.lookupqueue import MOST_EACH, MOST_WAITING
 from aibridge.interfaces import IIdentity
 from aibridge.model import Class, Principal
 
@@ -450,13 +449,13 @@ class RememberTests(CoderCase):
 
     def test_a_good_one(self) -> None:
         """
-        Within the configured time nobody is asked again, and the answer is there at once.
+        Within the configured time the answer is there at once, and for most of it nobody is asked again.
         """
         self.successResultOf(self.identify())
-        self.clock.advance(59.9)
+        self.clock.advance(47.9)
         self.assertIsInstance(self.identity.identify(TOKEN, HOST, self.clock.seconds()), Principal)
         self.assertEqual(len(self.coder.asked), 1)
-        self.clock.advance(0.2)
+        self.clock.advance(12.2)
         self.coder.users.clear()
         self.refused(Unauthenticated)
         self.assertEqual(len(self.coder.asked), 2)
@@ -518,6 +517,83 @@ class RememberTests(CoderCase):
         self.assertEqual(client.asked, REMEMBERED)
         self.successResultOf(self.identify())
         self.assertEqual(client.asked, REMEMBERED + 1)
+
+    def test_asked_again_before_it_is_too_old(self) -> None:
+        """
+        Once, for whoever uses it late in its time, and nobody waits for that; the new answer is good for as long again.
+        """
+        self.successResultOf(self.identify())
+        self.clock.advance(50)
+        self.coder.holds = True
+        for _ in range(3):
+            self.assertEqual(self.successResultOf(self.identify()).name, "ada")
+        self.assertEqual(len(self.coder.asked), 2)
+        self.coder.release()
+        self.agent.flush()
+        self.clock.advance(40)
+        self.successResultOf(self.identify())
+        self.assertEqual(len(self.coder.asked), 2)
+
+    def test_revoked(self) -> None:
+        """
+        A token that is found to have been revoked is good no more, sooner than it had to be found.
+        """
+        self.successResultOf(self.identify())
+        self.coder.users.clear()
+        self.clock.advance(50)
+        self.successResultOf(self.identify())
+        self.refused(Unauthenticated)
+
+    def test_never_longer_than_configured(self) -> None:
+        """
+        Its time begins when Coder is asked, not when that has answered.
+        """
+        self.coder.holds = True
+        answer = self.identify()
+        self.clock.advance(4)
+        self.coder.release()
+        self.agent.flush()
+        self.successResultOf(answer)
+        self.clock.advance(55.9)
+        self.coder.holds = True
+        self.assertIsInstance(self.identity.identify(TOKEN, HOST, self.clock.seconds()), Principal)
+        self.clock.advance(0.2)
+        self.assertNoResult(self.identify())
+
+    def test_a_question_again_that_fails(self) -> None:
+        """
+        It changes nothing while the answer is good, and is asked again a second later, not with each request.
+        """
+        self.successResultOf(self.identify())
+        self.coder.always(500, b"")
+        self.clock.advance(50)
+        for _ in range(5):
+            self.successResultOf(self.identify())
+        self.assertEqual(len(self.coder.asked), 2)
+        self.clock.advance(1.1)
+        self.successResultOf(self.identify())
+        self.assertEqual(len(self.coder.asked), 3)
+        self.clock.advance(10)
+        self.refused(IdentityUnavailable)
+
+    def test_a_while_longer(self) -> None:
+        """
+        Where that is configured, an answer is good for longer while Coder cannot be asked, and not if it can.
+        """
+        self.identity = self.make(coder_grace=300.0)
+        self.successResultOf(self.identify())
+        self.coder.always(502, b"")
+        for _ in range(30):
+            self.clock.advance(10)
+            self.successResultOf(self.identify())
+        self.refused(IdentityUnavailable, b"another")
+        self.clock.advance(61)
+        self.refused(IdentityUnavailable)
+        self.coder.answer = None
+        self.successResultOf(self.identify())
+        self.coder.users.clear()
+        self.clock.advance(61)
+        self.refused(Unauthenticated)
 
 
 class AnsweringClient:
@@ -638,10 +714,12 @@ class SingleFlightTests(CoderCase):
 
     def test_many_questions(self) -> None:
         """
-        Only so many are on their way at once; more are told to come again.
+        Of one address only so many are on their way at once, so many wait, and more are told to come again. Those that
+        have waited for too long are too.
         """
         self.coder.holds = True
-        answers = [self.identify(b"token-%d" % number) for number in range(MOST_LOOKUPS)]
+        answers = [self.identify(b"token-%d" % number) for number in range(MOST_EACH + MOST_WAITING)]
+        self.assertEqual(len(self.coder.asked), MOST_EACH)
         self.assertEqual(self.refused(IdentityUnavailable, b"one-more").retry_after_s, 1.0)
         joined = self.identify(b"token-0")
         self.assertNoResult(joined)
@@ -650,6 +728,25 @@ class SingleFlightTests(CoderCase):
             self.failureResultOf(answer, IdentityUnavailable)
         self.coder.holds = False
         self.refused(Unauthenticated, b"one-more")
+        self.clock.advance(6)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_those_that_nobody_waits_for_do_not_go(self) -> None:
+        """
+        A question whose turn has not come is not asked when everybody has left.
+        """
+        self.coder.holds = True
+        first = [self.identify(b"token-%d" % number) for number in range(MOST_EACH)]
+        left, stayed = self.identify(b"left"), [self.identify(b"stayed") for _ in range(2)]
+        left.cancel()
+        stayed[0].cancel()
+        for answer in (left, stayed[0]):
+            self.failureResultOf(answer, CancelledError)
+        self.coder.release()
+        self.agent.flush()
+        for answer in (*first, stayed[1]):
+            self.failureResultOf(answer, Unauthenticated)
+        self.assertEqual(len(self.coder.asked), MOST_EACH + 1)
 
 
 class FailureTests(CoderCase):
@@ -693,15 +790,53 @@ class FailureTests(CoderCase):
         self.refused(TooManyFailures, b"worse")
         self.successResultOf(self.identify())
 
-    def test_known_bad_and_missing_tokens_count(self) -> None:
+    def test_one_bad_token_counts_once(self) -> None:
         """
-        Those that nobody had to be asked about count as well.
+        However often it is shown, what is remembered of it is told each time, and its address has one failure.
+        """
+        for _ in range(100):
+            self.refused(Unauthenticated, b"bad")
+        self.assertEqual(len(self.coder.asked), 1)
+        self.refused(Unauthenticated, b"worse")
+        self.refused(TooManyFailures, b"worst")
+
+    def test_what_costs_no_question_takes_none(self) -> None:
+        """
+        No tokens, and what can be none, are limited by themselves: they keep nobody's token from being looked up.
         """
         self.refused(Unauthenticated, None)
-        self.refused(Unauthenticated, b"bad")
-        self.refused(TooManyFailures, b"bad")
+        self.refused(Unauthenticated, b"a b")
         self.refused(TooManyFailures, None)
         self.refused(TooManyFailures, b"a b")
+        self.successResultOf(self.identify())
+
+    def test_good_tokens_are_no_failures(self) -> None:
+        """
+        As many as there are may be looked up from one address, also at once.
+        """
+        for number in range(50):
+            self.coder.users[b"good-%d" % number] = USER
+        self.coder.holds = True
+        answers = [self.identify(b"good-%d" % number) for number in range(50)]
+        while self.coder.pending:
+            self.coder.release()
+            self.agent.flush()
+        for answer in answers:
+            self.successResultOf(answer)
+
+    def test_no_more_at_once_than_may_fail(self) -> None:
+        """
+        A failure is counted before the look-up: of a hundred bad tokens that come at once no more are looked up than
+        of a hundred that come one after the other.
+        """
+        self.coder.holds = True
+        answers = [self.identify(b"bad-%d" % number) for number in range(100)]
+        self.assertEqual(len(self.coder.asked), 2)
+        self.coder.release()
+        self.agent.flush()
+        told = [self.failureResultOf(answer).type for answer in answers]
+        self.assertEqual(told, [Unauthenticated] * 2 + [TooManyFailures] * 98)
+        self.assertEqual(len(self.coder.asked), 2)
 
     def test_leaving_is_no_way_out(self) -> None:
         """
@@ -718,16 +853,17 @@ class FailureTests(CoderCase):
 
     def test_each_counts_once(self) -> None:
         """
-        Two who wait for the same bad answer are two failures of their addresses, not three.
+        Those who wait for the same bad answer are one failure of each address, and not one each.
         """
         self.coder.holds = True
-        answers = [self.identify(b"bad", host) for host in (HOST, "192.0.2.2")]
+        answers = [self.identify(b"bad", host) for host in (HOST, "192.0.2.2", HOST, "192.0.2.2", "192.0.2.2")]
         self.coder.release()
         self.agent.flush()
         for answer in answers:
             self.failureResultOf(answer, Unauthenticated)
-        self.refused(Unauthenticated, None)
-        self.refused(TooManyFailures, None)
+        for host in (HOST, "192.0.2.2"):
+            self.refused(Unauthenticated, b"worse-" + host.encode(), host)
+            self.refused(TooManyFailures, b"worst-" + host.encode(), host)
 
     def test_an_absent_deployment_is_nobodys_failure(self) -> None:
         """
@@ -736,6 +872,195 @@ class FailureTests(CoderCase):
         self.coder.always(500, b"")
         for number in range(5):
             self.refused(IdentityUnavailable, b"token-%d" % number)
+
+
+class CrowdTests(CoderCase):
+    """
+    What one of many does to the others, in the time that it takes.
+    """
+
+    def setUp(self) -> None:
+        """
+        A deployment that takes some time to answer, with everything else as it is by default.
+        """
+        super().setUp()
+        self.slow = SlowClient(self.clock)
+        self.identity = self.make(client=self.slow, failures=Failures.from_settings(AuthSettings()))
+        self.told: list[tuple[bytes, str]] = []
+
+    def ask(self, token: bytes, host: str) -> None:
+        """
+        Ask, and keep what comes of it.
+        """
+
+        def came(result: object) -> None:
+            word = "good" if isinstance(result, Principal) else type(cast(Failure, result).value).__name__
+            self.told.append((token, word))
+
+        self.identify(token, host).addBoth(came)
+
+    def count(self, prefix: bytes) -> dict[str, int]:
+        """
+        What those were told whose tokens begin so.
+        """
+        words = [word for token, word in self.told if token.startswith(prefix)]
+        return {word: words.count(word) for word in words}
+
+    def crowd(self, seconds: int, wrong: Callable[[int], bytes], coming: int = 10) -> None:
+        """
+        Ten colleagues who ask nineteen times in ten seconds each, and beside them, from the same address, somebody with
+        bad tokens, 45 in a second.
+        """
+        for step in range(seconds * 100):
+            if step % 2:
+                self.ask(wrong(step), HOST)
+            if step % 100 < 95 and step % 5 == 0:
+                self.ask(b"good-%d" % (step // 5 % coming), HOST)
+            self.clock.advance(0.01)
+
+    def test_a_neighbour_with_a_wrong_token(self) -> None:
+        """
+        Everybody is served all the time, also when their answers become too old, and also those who come new.
+        """
+        self.crowd(130, lambda step: b"bad")
+        self.assertEqual(self.count(b"good"), {"good": 130 * 19})
+        self.assertEqual(self.count(b"bad"), {"Unauthenticated": 6500})
+        self.assertLess(self.slow.asked.count(b"bad"), 15)
+        self.crowd(10, lambda step: b"bad", coming=20)
+        self.assertEqual(self.count(b"good"), {"good": 140 * 19})
+
+    def test_a_neighbour_with_many_wrong_tokens(self) -> None:
+        """
+        Those who have been good are served all the time; the others cost no more questions than they may.
+        """
+        self.crowd(1, lambda step: b"")
+        self.crowd(130, lambda step: b"bad-%d" % step)
+        self.assertEqual(self.count(b"good"), {"good": 131 * 19})
+        self.assertLess(sum(token.startswith(b"bad") for token in self.slow.asked), 130 + 20 + 2)
+
+    def test_one_who_was_away_for_long(self) -> None:
+        """
+        A token that was good an hour ago is asked about whatever its address has done since.
+        """
+        self.ask(b"good", HOST)
+        self.clock.advance(3600)
+        self.crowd(5, lambda step: b"bad-%d" % step, coming=1)
+        self.assertEqual(self.count(b"good"), {"good": 1 + 95})
+
+    def test_many_made_up_tokens_at_once(self) -> None:
+        """
+        From one address, round after round: whoever comes from another one waits for no more than his own look-up,
+        and so does who has been good, wherever from.
+        """
+        for limit in (1.0, 0.0):
+            self.identity = self.make(client=self.slow, failures=Failures(limit, 20, 1000))
+            self.ask(b"good-known", HOST)
+            self.clock.advance(61)
+            for turn in range(20):
+                self.told.clear()
+                for number in range(256):
+                    self.ask(b"bad-%d-%d" % (turn, number), HOST)
+                self.ask(b"good-%d" % turn, "192.0.2.2")
+                self.ask(b"good-known", HOST)
+                self.clock.advance(self.slow.takes_s)
+                self.assertEqual(self.count(b"good"), {"good": 2})
+                self.clock.pump([0.3] * 20)
+
+    def test_made_up_tokens_from_a_whole_site(self) -> None:
+        """
+        Addresses of one IPv6 site have one share together.
+        """
+        self.slow.takes_s = 1.0
+        for number in range(1000):
+            self.ask(b"bad-%d" % number, f"2001:db8:1:{number:x}::1")
+        self.assertEqual(len(self.slow.asked), MOST_EACH)
+        self.ask(b"good", "2001:db8:2::1")
+        self.clock.advance(1.0)
+        self.assertEqual(self.count(b"good"), {"good": 1})
+
+    def test_made_up_tokens_from_everywhere(self) -> None:
+        """
+        When more addresses ask than can be served, they take turns: whoever comes new waits for one of each.
+        """
+        self.slow.takes_s = 1.0
+        for address in range(100):
+            for number in range(9):
+                self.ask(b"bad-%d-%d" % (address, number), f"198.51.100.{address}")
+        self.ask(b"good", HOST)
+        # 48 go at once: those that were first, and then three times one of each.
+        self.clock.pump([1.0] * 4)
+        self.assertEqual(self.count(b"good"), {"good": 1})
+
+    def test_those_who_were_here_have_look_ups_of_their_own(self) -> None:
+        """
+        However many unknown tokens there are, and however slow the deployment is.
+        """
+        for number in range(10):
+            self.slow.takes_s = 0.01
+            self.ask(b"good-%d" % number, HOST)
+        self.clock.advance(61)
+        self.slow.takes_s = 4.0
+        for address in range(200):
+            self.ask(b"bad-%d" % address, f"198.51.100.{address}")
+        for number in range(10):
+            self.ask(b"good-%d" % number, HOST)
+        self.clock.advance(4.0)
+        self.assertEqual(self.count(b"good"), {"good": 20})
+
+    def test_silence(self) -> None:
+        """
+        A deployment that answers nobody: a few find that out at a time, and nobody waits for longer than the first of
+        them. As soon as it answers, everybody is served.
+        """
+        self.slow.takes_s = 1e9
+        self.ask(b"first", HOST)
+        self.clock.advance(5.1)
+        for number in range(50):
+            self.ask(b"token-%d" % number, f"198.51.100.{number}")
+        self.assertEqual(len(self.slow.asked), 1 + 4)
+        self.clock.advance(5.1)
+        self.assertEqual(self.count(b"token"), {"IdentityUnavailable": 50})
+        self.slow.takes_s = 0.1
+        for number in range(50):
+            self.ask(b"good-%d" % number, f"198.51.100.{number}")
+        self.clock.pump([0.1] * 2)
+        self.assertEqual(self.count(b"good"), {"good": 50})
+
+    def test_one_question_that_is_lost(self) -> None:
+        """
+        It delays nobody else.
+        """
+        self.slow.lost = b"lost"
+        self.ask(b"lost", HOST)
+        for second in range(10):
+            self.ask(b"good-%d" % second, HOST)
+            self.clock.advance(1)
+            self.assertIn((b"good-%d" % second, "good"), self.told)
+        self.assertEqual(self.count(b"lost"), {"IdentityUnavailable": 1})
+
+
+class SlowClient:
+    """
+    A deployment that takes its time. Tokens that begin with ``good`` are good.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.takes_s = 0.05
+        self.lost = b""
+        self.asked: list[bytes] = []
+
+    def get(self, url: str, headers: dict[str, str], **keywords: Any) -> Deferred[Any]:
+        """
+        Answer in time, or never.
+        """
+        token = headers["Coder-Session-Token"].encode()
+        self.asked.append(token)
+        answer: Deferred[Any] = Deferred(lambda _: call.cancel() if call.active() else None)
+        user = {**USER, "id": str(uuid5(NAMESPACE_URL, token.decode()))} if token.startswith(b"good") else None
+        takes_s = 1e9 if token == self.lost else self.takes_s
+        call = self.clock.callLater(takes_s, lambda: answer.callback(AnsweredResponse(user)))
+        return answer
 
 
 class SecrecyTests(CoderCase):

@@ -4,6 +4,7 @@ Who is it, asked of a real daemon: tokens that come and go while it runs, and a 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -15,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from daemons import PATIENCE_S, Daemon, Deployment
+from wires import chat, connect, read_all
 
 NOTICED_S = 5.0
 """Within which a change of the tokens takes effect."""
@@ -26,6 +28,15 @@ type = "demo"
 """
 
 BODY = json.dumps({"model": "demo", "messages": [{"role": "user", "content": "Hello"}]}).encode()
+
+
+def status_of(daemon: Daemon, token: str, source: str) -> int:
+    """
+    What a request is told that comes from some address of this machine.
+    """
+    with connect(daemon.url, source) as stream:
+        stream.sendall(chat(token).replace(b"\r\n", b"\r\nConnection: close\r\n", 1))
+        return int(read_all(stream)[9:12])
 
 
 def ask(daemon: Daemon, token: str) -> tuple[int, dict[str, str], str]:
@@ -107,20 +118,26 @@ class Coder(BaseHTTPRequestHandler):
     """
 
     asked: list[str] = []
+    tokens: list[str] = []
     is_well = True
+    takes_s = 0.0
 
     def do_GET(self) -> None:
         """
         Say who asks.
         """
         self.asked.append(self.path)
-        is_known = self.headers["Coder-Session-Token"] == "good"
+        self.tokens.append(self.headers["Coder-Session-Token"])
+        threading.Event().wait(self.takes_s)
+        is_known = self.headers["Coder-Session-Token"].startswith("good")
         self.send_response(500 if not self.is_well else 200 if is_known else 401)
         user = {"id": "11111111-2222-3333-4444-555555555555", "username": "ada"}
         body = json.dumps(user if is_known else {"message": "no"}).encode()
         self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        # Who has asked may have been stopped by its test.
+        with contextlib.suppress(OSError):
+            self.end_headers()
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
         """
@@ -136,6 +153,7 @@ def coder() -> Iterator[tuple[type[Coder], str]]:
 
     class Deployed(Coder):
         asked: list[str] = []
+        tokens: list[str] = []
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Deployed)
     server.daemon_threads = True
@@ -169,3 +187,52 @@ class TestCoder:
         assert ask(daemon, "good")[0] == 200
         handler.is_well = True
         assert ask(daemon, "another")[0] == 401
+
+    def test_a_neighbour_with_a_wrong_token(self, deployment: Deployment, coder: tuple[type[Coder], str]) -> None:
+        """
+        Somebody at the same address who shows a wrong token all the time takes nothing from those who show good ones,
+        old or new, and costs the deployment a question now and then.
+        """
+        handler, url = coder
+        deployment.configure(f'[auth]\nbackend = "coder"\ncoder_url = "{url}"\ncoder_cache = 0.5\n{CONFIG}')
+        daemon = deployment.start()
+        stop = threading.Event()
+        wrong: list[int] = []
+
+        def repeat() -> None:
+            while not stop.is_set():
+                wrong.append(status_of(daemon, "wrong", ""))
+
+        neighbour = threading.Thread(target=repeat)
+        neighbour.start()
+        try:
+            until = time.monotonic() + 3.0
+            good = [ask(daemon, f"good-{number % 10}")[0] for number in range(100)]
+            while time.monotonic() < until:
+                good += [ask(daemon, f"good-{number}")[0] for number in range(10)]
+            good += [ask(daemon, f"good-new-{number}")[0] for number in range(10)]
+        finally:
+            stop.set()
+            neighbour.join()
+        assert set(good) == {200}
+        assert len(wrong) > 40
+        assert set(wrong) <= {401, 429}
+        assert handler.tokens.count("wrong") < len(wrong) / 2
+
+    def test_many_made_up_tokens(self, deployment: Deployment, coder: tuple[type[Coder], str]) -> None:
+        """
+        However many are shown at once from one address, and although the deployment is slow: whoever comes from another
+        address is served, and so is who was there before.
+        """
+        handler, url = coder
+        deployment.configure(f'[auth]\nbackend = "coder"\ncoder_url = "{url}"\nfailure_rate = 0\n{CONFIG}')
+        daemon = deployment.start()
+        assert status_of(daemon, "good-before", "127.0.0.1") == 200
+        handler.takes_s = 0.2
+        with contextlib.ExitStack() as stack:
+            for number in range(256):
+                stream = stack.enter_context(connect(daemon.url, "127.0.0.1"))
+                stream.sendall(chat(f"bad-{number}"))
+            for number in range(5):
+                assert status_of(daemon, f"good-{number}", "127.0.0.2") == 200
+                assert status_of(daemon, "good-before", "127.0.0.1") == 200
