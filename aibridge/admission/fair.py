@@ -8,126 +8,47 @@ equally many it goes round, one request each. This is deficit round robin (M. Sh
 with the deficit in permits. If it were counted in requests, a caller with exchanges sixty times as long would, at
 equal turns, come to hold sixty times as many permits.
 
-The turns are kept by **tags**: a principal that comes new, or was served and has more waiting, is given the tag of the
-last one served plus one step, which is 1 over the weight of its class. The lowest tag is next, so that one of twice the
-weight has two turns for one, and they are spread: not two in a row for which everybody else waits (self-clocked fair
-queueing, S. J. Golestani, INFOCOM '94). Nobody starves: a principal that holds some will hold none once they have
-ended, and then only those are before it that came before it.
+Which permits count depends on what those who wait compete for. Where the daemon's are fewer than could go out, it is
+all that a principal holds. Where only a provider's are, it is what it holds of that provider: what it has elsewhere
+takes nothing from those who wait here. So everybody has two turns, one in each order.
 
-Note [Lanes]: not every request may go at every time: a provider may be full while another has room. A line in which
-those who may go have to be searched for is slow just when the daemon is busy. So it is cut into **lanes**: a principal
-stands in the lane of its first request, and whoever takes one says from which. A principal that is itself not ready
-(it has as many in flight as it may) steps aside when it comes to the front, and back to its place when it is asked
-again; having waited meanwhile, it is owed its turn.
+The turns are kept by **tags**: who comes new, or was served and has more waiting, is given the tag of the last one
+served plus one step, which is 1 over the weight of its class. The lowest tag is next, so that one of twice the weight
+has two turns for one, and they are spread: not two in a row for which everybody else waits (self-clocked fair queueing,
+S. J. Golestani, INFOCOM '94). Nobody starves: a principal that holds some will hold none once they have ended, and then
+only those are before it that came before it.
 
-A lane is a heap; who leaves it from within is struck off, and taken out when half of it is struck off. Every operation
-costs the logarithm of how many principals wait, at most.
+In which lanes they stand meanwhile is told in `aibridge.admission.lanes`.
 """
 
 from __future__ import annotations
 
 import heapq
-import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
+from aibridge.admission.lanes import Flow, Lane, Party
 from aibridge.model import Class
 
 Item = TypeVar("Item")
 
-Turn = tuple[float, float, int]
-"""Permits held for the weight, the tag, and the order in which equal tags were given: the lowest is next."""
-
-LAST: Final[Turn] = (math.inf, math.inf, 0)
-"""After everybody's."""
-
-
-class Lane(Generic[Item]):
-    """
-    A part of the line: principals whose first request needs the same thing. Only `FairQueue` looks inside.
-
-    :ivar heap: turn, number of the entry, and whose it is; an entry whose number is not the principal's is struck off.
-    :ivar standing: how many are not.
-    """
-
-    __slots__ = ("heap", "standing")
-
-    def __init__(self) -> None:
-        self.heap: list[tuple[Turn, int, Flow[Item]]] = []
-        self.standing = 0
-
-    def tidy(self) -> None:
-        """
-        Take out what is struck off, once it is as much as the rest.
-        """
-        if not self.standing:
-            self.heap.clear()
-        elif len(self.heap) > 2 * self.standing + 16:
-            self.heap = [entry for entry in self.heap if entry[2].number == entry[1]]
-            heapq.heapify(self.heap)
-
-
-class Flow(Generic[Item]):
-    """
-    The requests of one principal that wait, in the order in which they came.
-
-    :ivar class_: that of the principal when it began to wait; it holds until none of its requests waits.
-    :ivar items: request → the lane that it needs.
-    :ivar tag: see Note [Turns].
-    :ivar order: in which it was given.
-    :ivar turn: as of when it took its place in the line.
-    :ivar lane: where it stands, or None while it has stepped aside.
-    :ivar number: of its entry there.
-    """
-
-    __slots__ = ("class_", "items", "key", "lane", "number", "order", "tag", "turn")
-
-    def __init__(self, key: str, class_: Class) -> None:
-        self.key = key
-        self.class_ = class_
-        self.items: OrderedDict[Item, Lane[Item]] = OrderedDict()
-        self.tag = 0.0
-        self.turn: Turn = (0.0, 0.0, 0)
-        self.number = self.order = 0
-        self.lane: Lane[Item] | None = None
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    @property
-    def first(self) -> Item:
-        """
-        The request that waits longest.
-        """
-        return next(iter(self.items))
-
-    @property
-    def newest(self) -> Item:
-        """
-        The request that came last.
-        """
-        return next(reversed(self.items))
-
 
 class FairQueue(Generic[Item]):
     """
-    Waiting requests, by principal.
+    Waiting requests, by principal and provider.
 
     :param weights: how many permits a principal of each class gets, compared with the others; above 0.
-    :param held: how many permits a principal has.
-    :param ready: whether this request's principal may have one more; asked when its turn comes.
+    :param held: how many permits a principal has in all. Whenever that changes for one that waits, `reconsider` has
+        to be called.
     """
 
-    __slots__ = ("_by_length", "_flows", "_held", "_last", "_length", "_number", "_ready", "_weights")
+    __slots__ = ("_by_length", "_held", "_last", "_length", "_number", "_parties", "_weights")
 
-    def __init__(
-        self, weights: Mapping[Class, float], held: Callable[[str], int], ready: Callable[[Item], bool]
-    ) -> None:
+    def __init__(self, weights: Mapping[Class, float], held: Callable[[str], int]) -> None:
         self._weights = weights
         self._held = held
-        self._ready = ready
-        self._flows: dict[str, Flow[Item]] = {}
+        self._parties: dict[str, Party[Item]] = {}
         self._by_length: dict[Class, _ByLength[Item]] = {class_: _ByLength() for class_ in Class}
         self._length = 0
         self._number = 0
@@ -140,103 +61,131 @@ class FairQueue(Generic[Item]):
         """
         self._weights = weights
 
-    def push(self, key: str, class_: Class, item: Item, lane: Lane[Item]) -> None:
+    def push(self, key: str, class_: Class, most: int, item: Item, lane: Lane[Item]) -> None:
         """
-        Let a request of this principal wait behind its others.
+        Let a request of this principal wait behind its others that need this lane.
 
-        :param class_: counts when none of its others waits, see `Flow.class_`.
+        :param class_: counts when none of its others waits, see `Party.class_`.
+        :param most: as `Party.most`.
         """
-        flow = self._flows.get(key)
+        party = self._parties.get(key)
+        if party is None:
+            party = self._parties[key] = Party(key, class_, most)
+            self._next_tag(party)
+        flow = party.flows.get(lane)
         if flow is None:
-            flow = self._flows[key] = Flow(key, class_)
-            flow.items[item] = lane
-            self._next_tag(flow)
-            self._stand(flow)
-        else:
-            flow.items[item] = lane
-        self._by_length[flow.class_].grew(flow)
+            flow = party.flows[lane] = Flow(party, lane)
+            self._next_tag_there(flow)
+        elif flow.number:
+            lane.ready += 1
+        self._number += 1
+        flow.items[item] = self._number
+        party.length += 1
         self._length += 1
+        self._by_length[party.class_].grew(party)
+        if party.most != most:
+            party.most = most
+            self._stand(party)
+        elif len(flow.items) == 1:
+            self._stand_there(flow)
 
-    def front(self, lane: Lane[Item]) -> Flow[Item] | None:
+    def front(self, lane: Lane[Item], by_all: bool) -> Flow[Item] | None:
         """
-        The principal whose turn it is in this lane: the first that is ready.
+        The flow whose turn it is in this lane, in the order of all permits or of the provider's.
         """
+        heap = lane.by_all if by_all else lane.by_own
         while lane.standing:
-            _, number, flow = lane.heap[0]
+            _, number, flow = heap[0]
             if flow.number == number:
-                if self._ready(flow.first):
-                    return flow
-                self._step_out(flow)
-            else:
-                heapq.heappop(lane.heap)
+                return flow
+            heapq.heappop(heap)
         return None
 
     def take(self, flow: Flow[Item]) -> Item:
         """
-        Take the first request of a principal at the `front` of a lane. The permit for it counts as held already.
+        Take the first request of a flow at the `front` of a lane. The permit for it counts as held already.
         """
-        self._last = max(self._last, flow.tag)
-        item, _ = flow.items.popitem(last=False)
-        self._shrank(flow)
+        party, line = flow.party, flow.lane.line
+        self._last, line.last = max(self._last, party.tag), max(line.last, flow.tag)
+        item = flow.first
+        self._drop(flow, item)
         if flow.items:
-            self._next_tag(flow)
-            self._stand(flow)
+            self._next_tag_there(flow)
+        if party.flows:
+            self._next_tag(party)
+            self._stand(party)
         return item
 
-    def remove(self, key: str, item: Item) -> None:
+    def remove(self, key: str, item: Item, lane: Lane[Item]) -> None:
         """
         Forget a request that waits, wherever in the queue it is.
         """
-        flow = self._flows[key]
-        was_first = flow.first == item
-        del flow.items[item]
-        self._shrank(flow)
-        if was_first and flow.items:
-            self._stand(flow)
+        self._drop(self._parties[key].flows[lane], item)
 
     def reconsider(self, key: str) -> None:
         """
         This principal holds another number of permits than before.
         """
-        flow = self._flows.get(key)
-        if flow is not None:
-            self._stand(flow)
+        party = self._parties.get(key)
+        if party is not None:
+            self._stand(party)
 
-    def flow(self, key: str) -> Flow[Item] | None:
+    def allow(self, key: str, most: int) -> bool:
         """
-        The requests of this principal, or None if none waits.
-        """
-        return self._flows.get(key)
+        This principal, if it waits, may have so many permits; 0 is no limit.
 
-    def longest(self, class_: Class) -> Flow[Item] | None:
+        :return: whether that is news.
         """
-        The principal of this class that has most requests waiting; of several, the one that came to have them last.
+        party = self._parties.get(key)
+        if party is None or party.most == most:
+            return False
+        party.most = most
+        self._stand(party)
+        return True
+
+    def party(self, key: str) -> Party[Item] | None:
         """
-        return self._by_length[class_].longest()
+        This principal, or None if it has no request that waits.
+        """
+        return self._parties.get(key)
 
     def whose_room(
-        self, class_: Class, own: int, is_safe: bool, are_safe: Callable[[Flow[Item]], bool]
-    ) -> Flow[Item] | None:
+        self, class_: Class, key: str, is_safe: bool, victim: Callable[[Party[Item]], Item | None]
+    ) -> Item | None:
         """
-        The principal whose newest request gives up its place to one more: one of `batch` while there is any, else the
-        one that has most waiting for its weight.
+        The request that gives up its place to one more: of one of `batch` while there is any, else of the principal
+        that has most waiting for its weight. It is never one of the principal's own.
 
-        :param own: how many of the principal that asks would wait, the one that it asks for included.
+        :param key: of the principal that asks.
         :param is_safe: what it asks for is not to be refused.
-        :param are_safe: whether the newest of another principal's is not to be displaced.
-        :return: None if it is the one that asks.
+        :param victim: which request of a principal may be displaced, or None if none may.
+        :return: None if there is none; then it is the one that asks.
         """
-        batch = self.longest(Class.BATCH)
-        if class_ is Class.BATCH:
-            return batch if batch is not None and len(batch) > own else None
-        if batch is not None:
-            return batch
-        most, found = 0.0 if is_safe else own / self._weights[class_], None
+        party = self._parties.get(key)
+        own = 1 if party is None else party.length + 1
+        least = own if class_ is Class.BATCH else 0
+        found, _ = self._victim(Class.BATCH, key, least, victim)
+        if found is not None or class_ is Class.BATCH:
+            return found
+        most = 0.0 if is_safe else own / self._weights[class_]
         for other in (Class.DEFAULT, Class.INTERACTIVE):
-            flow = self.longest(other)
-            if flow is not None and len(flow) / self._weights[other] > most and not are_safe(flow):
-                most, found = len(flow) / self._weights[other], flow
+            weight = self._weights[other]
+            item, length = self._victim(other, key, most * weight, victim)
+            if item is not None:
+                most, found = length / weight, item
         return found
+
+    def _victim(
+        self, class_: Class, key: str, more_than: float, victim: Callable[[Party[Item]], Item | None]
+    ) -> tuple[Item | None, int]:
+        for party in self._by_length[class_].from_longest():
+            if party.length <= more_than:
+                break
+            if party.key != key:
+                item = victim(party)
+                if item is not None:
+                    return item, party.length
+        return None, 0
 
     def waiting(self, class_: Class) -> int:
         """
@@ -248,42 +197,63 @@ class FairQueue(Generic[Item]):
         """
         The principals that wait.
         """
-        return iter(self._flows)
+        return iter(self._parties)
 
     def __contains__(self, key: str) -> bool:
-        return key in self._flows
+        return key in self._parties
 
     def __len__(self) -> int:
         return self._length
 
-    def _next_tag(self, flow: Flow[Item]) -> None:
+    def _next_tag(self, party: Party[Item]) -> None:
         self._number += 1
-        flow.tag, flow.order = self._last + 1 / self._weights[flow.class_], self._number
+        party.tag, party.order = self._last + 1 / self._weights[party.class_], self._number
 
-    def _stand(self, flow: Flow[Item]) -> None:
+    def _next_tag_there(self, flow: Flow[Item]) -> None:
+        self._number += 1
+        flow.tag, flow.order = flow.lane.line.last + 1 / self._weights[flow.party.class_], self._number
+
+    def _stand(self, party: Party[Item]) -> None:
+        for flow in party.flows.values():
+            self._stand_there(flow)
+
+    def _stand_there(self, flow: Flow[Item]) -> None:
         self._step_out(flow)
+        party, lane = flow.party, flow.lane
+        held, weight = self._held(party.key), self._weights[party.class_]
+        if party.most and held >= party.most:
+            return
         self._number += 1
         flow.number = self._number
-        flow.turn = self._held(flow.key) / self._weights[flow.class_], flow.tag, flow.order
-        flow.lane = lane = flow.items[flow.first]
+        party.turn = held / weight, party.tag, party.order
+        flow.turn = lane.line.held.get(party.key, 0) / weight, flow.tag, flow.order
         lane.standing += 1
-        heapq.heappush(lane.heap, (flow.turn, flow.number, flow))
+        lane.ready += len(flow.items)
+        heapq.heappush(lane.by_all, (party.turn, flow.number, flow))
+        heapq.heappush(lane.by_own, (flow.turn, flow.number, flow))
 
     def _step_out(self, flow: Flow[Item]) -> None:
-        lane = flow.lane
-        if lane is not None:
-            flow.lane = None
+        if flow.number:
             flow.number = 0
+            lane = flow.lane
             lane.standing -= 1
+            lane.ready -= len(flow.items)
             lane.tidy()
 
-    def _shrank(self, flow: Flow[Item]) -> None:
-        self._by_length[flow.class_].shrank(flow)
-        self._length -= 1
-        if not flow.items:
+    def _drop(self, flow: Flow[Item], item: Item) -> None:
+        party, lane = flow.party, flow.lane
+        if len(flow.items) == 1:
             self._step_out(flow)
-            del self._flows[flow.key]
-            if not self._flows:
+            del party.flows[lane]
+        elif flow.number:
+            lane.ready -= 1
+        del flow.items[item]
+        party.length -= 1
+        self._length -= 1
+        self._by_length[party.class_].shrank(party)
+        if not party.flows:
+            del self._parties[party.key]
+            if not self._parties:
                 self._last = 0.0
 
 
@@ -299,35 +269,36 @@ class _ByLength(Generic[Item]):
 
     def __init__(self) -> None:
         # At index n those with n requests; the last one is never empty, except at 0, where nobody is.
-        self._buckets: list[OrderedDict[Flow[Item], None]] = [OrderedDict()]
+        self._buckets: list[OrderedDict[Party[Item], None]] = [OrderedDict()]
         self.total = 0
 
-    def grew(self, flow: Flow[Item]) -> None:
+    def grew(self, party: Party[Item]) -> None:
         """
         It has one request more than before.
         """
-        length, buckets = len(flow.items), self._buckets
+        length, buckets = party.length, self._buckets
         if length == len(buckets):
             buckets.append(OrderedDict())
         if length > 1:
-            del buckets[length - 1][flow]
-        buckets[length][flow] = None
+            del buckets[length - 1][party]
+        buckets[length][party] = None
         self.total += 1
 
-    def shrank(self, flow: Flow[Item]) -> None:
+    def shrank(self, party: Party[Item]) -> None:
         """
         It has one request fewer than before.
         """
-        length, buckets = len(flow.items), self._buckets
-        del buckets[length + 1][flow]
+        length, buckets = party.length, self._buckets
+        del buckets[length + 1][party]
         if length:
-            buckets[length][flow] = None
+            buckets[length][party] = None
         if not buckets[-1]:
             buckets.pop()
         self.total -= 1
 
-    def longest(self) -> Flow[Item] | None:
+    def from_longest(self) -> Iterator[Party[Item]]:
         """
-        The one with most requests, or None if there is none.
+        The one with most requests first; of several with equally many, the one that came to have them last.
         """
-        return next(reversed(self._buckets[-1])) if len(self._buckets) > 1 else None
+        for bucket in reversed(self._buckets):
+            yield from reversed(bucket)

@@ -2,15 +2,15 @@
 The gate: who may be in flight now, who waits, and who is sent away.
 
 A permit is one of the daemon's, one of its provider's and one of its principal's: all three or none. `shares` says
-what there is of each and what is kept for whom, `fair` in which order those who wait are let in.
+what there is of each and what is kept for whom, `fair` and `choice` in which order those who wait are let in, and
+`displacement` who makes room when too many do.
 
-Note [Work conserving]: whenever somebody waits, something stands in the way of the first request of each principal
-that has one waiting. So one who comes and finds room may pass all who wait, except its own principal's. `_hand_on`
-restores this after everything that may break it: a permit that came back, a first request that left, other terms.
+Note [Work conserving]: whenever somebody waits, something stands in its way: no permit is left of the daemon's, its
+provider's or its principal's, or none that its class may have. So one who comes and finds room may pass all who wait.
+`_hand_on` restores this after everything that may break it: a permit that came back, other terms.
 
-Note [One order]: a principal's requests are let in in the order in which they came, over all providers. One that waits
-for a full provider holds up those behind it, of the same principal, which are for another: it delays nobody else, and
-no client sees its second request overtake its first.
+Note [One order]: a principal's requests for one provider are let in in the order in which they came. Those for
+different providers do not wait for each other: one that asks a full provider is not to find an idle one closed.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 
-from aibridge.admission.fair import LAST, FairQueue, Flow
+from aibridge.admission.choice import next_flow
+from aibridge.admission.displacement import in_share, victim
+from aibridge.admission.fair import FairQueue
 from aibridge.admission.forecast import retry_after
+from aibridge.admission.lanes import Party
 from aibridge.admission.permit import OVER, SEATED, WAITING, Answers, Claim, Permit, State, Waiter
 from aibridge.admission.seatterms import SeatTerms
 from aibridge.admission.shares import Obstacle, Pool
@@ -63,7 +66,7 @@ class Seats:
         self._all: Pool[Waiter] = Pool(terms, terms.max_concurrency)
         self._pools: dict[str, Pool[Waiter]] = {name: Pool(terms, limit) for name, limit in terms.providers.items()}
         self._held: dict[str, int] = {}
-        self._queue: FairQueue[Waiter] = FairQueue(terms.weights, self.held, self._is_ready)
+        self._queue: FairQueue[Waiter] = FairQueue(terms.weights, self.held)
         # In the order in which they came, which is that in which their time is up.
         self._waiters: OrderedDict[Waiter, None] = OrderedDict()
         self._beside: dict[Waiter, None] = {}
@@ -86,22 +89,34 @@ class Seats:
         pool = self._pools.get(claim.provider)
         if pool is None:
             pool = self._pools[claim.provider] = Pool(self.terms, 0)
+        interactive = claim.class_ is _INTERACTIVE
+        if self._waiters and principal in self._queue and (party := self._others_of(claim, now)) is not None:
+            if any(lane in party.flows for lane in pool.line.lanes):
+                return None
+            interactive = party.class_ is _INTERACTIVE
         everyone, held, most = self._all, self._held, claim.max_in_flight
-        mine, interactive = held.get(principal, 0), claim.class_ is _INTERACTIVE
-        if (
-            everyone.has_room(interactive)
-            and pool.has_room(interactive)
-            and (not most or mine < most)
-            and (not self._waiters or principal not in self._queue)
-        ):
+        mine = held.get(principal, 0)
+        if everyone.has_room(interactive) and pool.has_room(interactive) and (not most or mine < most):
             held[principal] = mine + 1
+            pool.held[principal] = pool.held.get(principal, 0) + 1
             everyone.in_use += 1
             pool.in_use += 1
             if interactive:
                 everyone.interactive += 1
                 pool.interactive += 1
+            if self._waiters:
+                self._queue.reconsider(principal)
             return Permit(self, principal, pool, interactive, now, SEATED)
         return None
+
+    def _others_of(self, claim: Claim, now: float) -> Party[Waiter] | None:
+        """
+        Those of its principal that wait. If the principal may have another number of permits now than when they came,
+        that holds for them first.
+        """
+        if self._queue.allow(claim.principal, claim.max_in_flight):
+            self._hand_on(now)
+        return self._queue.party(claim.principal)
 
     def wait(self, claim: Claim, now: float) -> Permit | Deferred[Permit] | AtCapacity:
         """
@@ -111,10 +126,10 @@ class Seats:
             cancelled; or that error, with an `Obstacle` as its `policy`, if there is no place in the queue. It is not
             raised since, in an overload, that is what nearly everybody gets. In shadow: a permit all the same.
         """
-        terms, pool, flow = self.terms, self._pools[claim.provider], self._queue.flow(claim.principal)
+        terms, pool, party = self.terms, self._pools[claim.provider], self._queue.party(claim.principal)
         # A token's class may have been changed while others of it wait: they all wait as one.
-        class_ = claim.class_ if flow is None else flow.class_
-        refused = self._make_room(claim, class_, pool, 0 if flow is None else len(flow), now)
+        class_ = claim.class_ if party is None else party.class_
+        refused = self._make_room(claim, class_, pool, now)
         if refused is not None and not terms.shadow:
             return self._refusal(claim.principal, claim.max_in_flight, pool, class_ is _INTERACTIVE, refused, now)
         waiter = Waiter(self, claim, class_, pool, now, State.BESIDE_WAITING if terms.shadow else WAITING)
@@ -122,7 +137,7 @@ class Seats:
         if terms.shadow:
             self._stand_beside(waiter)
         if refused is None:
-            self._queue.push(claim.principal, class_, waiter, pool.lanes[waiter.interactive])
+            self._queue.push(claim.principal, class_, claim.max_in_flight, waiter, pool.line.lanes[waiter.interactive])
             self._waiters[waiter] = None
             self._count_waiting(waiter, 1)
         else:
@@ -131,11 +146,10 @@ class Seats:
         self._answers.tell()
         return waiter if answer is None else answer
 
-    def _make_room(self, claim: Claim, class_: Class, pool: Pool[Waiter], own: int, now: float) -> Obstacle | None:
+    def _make_room(self, claim: Claim, class_: Class, pool: Pool[Waiter], now: float) -> Obstacle | None:
         """
         See to it that one more can wait.
 
-        :param own: how many of its principal wait already.
         :return: why not, or None if it can.
         """
         interactive = class_ is _INTERACTIVE
@@ -147,25 +161,27 @@ class Seats:
                 return Obstacle.PROVIDER
             return Obstacle.QUEUE if self._all.has_room(interactive) else Obstacle.DAEMON
         if len(self._queue) >= self.terms.queue_size:
-            is_safe = interactive and is_ready and self._in_share(pool, 1)
-            flow = self._queue.whose_room(class_, own + 1, is_safe, self._is_safe)
-            if flow is None:
+            is_safe = interactive and is_ready and in_share(self._all, pool, 1)
+            displaced = self._whose_room(claim.principal, class_, pool, is_safe)
+            if displaced is None:
                 return Obstacle.QUEUE
-            victim = flow.newest
-            self._leave_queue(victim)
-            self._refuse(victim, Obstacle.DISPLACED, now)
+            self._leave_queue(displaced)
+            self._refuse(displaced, Obstacle.DISPLACED, now)
         return None
 
-    def _is_safe(self, flow: Flow[Waiter]) -> bool:
-        """
-        Whether the newest request of a principal is not to be displaced; see Note [The kept share].
-        """
-        newest = flow.newest
-        return newest.interactive and self._is_ready(flow.first) and self._in_share(newest.pool, 0)
-
-    def _in_share(self, pool: Pool[Waiter], more: int) -> bool:
+    def _whose_room(self, principal: str, class_: Class, pool: Pool[Waiter], is_safe: bool) -> Waiter | None:
         everyone = self._all
-        return (everyone.limited or pool.limited) and everyone.in_share(more) and pool.in_share(more)
+        # Where nobody waits for this provider yet, one place is as good as the other.
+        spare_for = pool if pool.limited and pool.waiting else None
+
+        def newest(party: Party[Waiter]) -> Waiter | None:
+            return victim(party, self._allows(party.key, party.most), everyone, spare_for)
+
+        found = self._queue.whose_room(class_, principal, is_safe, newest)
+        if found is None and is_safe and spare_for is not None:
+            spare_for = None
+            found = self._queue.whose_room(class_, principal, is_safe, newest)
+        return found
 
     # -- going ---------------------------------------------------------------------------------------------------
 
@@ -184,6 +200,11 @@ class Seats:
             everyone.interactive -= 1
             pool.interactive -= 1
         left = held[principal] - 1
+        if left:
+            held[principal] = left
+        else:
+            del held[principal]
+        held, left = pool.held, pool.held[principal] - 1
         if left:
             held[principal] = left
         else:
@@ -210,7 +231,7 @@ class Seats:
         """
         Let in who may be; see Note [Work conserving].
         """
-        while (flow := self._next()) is not None:
+        while self._waiters and (flow := next_flow(self._queue, self._all, self._pools)) is not None:
             waiter = flow.first
             self._seat(waiter)
             self._queue.take(flow)
@@ -223,29 +244,6 @@ class Seats:
             else:
                 self._step_in(waiter)
         self._answers.tell()
-
-    def _next(self) -> Flow[Waiter] | None:
-        """
-        The principal whose turn it is among those that may go.
-        """
-        everyone = self._all
-        if not self._waiters or not everyone.has_room(True):
-            return None
-        found: Flow[Waiter] | None = None
-        best = (True, LAST)
-        others_too, is_kept = everyone.has_room(False), everyone.interactive < everyone.kept
-        for pool in self._pools.values():
-            if not pool.waiting or not pool.has_room(True):
-                continue
-            for interactive, lane in enumerate(pool.lanes):
-                if interactive or (others_too and pool.has_room(False)):
-                    flow = self._queue.front(lane)
-                    if flow is not None:
-                        # Those within the share that is kept for them come first.
-                        turn = (not (interactive and is_kept and pool.interactive < pool.kept), flow.turn)
-                        if turn < best:
-                            best, found = turn, flow
-        return found
 
     # -- waiting too long, other terms ---------------------------------------------------------------------------
 
@@ -344,12 +342,14 @@ class Seats:
     def _seat(self, permit: Permit) -> None:
         permit.state = SEATED
         self._held[permit.principal] = self._held.get(permit.principal, 0) + 1
+        held = permit.pool.held
+        held[permit.principal] = held.get(permit.principal, 0) + 1
         for pool in (self._all, permit.pool):
             pool.in_use += 1
             pool.interactive += permit.interactive
 
     def _leave_queue(self, waiter: Waiter) -> None:
-        self._queue.remove(waiter.principal, waiter)
+        self._queue.remove(waiter.principal, waiter, waiter.pool.line.lanes[waiter.interactive])
         del self._waiters[waiter]
         self._count_waiting(waiter, -1)
 
@@ -372,9 +372,6 @@ class Seats:
     def _allows(self, principal: str, max_in_flight: int) -> bool:
         return not max_in_flight or self._held.get(principal, 0) < max_in_flight
 
-    def _is_ready(self, waiter: Waiter) -> bool:
-        return self._allows(waiter.principal, waiter.max_in_flight)
-
     # -- telling -------------------------------------------------------------------------------------------------
 
     def _refuse(self, waiter: Waiter, obstacle: Obstacle, now: float) -> None:
@@ -394,7 +391,7 @@ class Seats:
     ) -> AtCapacity:
         waits = [each.retry_s(interactive, now) for each in (self._all, pool) if not each.has_room(interactive)]
         if not self._allows(principal, max_in_flight):
-            flow = self._queue.flow(principal)
-            waits.append(pool.forecast.wait_s(0 if flow is None else len(flow), max_in_flight))
+            party = self._queue.party(principal)
+            waits.append(pool.forecast.wait_s(0 if party is None else party.length, max_in_flight))
         told = retry_after(max(waits, default=0.0), self._chance(), self.terms.max_retry_after_s)
         return AtCapacity(retry_after_s=told, policy=obstacle.value)

@@ -8,9 +8,9 @@ request always gets a permit: at once, or, where there is a queue, as one of the
 A permit that is out cannot be called back. So what is kept may be lent to others only as far as whoever it is kept for
 can wait for it instead: all of it if the queue is long enough, nothing if there is none. Lent to its end, and with
 `lent` interactive requests waiting at most, each finds a place in the queue, because the sum of what all limits lend is
-no more than the queue holds, and anybody else in it makes room. And a permit that comes back goes to those within
-their share first, so that they wait for one exchange to end, not for a turn. Beyond their share interactive requests
-take turns like others, with their weight.
+no more than the queue holds, and anybody else in it makes room. (Nobody does for a principal that fills the queue with
+requests of its own.) And a permit that comes back goes to those within their share first, so that they wait for one
+exchange to end, not for a turn. Beyond their share interactive requests take turns like others, with their weight.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from __future__ import annotations
 import enum
 from typing import Final, Generic, TypeVar
 
-from aibridge.admission.fair import Lane
 from aibridge.admission.forecast import Forecast
+from aibridge.admission.lanes import Line
 from aibridge.admission.seatterms import SeatTerms
 
 Item = TypeVar("Item")
@@ -59,19 +59,21 @@ class Pool(Generic[Item]):
     :ivar beside: exchanges that run without a permit, because the limits are in shadow.
     :ivar waiting: requests in the queue that need one.
     :ivar interactive_waiting: of these, those of `interactive`.
-    :ivar lanes: where those requests stand, see `aibridge.admission.fair`: others, and those of `interactive`.
+    :ivar line: where those requests stand, at their provider's; its lanes are for others, and for `interactive`.
+    :ivar held: how many of a provider's permits each principal has.
     """
 
     __slots__ = (
         "beside",
         "forecast",
+        "held",
         "in_use",
         "interactive",
         "interactive_waiting",
         "kept",
-        "lanes",
         "limit",
         "limited",
+        "line",
         "open",
         "waiting",
     )
@@ -79,7 +81,8 @@ class Pool(Generic[Item]):
     def __init__(self, terms: SeatTerms, limit: int) -> None:
         self.in_use = self.interactive = self.beside = self.waiting = self.interactive_waiting = 0
         self.forecast = Forecast()
-        self.lanes: tuple[Lane[Item], Lane[Item]] = (Lane(), Lane())
+        self.line: Line[Item] = Line()
+        self.held = self.line.held
         self.adopt(terms, limit)
 
     def adopt(self, terms: SeatTerms, limit: int) -> None:

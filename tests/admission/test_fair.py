@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from aibridge.admission.fair import FairQueue, Flow, Lane
+from aibridge.admission.fair import FairQueue
+from aibridge.admission.lanes import Flow, Lane, Line, Party
 from aibridge.model import Class
 
 Item = tuple[str, int]
@@ -26,17 +27,21 @@ class Fixture:
     A queue whose requests are a principal's name and a number.
 
     :ivar held: how many permits each principal has.
-    :ivar blocked: principals that are not ready.
+    :ivar blocked: principals that have as many permits as they may.
     :ivar lanes: of two providers.
     """
+
+    MOST = 1000
 
     def __init__(self, weights: dict[Class, float] = ONE_EACH) -> None:
         self.blocked: set[str] = set()
         self.held: Counter[str] = Counter()
         self.queue: FairQueue[Item] = FairQueue(
-            weights, self.held.__getitem__, lambda item: item[0] not in self.blocked
+            weights, lambda key: self.MOST if key in self.blocked else self.held[key]
         )
-        self.lanes: list[Lane[Item]] = [Lane(), Lane()]
+        self.lines: list[Line[Item]] = [Line(), Line()]
+        self.lanes: list[Lane[Item]] = [line.lanes[0] for line in self.lines]
+        self.by_all = True
         self._numbers: Counter[str] = Counter()
 
     def push(self, keys: Iterable[str], provider: int = 0, class_: Class = Class.DEFAULT) -> list[Item]:
@@ -47,14 +52,29 @@ class Fixture:
         for key in keys:
             items.append((key, self._numbers[key]))
             self._numbers[key] += 1
-            self.queue.push(key, class_, items[-1], self.lanes[provider])
+            self.queue.push(key, class_, self.MOST, items[-1], self.lanes[provider])
         return items
 
     def front(self, provider: int = 0) -> Flow[Item] | None:
         """
         Whose turn it is, if this provider has room.
         """
-        return self.queue.front(self.lanes[provider])
+        return self.queue.front(self.lanes[provider], self.by_all)
+
+    def block(self, *keys: str) -> None:
+        """
+        These, and no others, have as many permits as they may.
+        """
+        changed = self.blocked ^ set(keys)
+        self.blocked = set(keys)
+        for key in changed:
+            self.queue.reconsider(key)
+
+    def remove(self, item: Item, provider: int = 0) -> None:
+        """
+        One leaves.
+        """
+        self.queue.remove(item[0], item, self.lanes[provider])
 
     def take(self, provider: int = 0) -> str | None:
         """
@@ -183,7 +203,7 @@ def test_a_permit_that_came_or_went_changes_the_turn() -> None:
     for expected in "abab":
         flow = fixture.front()
         assert flow is not None
-        assert flow.key == expected
+        assert flow.party.key == expected
         fixture.held[expected] += 1
         fixture.queue.take(flow)
     fixture.push("c")
@@ -216,27 +236,72 @@ def test_turns_tell_who_is_next_among_lanes() -> None:
     first, other = fixture.front(), fixture.front(1)
     assert first is not None
     assert other is not None
-    assert first.turn[:2] == other.turn[:2]
+    assert first.party.turn[:2] == other.party.turn[:2]
     fixture.take()
     fixture.push("c")
     first = fixture.front()
     assert first is not None
-    assert first.key == "a"
-    assert first.turn > other.turn
+    assert first.party.key == "a"
+    assert first.party.turn > other.party.turn
 
 
-def test_a_principal_stands_in_the_lane_of_its_first_request() -> None:
+def test_a_principal_stands_in_every_lane_that_it_needs() -> None:
     """
-    What is behind it waits, whatever lane that needs.
+    What it has in one does not wait for what it has in another.
     """
     fixture = Fixture()
     fixture.push("a")
     fixture.push("a", 1)
     fixture.push("b", 1)
-    assert fixture.take(1) == "b"
-    assert fixture.take(1) is None
+    assert fixture.take_all(1) == "ab"
     assert fixture.take() == "a"
-    assert fixture.take(1) == "a"
+
+
+def test_the_two_orders() -> None:
+    """
+    In the one all that is held counts, in the other what is held of the provider; among equals both go round.
+    """
+    for by_all, expected in ((True, "bbbaaa"), (False, "aaabbb")):
+        fixture = Fixture()
+        fixture.by_all = by_all
+        fixture.held.update({"a": 5, "b": 1})
+        fixture.lines[0].held["b"] = 1
+        fixture.push("aaabbb")
+        assert fixture.take_all() == expected
+        fixture.push("ccdd")
+        assert fixture.take_all() == "cdcd"
+
+
+def test_weights_hold_in_the_order_of_a_provider() -> None:
+    """
+    For each provider by itself, whatever is served by others meanwhile.
+    """
+    fixture = Fixture(WEIGHTS)
+    fixture.by_all = False
+    fixture.push("i" * 8, class_=Class.INTERACTIVE)
+    fixture.push("bb", class_=Class.BATCH)
+    taken = ""
+    while (key := fixture.take()) is not None:
+        taken += key
+        fixture.push("d", 1)
+        fixture.take(1)
+    assert taken == "iiibiiiibi"
+
+
+def test_a_principal_may_have_more_or_fewer() -> None:
+    """
+    That holds for all that it has waiting.
+    """
+    fixture = Fixture()
+    fixture.held["a"] = 2
+    fixture.push("ab")
+    fixture.push("a", 1)
+    assert fixture.queue.allow("a", 2)
+    assert (fixture.take(), fixture.take(1)) == ("b", None)
+    assert not fixture.queue.allow("a", 2)
+    assert not fixture.queue.allow("nobody", 2)
+    fixture.queue.push("a", Class.DEFAULT, 3, ("a", 9), fixture.lanes[1])
+    assert (fixture.take_all(), fixture.take_all(1)) == ("a", "aa")
 
 
 def test_one_that_is_not_ready_steps_aside() -> None:
@@ -245,12 +310,11 @@ def test_one_that_is_not_ready_steps_aside() -> None:
     """
     fixture = Fixture()
     fixture.push("aabbcc")
-    fixture.blocked = {"a"}
+    fixture.block("a")
     assert [fixture.take(), fixture.take(), fixture.take()] == ["b", "c", "b"]
-    fixture.blocked = set()
     assert fixture.take() == "c"
     assert fixture.take() is None
-    fixture.queue.reconsider("a")
+    fixture.block()
     fixture.push("b")
     assert fixture.take_all() == "aba"
 
@@ -261,12 +325,11 @@ def test_one_that_stepped_aside_keeps_its_place() -> None:
     """
     fixture = Fixture()
     fixture.push("ab")
-    fixture.blocked = {"a"}
+    fixture.block("a")
     assert fixture.take() == "b"
     fixture.push("cd")
     assert fixture.take() == "c"
-    fixture.blocked = set()
-    fixture.queue.reconsider("a")
+    fixture.block()
     assert fixture.take_all() == "ad"
 
 
@@ -276,14 +339,13 @@ def test_asked_again_in_vain() -> None:
     """
     fixture = Fixture()
     fixture.push("ab")
-    fixture.blocked = {"a"}
+    fixture.block("a")
     assert fixture.take() == "b"
     for _ in range(3):
         fixture.queue.reconsider("a")
         fixture.queue.reconsider("nobody")
         assert fixture.take() is None
-    fixture.blocked = set()
-    fixture.queue.reconsider("a")
+    fixture.block()
     fixture.queue.reconsider("a")
     assert fixture.take_all() == "a"
 
@@ -297,17 +359,16 @@ def test_those_that_stepped_aside_do_not_starve_the_others() -> None:
     limited = "abcdefghij"
     fixture.push(limited * 20)
     fixture.push("z" * 20)
-    fixture.blocked = set(limited)
+    fixture.block(*limited)
     taken = ""
     for number in range(100):
         back = limited[number % 10]
-        fixture.blocked.discard(back)
-        fixture.queue.reconsider(back)
+        fixture.block(*(fixture.blocked - {back}))
         key = fixture.take()
         assert key is not None
         taken += key
         if key in limited:
-            fixture.blocked.add(key)
+            fixture.block(*fixture.blocked, key)
     assert 9 <= taken.count("z") <= 11
 
 
@@ -318,33 +379,34 @@ def test_forgotten_without_a_trace() -> None:
     fixture = Fixture()
     items = fixture.push("aaaab")
     for number in (0, 2, 3):
-        fixture.queue.remove("a", items[number])
+        fixture.remove(items[number])
     assert len(fixture.queue) == 2
     assert fixture.take_all() == "ab"
     (only,) = fixture.push("c")
-    fixture.queue.remove("c", only)
+    fixture.remove(only)
     assert fixture.front() is None
     assert list(fixture.queue) == []
     assert len(fixture.queue) == 0
-    assert not fixture.lanes[0].heap
+    assert not fixture.lanes[0].by_all
+    assert not fixture.lanes[0].by_own
 
 
 def test_a_first_request_that_leaves_reveals_the_next() -> None:
     """
-    Which may need another lane, or may be ready where the first was not.
+    In its own lane.
     """
     fixture = Fixture()
-    (first,) = fixture.push("a")
+    first, _ = fixture.push("aa")
     fixture.push("a", 1)
-    fixture.queue.remove("a", first)
-    assert fixture.take() is None
-    fixture.blocked = {"a"}
-    assert fixture.take(1) is None
-    fixture.blocked = set()
-    second = fixture.push("a")
-    fixture.queue.remove("a", ("a", 1))
-    assert second == [("a", 2)]
-    assert fixture.take_all() == "a"
+    fixture.remove(first)
+    fixture.block("a")
+    assert (fixture.take(), fixture.take(1)) == (None, None)
+    fixture.block()
+    flow = fixture.front()
+    assert flow is not None
+    assert fixture.queue.take(flow) == ("a", 1)
+    fixture.remove(("a", 2), 1)
+    assert fixture.take_all(1) == ""
 
 
 def test_a_principal_has_one_class_while_it_waits() -> None:
@@ -358,65 +420,71 @@ def test_a_principal_has_one_class_while_it_waits() -> None:
     assert fixture.queue.waiting(Class.INTERACTIVE) == 0
 
 
-def test_the_longest() -> None:
-    """
-    The one with most requests, in its class; of two, the one that came to have them last.
-    """
-    fixture = Fixture()
-    assert fixture.queue.longest(Class.DEFAULT) is None
-    fixture.push("aaabbbc")
-    fixture.push("dddd", class_=Class.BATCH)
-    flow = fixture.queue.longest(Class.DEFAULT)
-    assert flow is not None
-    assert (flow.key, flow.newest, flow.first) == ("b", ("b", 2), ("b", 0))
-    fixture.queue.remove("b", ("b", 1))
-    flow = fixture.queue.longest(Class.DEFAULT)
-    assert flow is not None
-    assert flow.key == "a"
-
-
 @pytest.mark.parametrize(
-    ("waiting", "class_", "own", "is_safe", "safe", "gives_up"),
+    ("waiting", "asks", "is_safe", "safe", "gives_up"),
     [
-        # batch first, whatever the others have
-        ({"b": 1, "d": 9}, Class.DEFAULT, 1, False, "", "b"),
-        ({"b": 1, "d": 9}, Class.DEFAULT, 10, False, "", "b"),
-        ({"b": 1, "d": 9}, Class.INTERACTIVE, 1, False, "", "b"),
+        # batch first, whatever the others have, and the longest of batch
+        ({"b": 1, "d": 9}, "d2", False, "", "b"),
+        ({"b": 1, "d": 9}, "d", False, "", "b"),
+        ({"b": 1, "d": 9}, "i", False, "", "b"),
+        ({"b": 1, "b2": 2, "d": 9}, "i", False, "", "b2"),
+        ({"b": 1, "b2": 2, "d": 9}, "i", False, "b2", "b"),
         # batch against batch, and against nobody else
-        ({"b": 2, "d": 9}, Class.BATCH, 1, False, "", "b"),
-        ({"b": 1, "d": 9}, Class.BATCH, 1, False, "", None),
-        ({"d": 9, "i": 9}, Class.BATCH, 1, False, "", None),
-        # the longest for its weight, and the one that asks if nobody's is longer
-        ({"d": 2}, Class.DEFAULT, 1, False, "", "d"),
-        ({"d": 2}, Class.DEFAULT, 2, False, "", None),
-        ({"d": 1}, Class.INTERACTIVE, 1, False, "", "d"),
-        ({"d": 1}, Class.INTERACTIVE, 2, False, "", None),
-        ({"i": 2, "d": 1}, Class.DEFAULT, 1, False, "", None),
-        ({"i": 3, "d": 1}, Class.DEFAULT, 1, False, "", "i"),
-        ({"i": 3, "d": 2}, Class.DEFAULT, 1, False, "", "d"),
+        ({"b": 2, "d": 9}, "b2", False, "", "b"),
+        ({"b": 1, "d": 9}, "b2", False, "", None),
+        ({"d": 9, "i": 9}, "b2", False, "", None),
+        # the longest for its weight, and nobody if nobody's is longer than that of the one that asks
+        ({"d": 2}, "d2", False, "", "d"),
+        ({"d": 2, "d2": 1}, "d2", False, "", None),
+        ({"d": 1}, "i", False, "", "d"),
+        ({"d": 1, "i": 1}, "i", False, "", None),
+        ({"i": 2, "d": 1}, "d2", False, "", None),
+        ({"i": 3, "d": 1}, "d2", False, "", "i"),
+        ({"i": 3, "d": 2}, "d2", False, "", "d"),
+        # never one's own
+        ({"d": 9}, "d", False, "", None),
+        ({"b": 9}, "b", False, "", None),
+        ({"i": 9}, "i", True, "", None),
+        ({"i": 9, "d": 1}, "i", True, "", "d"),
+        ({"i": 9, "i2": 1}, "i", True, "", "i2"),
         # within their share: neither displaced nor refused
-        ({"i": 9, "d": 2}, Class.DEFAULT, 1, False, "i", "d"),
-        ({"i": 9, "d": 1}, Class.DEFAULT, 1, False, "i", None),
-        ({"i": 9, "d": 1}, Class.INTERACTIVE, 9, True, "i", "d"),
-        ({"i": 9}, Class.INTERACTIVE, 1, True, "", "i"),
+        ({"i": 9, "d": 2}, "d2", False, "i", "d"),
+        ({"i": 9, "d": 1}, "d2", False, "i", None),
+        ({"i": 9, "d": 1}, "i2", True, "i", "d"),
+        ({"i": 9}, "i2", True, "", "i"),
     ],
 )
-def test_whose_room(
-    waiting: dict[str, int], class_: Class, own: int, is_safe: bool, safe: str, gives_up: str | None
-) -> None:
+def test_whose_room(waiting: dict[str, int], asks: str, is_safe: bool, safe: str, gives_up: str | None) -> None:
     """
     Who gives up a place in a full queue to one more.
     """
     fixture = Fixture(WEIGHTS)
     classes = {"b": Class.BATCH, "d": Class.DEFAULT, "i": Class.INTERACTIVE}
     for key, count in waiting.items():
-        fixture.push(key * count, class_=classes[key])
+        fixture.push([key] * count, class_=classes[key[0]])
 
-    def are_safe(flow: Flow[Item]) -> bool:
-        return flow.key in safe
+    def newest(party: Party[Item]) -> Item | None:
+        (flow,) = party.flows.values()
+        return None if party.key == safe else flow.newest
 
-    flow = fixture.queue.whose_room(class_, own, is_safe, are_safe)
-    assert (None if flow is None else flow.key) == gives_up
+    found = fixture.queue.whose_room(classes[asks[0]], asks, is_safe, newest)
+    assert found == (None if gives_up is None else (gives_up, waiting[gives_up] - 1))
+
+
+def test_of_several_equally_long_the_last_one_makes_room() -> None:
+    """
+    The one that came to have so many last.
+    """
+    fixture = Fixture()
+    fixture.push("aaabbbc")
+
+    def newest(party: Party[Item]) -> Item:
+        (flow,) = party.flows.values()
+        return flow.newest
+
+    assert fixture.queue.whose_room(Class.DEFAULT, "d", False, newest) == ("b", 2)
+    fixture.remove(("b", 1))
+    assert fixture.queue.whose_room(Class.DEFAULT, "d", False, newest) == ("a", 2)
 
 
 @given(counts=st.lists(st.integers(1, 30), min_size=1, max_size=8), rounds=st.integers(1, 30))
@@ -471,23 +539,26 @@ class QueueMachine(RuleBasedStateMachine):
         for item in self.fixture.push(key * count, lane, self.classes[key]):
             self.model[key].append((item, lane))
 
-    @rule(lane=st.integers(0, 1))
-    def take(self, lane: int) -> None:
+    @rule(lane=st.integers(0, 1), by_all=st.booleans())
+    def take(self, lane: int, by_all: bool) -> None:
         """
-        Somebody's first request is taken, if one of them is ready and needs this lane.
+        Somebody's first request for a provider is taken, if one of them is ready.
         """
         able = {
             key
             for key, waiting in self.model.items()
-            if waiting and waiting[0][1] == lane and key not in self.fixture.blocked
+            if any(entry[1] == lane for entry in waiting) and key not in self.fixture.blocked
         }
+        self.fixture.by_all = by_all
         flow = self.fixture.front(lane)
         if flow is None:
             assert not able
             return
-        assert flow.key in able
-        item, _ = self.model[flow.key].pop(0)
-        assert self.fixture.queue.take(flow) == item
+        key = flow.party.key
+        assert key in able
+        entry = next(entry for entry in self.model[key] if entry[1] == lane)
+        self.model[key].remove(entry)
+        assert self.fixture.queue.take(flow) == entry[0]
 
     @precondition(lambda self: any(self.model.values()))
     @rule(data=st.data())
@@ -495,50 +566,45 @@ class QueueMachine(RuleBasedStateMachine):
         """
         Some request leaves.
         """
-        entry = data.draw(st.sampled_from([entry for waiting in self.model.values() for entry in waiting]))
-        self.model[entry[0][0]].remove(entry)
-        self.fixture.queue.remove(entry[0][0], entry[0])
+        item, lane = data.draw(st.sampled_from([entry for waiting in self.model.values() for entry in waiting]))
+        self.model[item[0]].remove((item, lane))
+        self.fixture.remove(item, lane)
 
-    @rule(key=st.sampled_from(KEYS))
-    def block(self, key: str) -> None:
+    @rule(keys=st.sets(st.sampled_from(KEYS)))
+    def block(self, keys: set[str]) -> None:
         """
-        A principal is not ready any more.
+        Other principals have as many as they may.
         """
-        self.fixture.blocked.add(key)
-
-    @rule(key=st.sampled_from(KEYS))
-    def unblock(self, key: str) -> None:
-        """
-        It is again.
-        """
-        self.fixture.blocked.discard(key)
-        self.fixture.queue.reconsider(key)
+        self.fixture.block(*keys)
 
     @invariant()
     def agrees(self) -> None:
         """
-        The same requests wait, in the same order; the longest is the longest; nobody is remembered for nothing.
+        The same requests wait, in the same order for each provider; nobody is remembered for nothing.
         """
         queue = self.fixture.queue
         assert len(queue) == sum(map(len, self.model.values()))
         assert set(queue) == {key for key, waiting in self.model.items() if waiting}
         for key, waiting in self.model.items():
-            flow = queue.flow(key)
-            assert (key in queue) == bool(waiting) == (flow is not None)
-            if flow is not None:
-                assert list(flow.items) == [item for item, _ in waiting]
+            party = queue.party(key)
+            assert (key in queue) == bool(waiting) == (party is not None)
+            if party is not None:
+                assert party.length == len(waiting)
+                for number, lane in enumerate(self.fixture.lanes):
+                    items = list(party.flows[lane].items) if lane in party.flows else []
+                    assert items == [item for item, where in waiting if where == number]
         for class_ in Class:
             lengths = [len(waiting) for key, waiting in self.model.items() if self.classes[key] is class_]
-            longest = queue.longest(class_)
-            assert (0 if longest is None else len(longest)) == max(lengths, default=0)
             assert queue.waiting(class_) == sum(lengths)
         for lane in self.fixture.lanes:
-            standing = [flow for _, number, flow in lane.heap if flow.number == number]
-            assert len(standing) == lane.standing == len(set(standing))
-            assert len(lane.heap) <= 2 * lane.standing + 17
+            for heap in (lane.by_all, lane.by_own):
+                standing = [flow for _, number, flow in heap if flow.number == number]
+                assert len(standing) == lane.standing == len(set(standing))
+                assert len(heap) <= 2 * lane.standing + 17
+            assert lane.ready == sum(len(flow.items) for flow in standing)
             for flow in standing:
-                assert queue.flow(flow.key) is flow
                 assert flow.lane is lane
+                assert flow.party.key not in self.fixture.blocked
 
 
 QueueMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

@@ -318,17 +318,96 @@ class QueueTests(SeatsCase):
         self.give_back(own)
         self.successResultOf(second)
 
-    def test_a_principals_order_holds_over_providers(self) -> None:
+    def test_a_principals_requests_for_one_provider_stay_in_order(self) -> None:
         """
-        A request does not overtake one of its own principal, although its own provider has room; when the first one
-        leaves, it goes.
+        The first that came is the first that goes.
         """
         self.gate(providers={"p": 1}, queue_size=9)
-        self.got("d", "p")
-        for_p, for_q = self.waits("d2", "p"), self.waits("d2", "q")
-        for_p.cancel()
-        self.failureResultOf(for_p, CancelledError)
-        self.successResultOf(for_q)
+        permit = self.got("d", "p")
+        first, second = self.waits("d2", "p"), self.waits("d2", "p")
+        self.give_back(permit)
+        self.successResultOf(first)
+        self.assertNoResult(second)
+
+    def test_a_principal_that_waits_for_a_full_provider_may_go_to_another(self) -> None:
+        """
+        At once if that has room; when the queue is full just as well, and nobody is displaced for it.
+        """
+        for principal in ("i", "d", "b"):
+            for queue_size in (1, 2, 9):
+                seats = self.gate(max_concurrency=10, providers={"y": 2}, queue_size=queue_size, interactive_share=0.2)
+                for _ in range(2):
+                    self.got("d9", "y")
+                waiting = [self.waits(principal, "y") for _ in range(min(queue_size, 2))]
+                self.got(principal, "x")
+                for each in waiting:
+                    self.assertNoResult(each)
+                self.assertEqual(seats.in_use, 3)
+
+    def test_ones_own_are_never_displaced(self) -> None:
+        """
+        Neither within the share that is kept, where anybody else makes room.
+        """
+        self.gate(providers={"x": 1, "y": 1}, queue_size=3, interactive_share=1.0)
+        self.got("i", "x")
+        self.got("i", "y")
+        own = [self.waits("i", "y") for _ in range(3)]
+        self.assertEqual(self.refused("i", "x"), "queue")
+        self.waits("d", "x")
+        self.assertEqual(self.sent_away(own[2]), "displaced")
+        for each in own[:2]:
+            self.assertNoResult(each)
+
+    def test_the_last_that_waits_for_a_provider_is_not_displaced_for_another(self) -> None:
+        """
+        Its permit would lie idle when it comes back; so an older one of the same principal makes room, or nobody.
+        """
+        self.gate(providers={"x": 1, "y": 1}, queue_size=3)
+        permits = [self.got("d9", "x"), self.got("d9", "y")]
+        own = [self.waits("d", "y"), self.waits("d", "y"), self.waits("d", "x")]
+        self.waits("d2", "y")
+        self.assertEqual(self.sent_away(own[1]), "displaced")
+        self.waits("d3", "y")
+        self.assertEqual(self.sent_away(own[0]), "displaced")
+        self.assertEqual(self.refused("d4", "y"), "queue")
+        self.give_back(permits[0])
+        self.successResultOf(own[2])
+
+    def test_another_number_of_permits_holds_for_those_who_wait(self) -> None:
+        """
+        A principal may have more than when they came: the next one that it asks for says so, and they go first.
+        """
+        self.gate(queue_size=9)
+        self.got("d", most=1)
+        for_p, for_q = self.waits("d", "p", most=1), self.waits("d", "q", most=1)
+        third = self.waits("d", "r", most=3)
+        for each in (for_p, for_q):
+            self.successResultOf(each)
+        self.assertNoResult(third)
+
+    def test_what_is_held_elsewhere_does_not_count_where_a_provider_is_short(self) -> None:
+        """
+        A crowd of exchanges with an idle provider costs nobody its turn at a full one.
+        """
+        self.gate(providers={"y": 2}, queue_size=9)
+        permits = [self.got("d1", "y"), self.got("d1", "y")]
+        for _ in range(5):
+            self.got("d2", "x")
+        other, own = self.waits("d1", "y"), self.waits("d2", "y")
+        self.give_back(permits[0])
+        self.successResultOf(own)
+        self.assertNoResult(other)
+
+    def test_all_that_is_held_counts_where_the_daemon_is_short(self) -> None:
+        """
+        Whoever has spread over providers has had its part.
+        """
+        self.gate(max_concurrency=4, queue_size=9)
+        permits = [self.got("d1", name) for name in "wxy"] + [self.got("d2", "x")]
+        spread, other = self.waits("d1", "z"), self.waits("d2", "x")
+        self.give_back(permits[0])
+        self.successResultOf(other)
+        self.assertNoResult(spread)
 
     def test_a_class_that_is_changed_meanwhile(self) -> None:
         """
