@@ -11,6 +11,7 @@ from aibridge.admission.charge import Charge, Charges
 from aibridge.admission.limit import Limit, State
 from aibridge.admission.policy import BY_SCOPE, LEAST, MOST, Policy, Scope
 from aibridge.admission.promises import Promises
+from aibridge.admission.reservation import OVERSHOOT, reserved
 from aibridge.model import Principal
 
 _MOST_OWN = 1000
@@ -22,6 +23,7 @@ class Meter:
 
     :param policy: None for one that only has what principals have of their own.
     :param takes_own: limits of a principal's own stand in for it.
+    :param overshoot: see Note [The bound] in `aibridge.admission.reservation`.
     :ivar charges: the buckets as they are charged, if they are for tokens.
     :ivar promises: what those were told who are to come back one after the other.
     :ivar refused: requests that it refused.
@@ -31,6 +33,7 @@ class Meter:
     __slots__ = (
         "_class",
         "_limit",
+        "_overshoot",
         "_own",
         "_provider",
         "buckets",
@@ -44,8 +47,9 @@ class Meter:
         "would_have_refused",
     )
 
-    def __init__(self, policy: Policy | None, takes_own: bool) -> None:
+    def __init__(self, policy: Policy | None, takes_own: bool, overshoot: float = OVERSHOOT) -> None:
         self.takes_own = takes_own
+        self._overshoot = overshoot
         self.refused = self.would_have_refused = 0
         self._own: dict[tuple[float | None, float | None], Limit | None] = {}
         self.charges: Charges | None = None
@@ -115,21 +119,28 @@ class Meter:
             return f"{provider}\0{principal.id}"
         return ""
 
-    def wait_for(self, key: str, limit: Limit, tokens: float | None, now: float, origin: str = "") -> float:
+    def wait_for(
+        self, key: str, limit: Limit, tokens: float | None, now: float, origin: str = "", beyond: float = 0.0
+    ) -> float:
         """
         Seconds until a request fits; 0.0 if it does now.
+
+        :param tokens: that it is expected to use.
+        :param beyond: that it may use beyond those.
         """
         if self.charges is None:
             return self.buckets.wait_for(key, now, limit.rate, limit.burst, 1.0, origin)
-        return self.charges.wait_for(key, now, limit.burst, tokens or 0.0, origin)
+        return self.charges.wait_for(key, now, limit.burst, self._reserved(limit, tokens, beyond), origin)
 
-    def cost_s(self, limit: Limit, tokens: float | None) -> float:
+    def cost_s(self, limit: Limit, tokens: float | None, beyond: float = 0.0) -> float:
         """
         How long a request takes to leak.
         """
-        return (min(tokens or 0.0, limit.burst) if self.counts_tokens else 1.0) / limit.rate
+        return (min(self._reserved(limit, tokens, beyond), limit.burst) if self.counts_tokens else 1.0) / limit.rate
 
-    def fill(self, key: str, limit: Limit, tokens: float | None, now: float, origin: str = "") -> Charge | None:
+    def fill(
+        self, key: str, limit: Limit, tokens: float | None, now: float, origin: str = "", beyond: float = 0.0
+    ) -> Charge | None:
         """
         Add a request that fits.
 
@@ -138,7 +149,10 @@ class Meter:
         if self.charges is None:
             self.buckets.fill(key, now, 1.0 / limit.rate, origin)
             return None
-        return self.charges.charge(key, now, limit.burst, tokens or 0.0, origin)
+        return self.charges.charge(key, now, limit.burst, self._reserved(limit, tokens, beyond), origin)
+
+    def _reserved(self, limit: Limit, tokens: float | None, beyond: float) -> float:
+        return reserved(0.0 if tokens is None else tokens, beyond, limit.burst, self._overshoot)
 
     def state(self, key: str, limit: Limit, now: float, origin: str = "") -> State:
         """

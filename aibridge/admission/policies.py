@@ -18,6 +18,7 @@ from aibridge.admission.limit import Limit, State
 from aibridge.admission.meter import Meter
 from aibridge.admission.policy import Policy, Scope
 from aibridge.admission.promises import MOST_APART_S
+from aibridge.admission.reservation import OVERSHOOT
 from aibridge.errors import RateLimited
 from aibridge.model import Principal
 
@@ -96,6 +97,8 @@ class Policies:
     :param before: those that held until now. Policies that have the same name, scope and kind of unit go on with the
         buckets they had.
     :param now: monotonic seconds.
+    :param overshoot: how many times over a limit of tokens may be used at once, at most, by requests that use more than
+        was expected of them; see Note [The bound] in `aibridge.admission.reservation`.
     :ivar counts_tokens: one of them at least is for tokens.
     :raises ValueError: two policies have one name.
     """
@@ -109,10 +112,11 @@ class Policies:
         memory: float = MEMORY,
         before: Policies | None = None,
         now: float = 0.0,
+        overshoot: float = OVERSHOOT,
     ) -> None:
         spread = [one for policy in policies for one in policy.for_each_class()]
         first = next((policy for policy in spread if policy.is_per_principal), None)
-        meters = [Meter(policy, policy is first) for policy in spread]
+        meters = [Meter(policy, policy is first, overshoot) for policy in spread]
         if first is None:
             meters.append(Meter(None, True))
         names = [meter.name for meter in meters]
@@ -141,13 +145,14 @@ class Policies:
         return meter, meter.buckets, meter.limit.rate, meter.limit.burst
 
     def check(
-        self, principal: Principal, provider: str, now: float, tokens: float | None = None
+        self, principal: Principal, provider: str, now: float, tokens: float | None = None, beyond: float = 0.0
     ) -> Admission | Refusal:
         """
         Decide on a request, and fill every bucket that it meets or none.
 
-        :param tokens: estimate of what it will use, input and output; None for a request that uses none, to which
+        :param tokens: what it is expected to use, input and output; None for a request that uses none, to which
             policies for tokens do not apply.
+        :param beyond: what it may use beyond that.
         """
         if self._sole is not None and principal.rate_limit is None and principal.rate_burst is None:
             meter, buckets, rate, burst = self._sole
@@ -156,7 +161,7 @@ class Policies:
                 return ADMITTED
             meter.refused += 1
             return Refusal(meter.name, wait, (meter.name,))
-        return self._check(principal, provider, now, tokens)
+        return self._check(principal, provider, now, tokens, beyond)
 
     def refuse(
         self,
@@ -165,12 +170,14 @@ class Policies:
         now: float,
         tokens: float | None = None,
         likely: float | None = None,
+        beyond: float = 0.0,
     ) -> Refusal | None:
         """
         Refuse a request that `check` would refuse now, or return None. Nothing is filled either way.
 
-        :param tokens: the least that it may be estimated at; None as in `check`.
-        :param likely: what it is told to wait for, if that is more.
+        :param tokens: what it is expected to use, or the least that it can be expected to; None as in `check`.
+        :param likely: what it is told to wait for, where `tokens` is only the least.
+        :param beyond: what it may use beyond `likely`, or beyond `tokens` where that is all.
         """
         violated: list[Meter] = []
         longest, worst = 0.0, ""
@@ -179,17 +186,23 @@ class Policies:
             if limit is None or limit.shadow:
                 continue
             key = meter.key_for(principal, provider)
-            wait = meter.wait_for(key, limit, tokens, now, principal.origin)
+            wait = meter.wait_for(key, limit, tokens, now, principal.origin, beyond if likely is None else 0.0)
             if wait:
                 if likely is not None:
-                    wait = meter.wait_for(key, limit, likely, now, principal.origin)
+                    wait = meter.wait_for(key, limit, likely, now, principal.origin, beyond)
                 violated.append(meter)
                 if wait > longest:
                     longest, worst = wait, limit.name
         return Refusal(worst, longest, _counted(violated)) if violated else None
 
     def promise(
-        self, refusal: Refusal, principal: Principal, provider: str, now: float, tokens: float | None = None
+        self,
+        refusal: Refusal,
+        principal: Principal,
+        provider: str,
+        now: float,
+        tokens: float | None = None,
+        beyond: float = 0.0,
     ) -> float:
         """
         When a refused request is to come back, if those who were told so before it come first; see
@@ -204,7 +217,7 @@ class Policies:
             limit = meter.limit_for(principal, provider, tokens)
             if limit is None or limit.shadow:
                 continue
-            key, cost_s = meter.key_for(principal, provider), meter.cost_s(limit, tokens)
+            key, cost_s = meter.key_for(principal, provider), meter.cost_s(limit, tokens, beyond)
             left_s = meter.buckets.seconds_left(key, now, principal.origin)
             burst_s = limit.burst / limit.rate
             found.append((meter, key, left_s, cost_s, burst_s))
@@ -231,7 +244,9 @@ class Policies:
                 key = meter.key_for(principal, provider)
                 meter.buckets.take_back(key, now, since, 1.0 / limit.rate, principal.origin)
 
-    def _check(self, principal: Principal, provider: str, now: float, tokens: float | None) -> Admission | Refusal:
+    def _check(
+        self, principal: Principal, provider: str, now: float, tokens: float | None, beyond: float
+    ) -> Admission | Refusal:
         passed: list[tuple[Meter, str, Limit]] = []
         violated: list[Meter] = []
         shadowed: list[Meter] = []
@@ -241,7 +256,7 @@ class Policies:
             if limit is None:
                 continue
             key = meter.key_for(principal, provider)
-            wait = meter.wait_for(key, limit, tokens, now, principal.origin)
+            wait = meter.wait_for(key, limit, tokens, now, principal.origin, beyond)
             if not wait:
                 passed.append((meter, key, limit))
             elif limit.shadow:
@@ -254,7 +269,7 @@ class Policies:
             return Refusal(worst, longest, _counted(violated))
         charges = []
         for meter, key, limit in passed:
-            charge = meter.fill(key, limit, tokens, now, principal.origin)
+            charge = meter.fill(key, limit, tokens, now, principal.origin, beyond)
             if charge is not None:
                 charges.append(charge)
         for meter in shadowed:

@@ -111,11 +111,20 @@ class AdmissionSettings:
     )
     token_default_output: int = option(
         1024,
-        why="Tokens of output that a request which names no maximum is taken for until its answer has ended, where "
-        "limits count tokens; most answers are shorter.",
+        why="Tokens of output that a request is taken for until its answer has ended, where limits count tokens and "
+        "nothing is known yet of what its principal's requests to its model use; never more than it allows. Most "
+        "answers are shorter.",
         least=0,
         most=10000000,
         unit="tokens",
+    )
+    token_overshoot: float = option(
+        16.0,
+        why="How many times over a limit of tokens may be used at once, at most, by requests that use more than such "
+        "requests did before, up to all that they allow; it is a debt that is waited for. 1 reserves all that a "
+        "request allows, which is a hundred times what some clients use.",
+        least=1,
+        most=1000,
     )
     max_retry_after: int = option(
         45,

@@ -11,6 +11,7 @@ import attrs
 
 from aibridge.admission.configured import policy_of, seat_terms, short_form
 from aibridge.admission.policy import BY_SCOPE, LEAST, Policy, Scope
+from aibridge.admission.reservation import MOST_OUTPUT, reserved
 from aibridge.admission.settings import AdmissionSettings, BreakerSettings, LimitSettings
 from aibridge.auth.settings import AuthSettings
 from aibridge.auth.tokens import Entry
@@ -303,14 +304,16 @@ def _waits(found: list[_Found], admission: AdmissionSettings) -> Iterator[Fault]
 
 def _tokens(found: list[_Found], admission: AdmissionSettings, given: Collection[str]) -> Iterator[Fault]:
     counting = [each for each in found if each.policy.counts_tokens]
-    estimate = admission.token_default_output
+    output = admission.token_default_output
     for each in counting:
-        if each.policy.size <= estimate:
+        size = each.policy.size
+        if size <= reserved(output, MOST_OUTPUT - output, size, admission.token_overshoot):
             yield warning(
                 (*each.path, "burst"),
-                f"{number(each.policy.size)} tokens at once, all of which one request takes that names no maximum, "
-                f"since admission.token_default_output is {estimate}",
-                "more, or a lower token_default_output",
+                f"{number(size)} tokens at once, all of which one request takes that names no maximum, since "
+                f"admission.token_default_output is {output} and token_overshoot is "
+                f"{number(admission.token_overshoot)}",
+                "more, a lower token_default_output, or a higher token_overshoot",
             )
     if not counting and "admission.token_default_output" in given:
         yield warning(

@@ -159,6 +159,7 @@ class Shop:
             memory=admission.bucket_memory,
             before=self._policies,
             now=now,
+            overshoot=admission.token_overshoot,
         )
         return Terms(
             routes=Routes(providers),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from aibridge.dialects.facts import MOST_TOKENS, Facts
+from aibridge.dialects.facts import MOST_TOKENS
 
 BYTES_PER_TOKEN: Final = 4
 """Of a request: what English text and JSON come to, on average, with all vendors' tokenizers."""
@@ -19,7 +19,7 @@ MOST_INPUT: Final = 1_000_000
 """Tokens; no request is taken for more, however many bytes of pictures it carries: no model on offer reads more."""
 
 DEFAULT_OUTPUT: Final = 1024
-"""Tokens that a request is taken to be answered with when it names no maximum."""
+"""Tokens that a request is taken to be answered with while nothing is known of such requests, unless it allows less."""
 
 EXTRAS: Final = (
     "prompt_audio",
@@ -210,18 +210,6 @@ class Report:
         return (*told, self.pieces, self.unread)
 
 
-def estimate(facts: Facts, body_bytes: int, default_output: int = DEFAULT_OUTPUT) -> int:
-    """
-    The tokens that a request is charged before it is known what it costs: a token for every four bytes of its body,
-    and the most that it allows to be written, for each of the answers it asks for.
-
-    :param body_bytes: of the request, as it was sent.
-    :param default_output: stands for the maximum where the request names none.
-    """
-    most = default_output if facts.max_tokens is None else facts.max_tokens
-    return estimated_input(body_bytes) + most * facts.choices
-
-
 def estimated_input(body_bytes: int) -> int:
     """
     The tokens that a request of so many bytes is taken to have.
@@ -237,7 +225,7 @@ def charge(report: Report, estimated: int, body_bytes: int) -> tuple[int, Source
     what was seen. Where the provider told nothing, an answer is taken for its request and its pieces, an error for
     nothing, and what could not be read for what was estimated.
 
-    :param estimated: what `estimate` said of the request.
+    :param estimated: the tokens that the request was expected to use.
     :param body_bytes: of the request.
     """
     usage = report.usage

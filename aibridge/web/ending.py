@@ -16,7 +16,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from aibridge import errors
+from aibridge.admission.learned import Asked
 from aibridge.admission.ratelimitheaders import lines
+from aibridge.admission.reservation import NOTHING
 from aibridge.dialects import usage
 from aibridge.dialects.clients import client_of
 from aibridge.dialects.reader import UsageReader
@@ -56,7 +58,8 @@ class Ending:
         self._completion = Completion(bridge.new_id(), request.client_host, request.method.decode("ascii"))
         self._principal = NOBODY
         self._route: Route | None = None
-        self._estimated = 0
+        self._asked: Asked | None = None
+        self._reservation = NOTHING
         self._body_size = 0
         self._agent = ""
         # What it holds.
@@ -237,14 +240,27 @@ class Ending:
         report, tokens = self._told(cause), 0
         # An error is free, in whatever words it is told, unless the provider says that it is not.
         if report is not None and (completion.upstream_status < 400 or report.usage is not None):
-            tokens, source = usage.charge(report, self._estimated, self._body_size)
+            tokens, source = usage.charge(report, self._reservation.expected, self._body_size)
             if source is not usage.Source.NONE:
                 completion.usage = source.value
                 read = usage.estimated_input(self._body_size) if report.usage is None else report.usage.read
                 completion.tokens_in, completion.tokens_out = read, tokens - read
+            self._learn(report, source, completion.tokens_out)
         if self._entrance is not None:
             self._entrance.settle(float(tokens), now)
         return report
+
+    def _learn(self, report: usage.Report, source: usage.Source, output: int) -> None:
+        """
+        Others of its kind are expected to use what it has used. Errors teach nothing.
+        """
+        asked, learned = self._asked, self._bridge.learned
+        if asked is None or report.error or self._completion.upstream_status >= 400:
+            return
+        if report.usage is not None and source is usage.Source.PROVIDER:
+            learned.learn(asked, report.usage)
+        elif source is not usage.Source.NONE and report.unread is None:
+            learned.learn_at_least(asked, output)
 
     def _told(self, cause: str) -> usage.Report | None:
         reader, route, attempts, status = self._reader, self._route, self._attempts, self._completion.upstream_status

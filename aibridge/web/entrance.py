@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from aibridge import errors
 from aibridge.admission.permit import Claim, Permit
 from aibridge.admission.policies import ADMITTED, Admission, Refusal
+from aibridge.admission.reservation import Reservation
 from aibridge.log import Completion
 from aibridge.model import Class, Dialect, Principal
 
@@ -143,28 +144,34 @@ class Entrance:
 
     # -- the buckets ---------------------------------------------------------------------------------------------
 
-    def foresee(self, least: float | None, likely: float | None) -> errors.RateLimited | None:
+    def foresee(self, reservation: Reservation | None, least: float | None = None) -> errors.RateLimited | None:
         """
         Why the buckets would refuse it now, if they would. None is filled.
 
-        :param least: the fewest tokens that it may be estimated at; None if it uses none.
-        :param likely: what it is told to wait for, if that is more.
+        :param reservation: what it is expected to use; None if it uses no tokens.
+        :param least: the fewest tokens that it can be expected to use, where its body is not known; then the
+            reservation is what it is told to wait for.
         """
-        now = self._bridge.now()
-        refusal = self._terms.policies.refuse(self._principal, self._provider, now, least, likely)
-        return None if refusal is None else self._over(refusal, likely, now)
+        now, policies = self._bridge.now(), self._terms.policies
+        tokens, beyond = _tokens(reservation)
+        if least is None:
+            refusal = policies.refuse(self._principal, self._provider, now, tokens, None, beyond)
+        else:
+            refusal = policies.refuse(self._principal, self._provider, now, least, tokens, beyond)
+        return None if refusal is None else self._over(refusal, reservation, now)
 
-    def charge(self, tokens: float | None) -> errors.RateLimited | None:
+    def charge(self, reservation: Reservation | None) -> errors.RateLimited | None:
         """
         Fill the buckets, all of them or none.
 
-        :param tokens: what it will use, as estimated; None if it uses none.
+        :param reservation: what it is expected to use; None if it uses no tokens.
         :return: why there was no room.
         """
         now = self._bridge.now()
-        admitted = self._terms.policies.check(self._principal, self._provider, now, tokens)
+        tokens, beyond = _tokens(reservation)
+        admitted = self._terms.policies.check(self._principal, self._provider, now, tokens, beyond)
         if isinstance(admitted, Refusal):
-            return self._over(admitted, tokens, now)
+            return self._over(admitted, reservation, now)
         self._charged_at = now
         if admitted is not ADMITTED:
             self._admission = admitted
@@ -172,13 +179,16 @@ class Entrance:
                 self._shadowed(f"rate:{policy}")
         return None
 
-    def _over(self, refusal: Refusal, tokens: float | None, now: float) -> errors.RateLimited:
+    def _over(self, refusal: Refusal, reservation: Reservation | None, now: float) -> errors.RateLimited:
         """
         Say when it is to come back: where its client gives up soon, behind those who were told so before.
         """
         error = refusal.error()
         if self._gives_up:
-            error.retry_after_s = self._terms.policies.promise(refusal, self._principal, self._provider, now, tokens)
+            tokens, beyond = _tokens(reservation)
+            error.retry_after_s = self._terms.policies.promise(
+                refusal, self._principal, self._provider, now, tokens, beyond
+            )
         return error
 
     def uncharge(self) -> None:
@@ -243,3 +253,10 @@ class Entrance:
         """
         completion = self._completion
         completion.shadowed = f"{completion.shadowed},{who}" if completion.shadowed else who
+
+
+def _tokens(reservation: Reservation | None) -> tuple[float | None, float]:
+    """
+    What a request is expected to use, if it uses tokens, and what it may use beyond that.
+    """
+    return (None, 0.0) if reservation is None else (float(reservation.expected), float(reservation.beyond))

@@ -20,8 +20,10 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import UNKNOWN_LENGTH
 
 from aibridge import errors
+from aibridge.admission.learned import Asked, least_input
+from aibridge.admission.reservation import Reservation
 from aibridge.auth.credentials import NO_CREDENTIALS, Credential, decide, read
-from aibridge.dialects import facts, usage
+from aibridge.dialects import facts
 from aibridge.dialects.clients import client_of
 from aibridge.dialects.reader import reader_for
 from aibridge.dialects.sse import boundary_of
@@ -211,21 +213,22 @@ class Exchange(Ending):
         assert entrance is not None
         if not route.counted and not terms.count_passthrough:
             return False
-        least = likely = None
+        reservation = least = None
         if route.counted and terms.policies.counts_tokens:
             body = request.body
             if isinstance(body, bytes):
-                least = likely = float(usage.estimate(self._facts_of(body), len(body), terms.default_output))
+                reservation = self._bridge.learned.expect(self._asks(self._facts_of(body), len(body)))
             else:
-                least = float(usage.estimated_input(request.declared_length or 0))
-                likely = least + terms.default_output
-        refusal = entrance.foresee(least, likely)
+                size = request.declared_length or 0
+                reservation = self._bridge.learned.expect(self._asks(facts.UNREAD, size))
+                least = float(least_input(size))
+        refusal = entrance.foresee(reservation, least)
         if refusal is None:
             return False
         self._fail(refusal)
         return True
 
-    def _charge(self, tokens: float | None) -> bool:
+    def _charge(self, reservation: Reservation | None) -> bool:
         """
         Fill the buckets.
 
@@ -233,7 +236,7 @@ class Exchange(Ending):
         """
         entrance = self._entrance
         assert entrance is not None
-        refusal = entrance.charge(tokens)
+        refusal = entrance.charge(reservation)
         if refusal is None:
             return True
         self._fail(refusal)
@@ -258,14 +261,14 @@ class Exchange(Ending):
         self._body_size = completion.bytes_in = len(body)
         read = self._facts_of(body)
         completion.model, completion.stream = read.model, read.stream
-        self._estimated = usage.estimate(read, len(body), terms.default_output)
-        if terms.policies.counts_tokens and not self._charge(float(self._estimated)):
+        self._asked = asked = self._asks(read, len(body))
+        self._reservation = reservation = bridge.learned.expect(asked)
+        if terms.policies.counts_tokens and not self._charge(reservation):
             return
         if terms.breaks and self._entrance is not None:
             self._entrance.meet_breaker(route.label, read.model, self._body_at)
         self._began = bridge.metrics.began(completion.provider, read.model, route.label)
-        taken = usage.estimated_input(len(body))
-        self._send(route, body, (taken, self._estimated - taken))
+        self._send(route, body, route.provider.counting.counted(reservation))
 
     def _facts_of(self, body: bytes) -> facts.Facts:
         """
@@ -275,6 +278,14 @@ class Exchange(Ending):
             encoded = self._request.header(b"content-encoding") is not None
             self._facts = facts.UNREAD if encoded else facts.read(body)
         return self._facts
+
+    def _asks(self, read: facts.Facts, body_bytes: int) -> Asked:
+        """
+        What its expected use depends on.
+        """
+        self._agent = client_of(self._request.header(b"user-agent"))
+        principal, prior = self._principal.id, self._terms.default_output
+        return Asked(principal, read.model, self._agent, body_bytes, read.max_tokens, read.choices, prior)
 
     def _send(self, route: Route, body: Any, tokens: tuple[int, int]) -> None:
         bridge, request, provider = self._bridge, self._request, route.provider

@@ -11,6 +11,7 @@ import attrs
 from twisted.internet.interfaces import IReactorTime
 
 from aibridge.admission.breakers import Breakers
+from aibridge.admission.learned import Learned
 from aibridge.admission.policies import Policies
 from aibridge.interfaces import IIdentity
 from aibridge.log import Completion
@@ -35,7 +36,7 @@ class Terms:
     :ivar max_in_flight: of one principal; 0 is no limit.
     :ivar breaks: calls go through circuit breakers.
     :ivar count_passthrough: passthrough requests count towards the rate.
-    :ivar default_output: tokens that an answer is taken for when its request names no maximum.
+    :ivar default_output: tokens that an answer is taken for while nothing is known of its kind.
     :ivar max_retry_after_s: the longest wait that a client is told.
     """
 
@@ -60,6 +61,7 @@ class Bridge:
     :ivar wall_clock: Unix seconds, for the log and for headers that tell a time.
     :ivar new_id: makes request ids.
     :ivar chance: random numbers from 0 to 1.
+    :ivar learned: what exchanges are expected to use; it outlives every reading of the configuration.
     :ivar draining: no exchange begins any more.
     :ivar exchanges: those that are running.
     :ivar emptied: called when the last of them has ended.
@@ -88,6 +90,7 @@ class Bridge:
         self.breakers = breakers
         self.metrics = metrics
         self.completions = completions
+        self.learned = Learned()
         self.draining = False
         self.exchanges: set[Exchange] = set()
         self.emptied: Callable[[], None] | None = None

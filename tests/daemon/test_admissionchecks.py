@@ -431,6 +431,10 @@ class TestTokens:
         assert told(faults({**TOKENS, "burst": 1024.0})) == warnings("limit[0].burst")
         assert told(faults({**TOKENS, "limit": 1000.0})) == warnings("limit[0].burst")
         assert faults({**TOKENS, "burst": 1024.0}, admission={"token_default_output": 100}) == []
+        assert faults({**TOKENS, "burst": 1100.0}) == []
+        strict = faults({**TOKENS, "burst": 60000.0}, admission={"token_overshoot": 1.0})
+        assert told(strict) == warnings("limit[0].burst")
+        assert faults({**TOKENS, "burst": 60000.0}, admission={"token_overshoot": 1.1}) == []
 
     def test_estimate_without_a_limit(self) -> None:
         """

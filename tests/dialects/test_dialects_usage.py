@@ -8,17 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aibridge.dialects.facts import Facts
 from aibridge.dialects.usage import (
-    DEFAULT_OUTPUT,
-    MOST_INPUT,
     Report,
     Source,
     Unread,
     Usage,
     charge,
     count_of,
-    estimate,
     extras_of,
     object_of,
 )
@@ -46,35 +42,6 @@ def test_cached_tokens_are_taken_out(read: int, output: int, cached: int, writte
     assert min(usage.input, usage.cache_read, usage.cache_write) >= 0
     if cached + written <= read:
         assert (usage.cache_read, usage.cache_write) == (cached, written)
-
-
-@pytest.mark.parametrize(
-    ("facts", "body_bytes", "tokens"),
-    [
-        (Facts(), 0, DEFAULT_OUTPUT),
-        (Facts(max_tokens=0), 0, 0),
-        (Facts(max_tokens=0), 1, 1),
-        (Facts(max_tokens=0), 4, 1),
-        (Facts(max_tokens=0), 5, 2),
-        (Facts(max_tokens=500), 4000, 1500),
-        (Facts(max_tokens=500, choices=3), 4000, 2500),
-        (Facts(choices=2), 0, 2 * DEFAULT_OUTPUT),
-        (Facts(max_tokens=500), 32 * 1024 * 1024, MOST_INPUT + 500),
-    ],
-)
-def test_the_estimate(facts: Facts, body_bytes: int, tokens: int) -> None:
-    """
-    A token for four bytes, rounded up, and all that may be written.
-    """
-    assert estimate(facts, body_bytes) == tokens
-
-
-def test_the_estimate_with_another_default() -> None:
-    """
-    It stands in where the request names no maximum, and only there.
-    """
-    assert estimate(Facts(), 40, default_output=7) == 17
-    assert estimate(Facts(max_tokens=1), 40, default_output=7) == 11
 
 
 USAGE = Usage(input=10, output=2, cache_read=100)

@@ -152,13 +152,14 @@ class UsageTests(SynchronousTestCase):
 
     def test_an_estimate_at_first(self) -> None:
         """
-        A token for four bytes, and the most it allows; without a maximum what is configured.
+        A token for four bytes, and what is configured, but no more than it allows; with a part of what it may use
+        beyond that.
         """
         fixture, _ = self.asked()
         self.assertEqual(self.charged(fixture), 200)
         fixture = bridge(policies=[TOKENS], default_output=50)
         Asked(body=b'{"model":"m"}').ask(fixture.bridge)
-        self.assertEqual(self.charged(fixture), 54)
+        self.assertEqual(self.charged(fixture), 54 + 1000 / 16)
 
     def test_what_the_provider_reports(self) -> None:
         """

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from aibridge import errors
 from aibridge.admission.breaker import BreakerTerms
 from aibridge.admission.policy import Policy, Scope, Unit
+from aibridge.admission.reservation import Reservation
 from aibridge.log import Completion
 from aibridge.model import Dialect, Principal
 from aibridge.web.entrance import Entrance
@@ -133,11 +134,39 @@ class BucketTests(SynchronousTestCase):
         """
         fixture = bridge(policies=[Policy(scope=Scope.PRINCIPAL, unit=Unit.TOKENS_PER_MINUTE, limit=60, burst=100)])
         one, other = entrance(fixture), entrance(fixture)
-        self.assertIsNone(one.charge(100.0))
-        self.assertIsNotNone(other.foresee(50.0, 50.0))
+        half = Reservation(20, 20, 30, 0, 30)
+        self.assertIsNone(one.charge(Reservation(20, 20, 80, 0, 80)))
+        self.assertIsNotNone(other.foresee(half))
         one.settle(10.0, fixture.bridge.now())
         one.settle(100.0, fixture.bridge.now())
-        self.assertIsNone(other.foresee(50.0, 50.0))
+        self.assertIsNone(other.foresee(half))
+
+    def test_a_part_of_what_may_be_used_beyond(self) -> None:
+        """
+        Is reserved as well, no more than of a full bucket, and is waited for.
+        """
+        tokens = Policy(scope=Scope.PRINCIPAL, unit=Unit.TOKENS_PER_MINUTE, limit=60, burst=1000)
+        for beyond, reserved in ((160, 10), (16000, 62.5)):
+            fixture = bridge(policies=[tokens])
+            self.assertIsNone(entrance(fixture).charge(Reservation(100, 100, 100, beyond, 100 + beyond)))
+            (state,) = fixture.bridge.terms.policies.states(SOMEBODY, "openai", 1000.0)
+            self.assertAlmostEqual(state.level, 200 + reserved)
+            refusal = entrance(fixture).foresee(Reservation(500, 500, 300, beyond, None))
+            assert refusal is not None
+            self.assertAlmostEqual(refusal.retry_after_s or 0.0, 2 * reserved)
+
+    def test_the_least_of_a_body_that_is_not_there(self) -> None:
+        """
+        Decides whether it is refused; then it is told to wait for what it is expected to use.
+        """
+        tokens = Policy(scope=Scope.PRINCIPAL, unit=Unit.TOKENS_PER_MINUTE, limit=60, burst=1000)
+        fixture = bridge(policies=[tokens])
+        expected = Reservation(400, 400, 200, 1600, None)
+        self.assertIsNone(entrance(fixture).charge(Reservation(900, 900, 0, 0, 0)))
+        self.assertIsNone(entrance(fixture).foresee(expected, 100.0))
+        refusal = entrance(fixture).foresee(expected, 101.0)
+        assert refusal is not None
+        self.assertAlmostEqual(refusal.retry_after_s or 0.0, 900 + 600 + 1000 / 16 - 1000)
 
 
 class BreakerTests(SynchronousTestCase):

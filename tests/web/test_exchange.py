@@ -278,9 +278,9 @@ class AdmissionTests(SynchronousTestCase):
         """
         tokens = Policy(scope=Scope.PRINCIPAL, unit=Unit.TOKENS_PER_MINUTE, limit=60, burst=1000)
         fixture = bridge(policies=[tokens], default_output=10)
-        begin(fixture, Asked(body=b'{"model":"m"}'.ljust(3600)))
-        for size, before, after in ((800, 429, 429), (340, 0, 429), (300, 0, 0)):
-            body = b'{"model":"m"}'.ljust(size)
+        begin(fixture, Asked(body=b'{"model":"m","max_tokens":10}'.ljust(3600)))
+        for size, before, after in ((1500, 429, 429), (800, 0, 429), (340, 0, 429), (300, 0, 0)):
+            body = b'{"model":"m","max_tokens":10}'.ljust(size)
             asked = begin(fixture, Asked(body=body, body_comes_at_once=False))
             self.assertEqual((asked.status, asked.request.claimed), (before, not before), size)
             asked.send(body)
@@ -296,12 +296,12 @@ class AdmissionTests(SynchronousTestCase):
             fixture = bridge(limit=2, policies=[tokens], default_output=200, seats={"queue_size": queue_size})
             if queue_size:
                 begin(fixture, Asked(method=b"GET", uri=b"/openai/v1/models", body=b""))
-            begin(fixture, Asked(body=b'{"model":"m","max_tokens":990}'.ljust(40)))
-            small = begin(fixture, Asked(body=b'{"model":"m","max_tokens":500}'.ljust(40)))
-            self.assertEqual((small.status, small.told(b"retry-after-ms")), (429, b"5100"))
+            begin(fixture, Asked(body=b'{"model":"m","max_tokens":200}'.ljust(3200)))
+            small = begin(fixture, Asked(body=b'{"model":"m","max_tokens":520}'.ljust(40)))
+            self.assertEqual((small.status, small.told(b"retry-after-ms")), (429, b"2300"))
             fixture.clock.advance(1)
-            large = begin(fixture, Asked(body=b" " * 800, body_comes_at_once=False))
-            self.assertEqual((large.status, large.told(b"retry-after-ms")), (429, b"3000"))
+            large = begin(fixture, Asked(body=b" " * 2400, body_comes_at_once=False))
+            self.assertEqual((large.status, large.told(b"retry-after-ms")), (429, b"7625"))
 
     def test_breaker(self) -> None:
         """
