@@ -192,6 +192,15 @@ class AtCapacity(GatewayError):
     kind = "at_capacity"
 
 
+class BodiesFull(GatewayError):
+    """
+    There is no memory left for another request body, or none of that which one principal may have.
+    """
+
+    reason = "body"
+    kind = "bodies_full"
+
+
 class RateLimited(GatewayError):
     """
     A leaky bucket is full.

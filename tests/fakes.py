@@ -35,6 +35,7 @@ from aibridge.providers.routes import Routes
 from aibridge.providers.settings import ProviderSettings
 from aibridge.secret import Secret
 from aibridge.web.account import Account
+from aibridge.web.bodies import Bodies
 from aibridge.web.completions import Completions
 from aibridge.web.exchange import Exchange
 from aibridge.web.request import Request
@@ -313,6 +314,7 @@ def bridge(
         breakers=Breakers(breaker or BreakerTerms()),
         metrics=Metrics(CollectorRegistry()),
         completions=Kept(clock, None, str),
+        bodies=Bodies(clock, 256 << 20, 30.0),
     )
     return Fixture(made, clock, upstream, identity, done)
 

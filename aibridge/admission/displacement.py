@@ -8,9 +8,13 @@ would not be taken, and the permit would lie idle beside a full queue.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from aibridge.admission.fair import FairQueue
 from aibridge.admission.lanes import Flow, Party
 from aibridge.admission.permit import Waiter
-from aibridge.admission.shares import Pool
+from aibridge.admission.shares import Obstacle, Pool
+from aibridge.model import Class
 
 
 def in_share(everyone: Pool[Waiter], pool: Pool[Waiter], more: int) -> bool:
@@ -46,3 +50,42 @@ def _is_spared(
     if spare_for is not None and pool is not spare_for and pool.waiting == 1:
         return True
     return is_ready and flow.newest.interactive and in_share(everyone, pool, 0)
+
+
+def whose_room(
+    queue: FairQueue[Waiter],
+    everyone: Pool[Waiter],
+    pool: Pool[Waiter],
+    principal: str,
+    class_: Class,
+    is_safe: bool,
+    allows: Callable[[str, int], bool],
+) -> Waiter | None:
+    """
+    Who would have to make room in a full queue for one more request of a principal, or None if nobody has to.
+
+    :param is_safe: it is within the share that is kept for its class.
+    :param allows: whether a principal that may have so many permits may have another one.
+    """
+    # Where nobody waits for this provider yet, one place is as good as the other.
+    spare_for = pool if pool.limited and pool.waiting else None
+
+    def newest(party: Party[Waiter]) -> Waiter | None:
+        return victim(party, allows(party.key, party.most), everyone, spare_for)
+
+    found = queue.whose_room(class_, principal, is_safe, newest)
+    if found is None and is_safe and spare_for is not None:
+        spare_for = None
+        found = queue.whose_room(class_, principal, is_safe, newest)
+    return found
+
+
+def obstacle(everyone: Pool[Waiter], pool: Pool[Waiter], interactive: bool, is_ready: bool) -> Obstacle:
+    """
+    What keeps a request out where there is no queue.
+    """
+    if not is_ready:
+        return Obstacle.PRINCIPAL
+    if not pool.has_room(interactive):
+        return Obstacle.PROVIDER
+    return Obstacle.QUEUE if everyone.has_room(interactive) else Obstacle.DAEMON

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from twisted.internet.defer import Deferred
 
 from aibridge.admission.choice import next_flow
-from aibridge.admission.displacement import in_share, victim
+from aibridge.admission.displacement import in_share, obstacle, whose_room
 from aibridge.admission.fair import FairQueue
 from aibridge.admission.forecast import retry_after
 from aibridge.admission.lanes import Party
@@ -146,42 +146,46 @@ class Seats:
         self._answers.tell()
         return waiter if answer is None else answer
 
+    def foresee(self, claim: Claim, now: float) -> AtCapacity | None:
+        """
+        Why `enter` would refuse it now, if it would. Nobody is let in, made to wait or displaced by the question.
+        """
+        if self.terms.shadow:
+            return None
+        pool = self._pools.get(claim.provider) or Pool(self.terms, 0)
+        party = self._queue.party(claim.principal)
+        class_ = claim.class_ if party is None else party.class_
+        interactive = class_ is _INTERACTIVE
+        has_room = self._all.has_room(interactive) and pool.has_room(interactive)
+        found = self._in_the_way(claim, class_, pool)
+        if not isinstance(found, Obstacle) or (has_room and self._allows(claim.principal, claim.max_in_flight)):
+            return None
+        return self._refusal(claim.principal, claim.max_in_flight, pool, interactive, found, now)
+
     def _make_room(self, claim: Claim, class_: Class, pool: Pool[Waiter], now: float) -> Obstacle | None:
         """
-        See to it that one more can wait.
+        See to it that one more can wait, or say why it cannot.
+        """
+        found = self._in_the_way(claim, class_, pool)
+        if isinstance(found, Waiter):
+            self._leave_queue(found)
+            self._refuse(found, Obstacle.DISPLACED, now)
+            return None
+        return found
 
-        :return: why not, or None if it can.
+    def _in_the_way(self, claim: Claim, class_: Class, pool: Pool[Waiter]) -> Obstacle | Waiter | None:
+        """
+        What keeps one more from waiting: an obstacle, or another one that would have to make room.
         """
         interactive = class_ is _INTERACTIVE
         is_ready = self._allows(claim.principal, claim.max_in_flight)
         if self.terms.queue_size == 0:
-            if not is_ready:
-                return Obstacle.PRINCIPAL
-            if not pool.has_room(interactive):
-                return Obstacle.PROVIDER
-            return Obstacle.QUEUE if self._all.has_room(interactive) else Obstacle.DAEMON
-        if len(self._queue) >= self.terms.queue_size:
-            is_safe = interactive and is_ready and in_share(self._all, pool, 1)
-            displaced = self._whose_room(claim.principal, class_, pool, is_safe)
-            if displaced is None:
-                return Obstacle.QUEUE
-            self._leave_queue(displaced)
-            self._refuse(displaced, Obstacle.DISPLACED, now)
-        return None
-
-    def _whose_room(self, principal: str, class_: Class, pool: Pool[Waiter], is_safe: bool) -> Waiter | None:
-        everyone = self._all
-        # Where nobody waits for this provider yet, one place is as good as the other.
-        spare_for = pool if pool.limited and pool.waiting else None
-
-        def newest(party: Party[Waiter]) -> Waiter | None:
-            return victim(party, self._allows(party.key, party.most), everyone, spare_for)
-
-        found = self._queue.whose_room(class_, principal, is_safe, newest)
-        if found is None and is_safe and spare_for is not None:
-            spare_for = None
-            found = self._queue.whose_room(class_, principal, is_safe, newest)
-        return found
+            return obstacle(self._all, pool, interactive, is_ready)
+        if len(self._queue) < self.terms.queue_size:
+            return None
+        is_safe = interactive and is_ready and in_share(self._all, pool, 1)
+        found = whose_room(self._queue, self._all, pool, claim.principal, class_, is_safe, self._allows)
+        return found or Obstacle.QUEUE
 
     # -- going ---------------------------------------------------------------------------------------------------
 

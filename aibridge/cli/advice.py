@@ -60,6 +60,10 @@ ADVICE: Final[dict[str, tuple[str, str]]] = {
         "There was no permit to be had.",
         "aibridge limits shows which limit is full; raise it, or let requests wait with admission.queue_size.",
     ),
+    "bodies_full": (
+        "Request bodies took the memory that there is for them, or this principal's share of it.",
+        "Look for a client that sends many large requests at once; raise http.max_bodies if there is memory for it.",
+    ),
     "rate_limited": (
         "The bucket of that policy was full; waiting as long as the client was told would have been enough.",
         "aibridge limits --principal NAME shows its level. Raise the limit or its burst, or the token's own.",

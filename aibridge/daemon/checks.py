@@ -25,6 +25,7 @@ from aibridge.providers.provider import TYPES
 from aibridge.providers.settings import ProviderSettings
 from aibridge.providers.types import KeyStyle
 from aibridge.relay.headers import configured
+from aibridge.web.settings import BridgeHttpSettings
 
 _PORT = re.compile(r"(?:^(?:tcp6?|ssl):|:port=)([0-9]+)")
 _ENDPOINT = "a Twisted server endpoint such as tcp:port=4000:interface=127.0.0.1"
@@ -41,6 +42,7 @@ def check(settings: Settings, *, embedded: bool, given: Collection[str] = ()) ->
     yield from check_listen(settings.listen)
     tokens = yield from check_auth(settings.auth, embedded=embedded, given=given)
     yield from check_log(settings.log)
+    yield from check_bodies(settings.http)
     yield from check_admission(settings, given, tokens)
     seen: dict[str, int] = {}
     for index, provider in enumerate(settings.provider):
@@ -52,6 +54,18 @@ def check(settings: Settings, *, embedded: bool, given: Collection[str] = ()) ->
                 allowed="a name of its own",
             )
         yield from _provider((PROVIDER, index), provider, is_open=settings.auth.backend == "none")
+
+
+def check_bodies(http: BridgeHttpSettings) -> Iterator[Fault]:
+    """
+    One alone may have the largest body.
+    """
+    if http.max_bodies and http.max_bodies < 2 * http.max_body:
+        yield Fault(
+            path=("http", "max_bodies"),
+            found=f"{http.max_bodies}",
+            allowed=f"0, or {2 * http.max_body} and more: twice http.max_body",
+        )
 
 
 # -- where it listens --------------------------------------------------------------------------------------------

@@ -40,6 +40,10 @@ class Gauges(Collector):
         yield from self._buckets()
         yield from self._breakers()
         yield from self._providers()
+        bodies = self._bridge.bodies
+        yield _gauge("aibridge_request_bodies_bytes", "Bytes taken by request bodies.", (), [((), bodies.held)])
+        yield _gauge("aibridge_request_bodies_limit_bytes", "Bytes that they may take.", (), [((), bodies.most)])
+        yield _gauge("aibridge_request_bodies_waiting", "Bodies that wait for room.", (), [((), bodies.waiting)])
         yield _gauge("aibridge_client_connections", "Open client connections.", (), [((), len(self._site.connections))])
         lost = self._bridge.completions.lost
         yield _gauge("aibridge_completions_lost", "Completion lines that could not be written.", (), [((), lost)])

@@ -23,7 +23,7 @@ from aibridge.daemon.limiting import limiters
 from aibridge.daemon.notify import Notifier
 from aibridge.errors import Draining
 from aibridge.interfaces import IIdentity
-from aibridge.web.admin import admin_resource
+from aibridge.web.admin import ADMIN_MAX_BODY, admin_resource
 from aibridge.web.bridge import BridgeResource
 from aibridge.web.site import BridgeSite
 from aibridge.web.terms import Bridge
@@ -73,6 +73,7 @@ class BridgeService(DaemonService[Loaded]):
         bridge.metrics.registry.register(Gauges(bridge, self.site, upstreams))
         admin = admin_resource(bridge.metrics.registry, self.unready, report=self._report)
         self.admin_site = BridgeSite(admin, http, reactor)
+        self.admin_site.max_body = ADMIN_MAX_BODY
 
     # -- start ---------------------------------------------------------------------------------------------------
 
@@ -143,6 +144,7 @@ class BridgeService(DaemonService[Loaded]):
         bridge, settings = self.bridge, loaded.settings
         now = bridge.now()
         bridge.terms = self._shop.terms(settings, loaded.secrets, identity, prepared, now)
+        bridge.bodies.adopt(settings.http.bodies, settings.http.max_bodies_wait)
         bridge.turns.adopt(seat_terms(settings.admission, settings.provider), now)
         bridge.breakers.terms = breaker_terms(settings.breaker) or bridge.breakers.terms
         if identity is not old:

@@ -14,7 +14,7 @@ from aibridge.admission.settings import AdmissionSettings, BreakerSettings, Limi
 from aibridge.auth.settings import AuthSettings
 from aibridge.options import OPTIONAL_PATH, Declaration, declaration, option
 from aibridge.providers.settings import ProviderSettings
-from aibridge.web.settings import HttpSettings
+from aibridge.web.settings import BridgeHttpSettings
 
 
 def endpoints_at(port: int, why: str, *, env: str) -> Any:
@@ -155,7 +155,7 @@ class Settings:
     """
 
     listen: ListenSettings = attrs.field(factory=ListenSettings)
-    http: HttpSettings = attrs.field(factory=HttpSettings)
+    http: BridgeHttpSettings = attrs.field(factory=BridgeHttpSettings)
     admission: AdmissionSettings = attrs.field(factory=AdmissionSettings)
     breaker: BreakerSettings = attrs.field(factory=BreakerSettings)
     auth: AuthSettings = attrs.field(factory=AuthSettings)

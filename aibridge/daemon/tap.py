@@ -35,6 +35,7 @@ from aibridge.interfaces import IIdentity
 from aibridge.log import as_json, as_text
 from aibridge.metrics import Metrics
 from aibridge.secret import Secret
+from aibridge.web.bodies import Bodies
 from aibridge.web.completions import Completions
 from aibridge.web.ids import Ids
 from aibridge.web.terms import Bridge
@@ -111,6 +112,7 @@ def _assemble(reactor: Any, metrics: Metrics, loaded: Loaded, read: Any, environ
         breakers=_breakers(settings, metrics),
         metrics=metrics,
         completions=completions,
+        bodies=Bodies(reactor, settings.http.bodies, settings.http.max_bodies_wait),
     )
     service = BridgeService(
         reactor,

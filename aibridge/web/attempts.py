@@ -201,6 +201,8 @@ class Attempts:
             self._break(Failure())
             return
         self._asker = None
+        # It is not sent again, and its body may be large.
+        self._request = NOTHING
         asker.answered(response)
 
     def _judged(self, response: Any, key: Key) -> bool:

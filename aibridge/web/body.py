@@ -4,29 +4,27 @@ The body of a request on its way in: held for whoever will read it, read once, b
 Note [Unread bodies]: what a client sends before anybody reads it is kept up to `WINDOW` bytes; then the client is read
 no more, and only its departure is watched for (`aibridge.web.hangup`). The same holds while a reader pauses. So a body
 costs at most a window and a segment, whatever its length, and pausing does not hide that the client left: only an end
-that is stuck in the client's own system, behind bytes that it could not send, cannot be seen by anybody. Where a
-request may wait for long before its body is read, the window is widened for it.
+that is stuck in the client's own system, behind bytes that it could not send, cannot be seen by anybody.
+
+Note [Work in portions]: a client may send its body in chunks of one byte, each of which takes as much work as one of a
+megabyte. So nothing is decoded before somebody reads it, small chunks are bounded in number (`aibridge.wire.chunked`),
+and `CHUNKS_AT_ONCE` of them are decoded in a turn: what is left of a segment waits, unread connections in turn.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Final, Protocol
-
-from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IConsumer
-from twisted.web.iweb import UNKNOWN_LENGTH, IBodyProducer
-from zope.interface import classImplements
+from typing import Final, Protocol
 
 from aibridge.errors import BadRequest, BodyTooLarge, BridgeError
 from aibridge.wire.chunked import ChunkedBody
 
-if TYPE_CHECKING:
-    from aibridge.web.request import Request
-
 WINDOW: Final = 65536
 """Bytes of a body that may wait for their reader."""
+
+CHUNKS_AT_ONCE: Final = 128
+"""Chunks that are decoded before others have their turn."""
 
 MOST_DISCARDED: Final = 262144
 """Declared bytes of a body that is read and dropped once its request is answered, to keep the connection."""
@@ -55,6 +53,8 @@ class Connection(Protocol):
 
     def body_failed(self) -> None: ...
 
+    def later(self, work: Callable[[], None]) -> None: ...
+
     def stop_reading(self) -> None: ...
 
     def resume_reading(self) -> None: ...
@@ -65,21 +65,41 @@ class Body:
     A body that was not complete when its request's head was.
 
     :param length: declared bytes, or None where it is chunked.
-    :ivar ended: all of it has come, though perhaps not all of it has been read.
+    :ivar received: bytes that have come of it, framing included.
+    :ivar ended: all of it has come, though perhaps not all of it has been read; of one in chunks, all has been decoded.
     :ivar error: why it will not become complete, or is not wanted.
     """
 
-    __slots__ = ("_channel", "_chunks", "_dropped", "_held", "_left", "_paused", "_sink", "_window", "ended", "error")
+    __slots__ = (
+        "_channel",
+        "_chunks",
+        "_dropped",
+        "_held",
+        "_is_behind",
+        "_left",
+        "_looked",
+        "_paused",
+        "_raw",
+        "_sink",
+        "_was_paused",
+        "ended",
+        "error",
+        "received",
+    )
 
     def __init__(self, channel: Connection, length: int | None) -> None:
         self._channel = channel
         self._left = length or 0
         self._chunks = ChunkedBody() if length is None else None
         self._held = bytearray()
+        self._raw: bytes | bytearray = b"" if length is not None else bytearray()
+        self._is_behind = False
+        self._was_paused = False
+        self._looked = 0
+        self.received = 0
         self._sink: Sink | None = None
         self._paused = False
         self._dropped = False
-        self._window = WINDOW
         self.ended = False
         self.error: BridgeError | None = None
 
@@ -87,19 +107,46 @@ class Body:
         """
         Take a segment from the connection, and give back what is not part of the body.
         """
+        self.received += len(data)
+        if self._chunks is not None:
+            if self._sink is None and not self._dropped:
+                self._raw += data
+                if len(self._raw) >= WINDOW:
+                    self._channel.stop_reading()
+            else:
+                self._decode(self._chunks, data)
+            return
         piece, rest = data, b""
-        chunks = self._chunks
-        if chunks is not None:
-            piece, rest = chunks.feed(data)
-            self.ended = chunks.ended
-            if chunks.fault is not None and self.error is None:
-                self.error = BadRequest(chunks.fault.message)
-        else:
-            if len(data) > self._left:
-                piece, rest = data[: self._left], data[self._left :]
-            self._left -= len(piece)
-            self.ended = not self._left
-        if self.ended:
+        if len(data) > self._left:
+            piece, rest = data[: self._left], data[self._left :]
+        self._left -= len(piece)
+        self._take(piece, rest, ended=not self._left)
+
+    def _decode(self, chunks: ChunkedBody, data: bytes) -> None:
+        """
+        See Note [Work in portions].
+        """
+        piece, rest = chunks.feed(data, CHUNKS_AT_ONCE)
+        if chunks.fault is not None and self.error is None:
+            self.error = BadRequest(chunks.fault.message)
+        if chunks.is_behind:
+            self._channel.stop_reading()
+            if not self._is_behind:
+                self._is_behind = True
+                self._channel.later(self.go_on)
+        self._take(piece, rest, ended=chunks.ended)
+
+    def go_on(self) -> None:
+        """
+        Decode the next portion of what has come.
+        """
+        self._is_behind = False
+        if self._chunks is not None and self.error is None and not self._dropped:
+            self._decode(self._chunks, b"")
+
+    def _take(self, piece: bytes, rest: bytes, *, ended: bool) -> None:
+        self.ended = ended
+        if ended:
             self._channel.body_ended(rest)
         if piece and not self._dropped:
             if self._sink is None or self._paused or self._held:
@@ -115,21 +162,27 @@ class Body:
         self._sink = sink
         if not self.ended and self.error is None:
             self._channel.body_claimed()
-        self.resume()
+        self._paused = False
+        if self._raw and self._chunks is not None:
+            raw, self._raw = bytes(self._raw), b""
+            self._decode(self._chunks, raw)
+        else:
+            self.resume()
 
-    def widen(self, window: int) -> None:
+    def came(self, least: int) -> bool:
         """
-        Keep up to so many bytes for a reader that comes late.
+        Whether so many bytes have come since this was asked before, or it was not read all of that time.
         """
-        self._window = window
-        if len(self._held) < window:
-            self._channel.resume_reading()
+        was_waited_for = not self._was_paused
+        self._was_paused = self._paused
+        came, self._looked = self.received - self._looked, self.received
+        return came >= least or not was_waited_for
 
     def pause(self) -> None:
         """
         Give the sink nothing more for now.
         """
-        self._paused = True
+        self._paused = self._was_paused = True
 
     def resume(self) -> None:
         """
@@ -149,6 +202,7 @@ class Body:
         self._dropped = True
         self._sink = None
         self._held.clear()
+        self._raw = b""
         self._channel.resume_reading()
 
     def fail(self, error: BridgeError) -> None:
@@ -168,10 +222,11 @@ class Body:
         Once nothing is held, say how it ended if it did; hold no more than a window.
         """
         if self._held:
-            if len(self._held) >= self._window and not self.ended:
+            if len(self._held) >= WINDOW and not self.ended:
                 self._channel.stop_reading()
             return
-        self._channel.resume_reading()
+        if not self._is_behind:
+            self._channel.resume_reading()
         sink = self._sink
         if sink is None:
             return
@@ -189,17 +244,27 @@ class Whole:
     :param limit: bytes.
     :param done: called with it.
     :param failed: called instead, if it does not come, or is too large.
+    :param room: bytes for which there is room, if that is less.
+    :param more: asked once for more, if that is not enough; the body is paused if there is none yet.
     """
 
-    __slots__ = ("_body", "_content", "_done", "_failed", "_limit")
+    __slots__ = ("_body", "_content", "_done", "_failed", "_limit", "_more", "_room")
 
     def __init__(
-        self, body: Body, limit: int, done: Callable[[bytes], None], failed: Callable[[BridgeError], None]
+        self,
+        body: Body,
+        limit: int,
+        done: Callable[[bytes], None],
+        failed: Callable[[BridgeError], None],
+        room: int | None = None,
+        more: Callable[[], bool] | None = None,
     ) -> None:
         self._body = body
         self._limit = limit
         self._done = done
         self._failed = failed
+        self._room = limit if room is None else room
+        self._more = more
         # However small the pieces are, this holds little more than their sum, and gives it away without a copy.
         self._content = BytesIO()
 
@@ -208,11 +273,16 @@ class Whole:
         The next bytes.
         """
         content = self._content
-        if content.tell() + len(piece) > self._limit:
+        size = content.tell() + len(piece)
+        if size > self._limit:
             content.close()
             self._body.fail(BodyTooLarge())
-        else:
-            content.write(piece)
+            return
+        content.write(piece)
+        if size > self._room and self._more is not None:
+            self._room = self._limit
+            if not self._more():
+                self._body.pause()
 
     def end(self) -> None:
         """
@@ -225,87 +295,3 @@ class Whole:
         There will be no more.
         """
         self._failed(error)
-
-
-class BodyStream:
-    """
-    Passes a body on while it comes, as fast as its consumer takes it.
-
-    The Deferred of `startProducing` fails with `BodyTooLarge`, `BodyTooSlow`, `BadRequest` or `ClientLeft`. It never
-    fires once `stopProducing` was called or the request was finished, as nobody waits for it then.
-
-    :param limit: bytes.
-    """
-
-    def __init__(self, request: Request, limit: int) -> None:
-        declared = request.declared_length
-        self.length: Any = UNKNOWN_LENGTH if declared is None else declared
-        self._request = request
-        self._body = request.body
-        self._limit = limit
-        self._size = 0
-        self._consumer: IConsumer | None = None
-        self._done: Deferred[None] = Deferred()
-
-    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
-        """
-        Pass it on.
-        """
-        body = self._body
-        if self.length is not UNKNOWN_LENGTH and self.length > self._limit:
-            return fail(BodyTooLarge())
-        self._request.claimed = True
-        if isinstance(body, bytes):
-            self._body = self._request.body = b""
-            consumer.write(body)
-            return succeed(None)
-        self._consumer = consumer
-        body.claim(self)
-        return self._done
-
-    def pauseProducing(self) -> None:
-        """
-        Wait; what comes until the window is full is kept.
-        """
-        if isinstance(self._body, Body):
-            self._body.pause()
-
-    def resumeProducing(self) -> None:
-        """
-        Go on.
-        """
-        if isinstance(self._body, Body):
-            self._body.resume()
-
-    def stopProducing(self) -> None:
-        """
-        Nobody wants the rest.
-        """
-        if isinstance(self._body, Body):
-            self._body.drop()
-
-    def data(self, piece: bytes) -> None:
-        """
-        The next bytes.
-        """
-        self._size += len(piece)
-        assert self._consumer is not None and isinstance(self._body, Body)
-        if self._size > self._limit:
-            self._body.fail(BodyTooLarge())
-        else:
-            self._consumer.write(piece)
-
-    def end(self) -> None:
-        """
-        There are no more.
-        """
-        self._done.callback(None)
-
-    def fail(self, error: BridgeError) -> None:
-        """
-        There will be no more.
-        """
-        self._done.errback(error)
-
-
-classImplements(BodyStream, IBodyProducer)

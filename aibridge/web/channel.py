@@ -11,6 +11,7 @@ two cannot be told apart, and an upstream call for nobody costs money.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.interfaces import IAddress
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 _log = Logger(namespace=__name__)
 
-MOST_AT_ONCE: Final = 64
+MOST_AT_ONCE: Final = 8
 """Pipelined requests of one connection that may be answered in one turn of the reactor, while others wait."""
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -106,7 +107,7 @@ class Channel(Link):
             while self._input and self.request is None and self._body is None and not self._closing and not self._full:
                 if not left:
                     self.stop_reading()
-                    self.site.clock.callLater(0, self._run_on)
+                    self.later(self._run_on)
                     return
                 left -= 1
                 if not self._begin():
@@ -233,6 +234,7 @@ class Channel(Link):
         Somebody begins to read the body, which is not complete.
         """
         self.wait_for(self.site.body)
+        self.site.pace.start(self)
         if self.request is not None and self.request.awaits_continue:
             self.write(_CONTINUE)
 
@@ -244,14 +246,22 @@ class Channel(Link):
         """
         self._body = None
         self._input = rest
+        self.site.pace.cancel(self)
         self.wait_for(None)
 
     def body_failed(self) -> None:
         """
         Nobody waits for the body any longer.
         """
+        self.site.pace.cancel(self)
         if self._deadline is self.site.body:
             self.wait_for(None)
+
+    def later(self, work: Callable[[], None]) -> None:
+        """
+        Do some work when others have had their turn.
+        """
+        self.site.rounds.add(work)
 
     # -- deadlines -----------------------------------------------------------------------------------------------
 
@@ -272,6 +282,18 @@ class Channel(Link):
         self._deadline = None
         if self._body is not None:
             self._body.fail(BodyTooSlow())
+
+    def body_paced(self) -> None:
+        """
+        Another while has passed since a body began to be read: see `aibridge.web.site.PACE_S`.
+        """
+        site, body = self.site, self._body
+        if body is None:
+            return
+        if body.came(site.least_came):
+            site.pace.start(self)
+        else:
+            body.fail(BodyTooSlow())
 
     def close_if_idle(self) -> None:
         """

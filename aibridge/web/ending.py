@@ -1,10 +1,11 @@
 """
 What an exchange holds, and how all of it comes to an end.
 
-Note [One ending]: an exchange holds up to seven things: a look-up of who is asking; a place in the queue, a permit, its
-charge and the pass of a breaker, all four in `aibridge.web.entrance`; its calls to the provider, and the way of their
-bytes back. `Ending._end` alone lets go of them, all of them, once; every path leads there, and whatever comes later (a
-provider that answers a client who left, a look-up that is done too late) finds `_ended` and stops.
+Note [One ending]: an exchange holds up to eight things: a look-up of who is asking; the memory of its body, in
+`aibridge.web.intake`; a place in the queue, a permit, its charge and the pass of a breaker, all four in
+`aibridge.web.entrance`; its calls to the provider, and the way of their bytes back. `Ending._end` alone lets go of
+them, all of them, once; every path leads there, and whatever comes later (a provider that answers a client who left, a
+look-up that is done too late) finds `_ended` and stops.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from aibridge.relay.pump import Pump
 from aibridge.web import faults
 from aibridge.web.attempts import Attempts
 from aibridge.web.entrance import CLASSES, Entrance
+from aibridge.web.intake import Intake
 
 if TYPE_CHECKING:
     from aibridge.web.request import Request
@@ -54,7 +56,7 @@ class Ending:
         self._bridge = bridge
         self._terms = bridge.terms
         self._request = request
-        self._began_at = self._known_at = self._body_at = self._sent_at = bridge.now()
+        self._began_at = self._body_at = self._sent_at = bridge.now()
         self._completion = Completion(bridge.new_id(), request.client_host, request.method.decode("ascii"))
         self._principal = NOBODY
         self._route: Route | None = None
@@ -64,6 +66,7 @@ class Ending:
         self._agent = ""
         # What it holds.
         self._lookup: Deferred[Principal] | None = None
+        self._intake: Intake | None = None
         self._entrance: Entrance | None = None
         self._attempts: Attempts | None = None
         self._reader: UsageReader | None = None
@@ -122,6 +125,7 @@ class Ending:
         completion, request, route = self._completion, self._request, self._route
         completion.status = faults.status_of(error)
         self._account(error)
+        self._count_in_vain(error)
         if isinstance(error, errors.ClientLeft):
             self._end(error.kind)
             return
@@ -135,6 +139,22 @@ class Ending:
         # How the buckets stand now that what the request was charged has been put back.
         limits = b"" if route is None else self._limits(route, [], wait)
         request.answer(told.status, told.lines + limits, told.body)
+
+    def _counts(self, route: Route) -> bool:
+        """
+        Whether it counts towards the rate.
+        """
+        return route.counted or self._terms.count_passthrough
+
+    def _count_in_vain(self, error: errors.BridgeError) -> None:
+        """
+        Count a request whose body its client did not send, or not as it had to; it has been waited for.
+        """
+        intake, entrance, route = self._intake, self._entrance, self._route
+        if intake is None or entrance is None or route is None or not intake.is_awaited:
+            return
+        if isinstance(error, errors.ClientError) and self._counts(route):
+            entrance.charge(None)
 
     def _uncharge(self) -> None:
         """
@@ -167,7 +187,7 @@ class Ending:
         :param received: the fields that the provider sent.
         """
         terms, bridge = self._terms, self._bridge
-        if self._principal is NOBODY or not (route.counted or terms.count_passthrough):
+        if self._principal is NOBODY or not self._counts(route):
             return b""
         states = terms.policies.states(self._principal, route.provider.name, bridge.now(), tokens=route.counted)
         if not states:
@@ -199,6 +219,8 @@ class Ending:
         lookup, self._lookup = self._lookup, None
         if lookup is not None:
             lookup.cancel()
+        if self._intake is not None:
+            self._intake.release()
         if self._entrance is not None:
             self._entrance.release(cause, now)
         attempts = self._attempts

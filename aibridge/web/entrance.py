@@ -35,7 +35,6 @@ class Entrance:
     :param terms: that its exchange began with.
     :param completion: what is to be told of its exchange.
     :param provider: its name.
-    :param since: when it was known who asks; monotonic seconds.
     :param gives_up: its client comes back a few times only, so that it is told a time at which nobody else comes.
     """
 
@@ -62,7 +61,6 @@ class Entrance:
         completion: Completion,
         principal: Principal,
         provider: str,
-        since: float,
         *,
         gives_up: bool = False,
     ) -> None:
@@ -71,7 +69,7 @@ class Entrance:
         self._completion = completion
         self._principal = principal
         self._provider = provider
-        self._since = since
+        self._since = 0.0
         self._gives_up = gives_up
         most = terms.max_in_flight if principal.max_in_flight is None else principal.max_in_flight
         self._claim = Claim(principal.id, principal.class_, provider, most)
@@ -83,11 +81,18 @@ class Entrance:
 
     # -- the gate ------------------------------------------------------------------------------------------------
 
-    def is_open(self) -> bool:
+    def foresee_gate(self, now: float) -> errors.AtCapacity | None:
+        """
+        Why the gate would not even let it wait now, if that is so. It takes nothing.
+        """
+        return self._bridge.turns.seats.foresee(self._claim, now)
+
+    def is_open(self, now: float) -> bool:
         """
         Take a permit, if there is one without waiting.
         """
-        self._permit = permit = self._bridge.turns.seats.at_once(self._claim, self._since)
+        self._since = now
+        self._permit = permit = self._bridge.turns.seats.at_once(self._claim, now)
         return permit is not None
 
     @property

@@ -1,11 +1,12 @@
 """
 One request's life, from its head to the last byte or the last excuse.
 
-Note [In this order]: who it is comes first, as everything else is a matter of whom; then the gate; then the buckets, of
-which none is filled by a request that is refused. Whoever has to wait at the gate is asked before whether a bucket
-would refuse it anyway, so that nobody makes room for it in vain. What a request will use in tokens is known with its
-body; where that has not come with the head it is taken for its declared length, so that most of what is refused is
-refused before it has come.
+Note [In this order]: where it goes, whose it is, whether that may be at all; then its body; then the gate, the buckets
+and the breaker, and off it goes. What would be refused whatever its body says is refused at its head; but nobody holds
+a permit, or has been counted, while his body is still on its way, since a body may take for ever. One that does not
+come counts as a request all the same. A body that is passed on while it comes has to have begun: a window of it, or
+all. Of the buckets none is filled by a request that is refused, and whoever has to wait at the gate is asked before
+whether a bucket would refuse it anyway, so that nobody makes room for it in vain.
 
 It is written in plain calls rather than as a coroutine: most requests wait for nothing but the provider, and a call
 costs a tenth of an awaited Deferred.
@@ -13,6 +14,7 @@ costs a tenth of an awaited Deferred.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
@@ -36,6 +38,7 @@ from aibridge.web import faults
 from aibridge.web.attempts import Attempts
 from aibridge.web.ending import Ending
 from aibridge.web.entrance import Entrance
+from aibridge.web.intake import Intake
 from aibridge.web.upstreamrequest import UpstreamRequest
 
 if TYPE_CHECKING:
@@ -48,10 +51,6 @@ DRAIN_RETRY_S: Final = 5.0
 
 COUNTS_RETRIES: Final = b"x-stainless-retry-count"
 """What the vendors' SDKs send, which come back twice and then give up: they are told to come one after the other."""
-
-READ_AHEAD: Final = 1048576
-"""Bytes of a body that are kept while its request waits for a permit, which is all of nearly every body: a client that
-leaves is then seen to leave, see Note [Unread bodies] in `aibridge.web.body`."""
 
 
 class Exchange(Ending):
@@ -66,6 +65,7 @@ class Exchange(Ending):
         super().__init__(bridge, request)
         self._credentials = NO_CREDENTIALS
         self._credential: Credential | None = None
+        self._body: bytes | None = None
         self._facts: facts.Facts | None = None
         self._url = b""
 
@@ -117,16 +117,7 @@ class Exchange(Ending):
 
     def _identified_late(self, principal: Principal) -> None:
         self._lookup = None
-        if self._ended:
-            return
-        self._known_at = self._bridge.now()
-        try:
-            assert self._route is not None
-            self._identified(principal, self._route)
-        except errors.BridgeError as error:
-            self._fail(error)
-        except Exception:
-            self.broken(Failure())
+        self._go_on(lambda route: self._identified(principal, route))
 
     def _unidentified(self, failure: Failure) -> None:
         self._lookup = None
@@ -149,59 +140,38 @@ class Exchange(Ending):
         token = self._credentials.token
         if token is not None and terms.identity.verifies_tokens and carries(token, request.uri):
             raise errors.BadRequest("The bridge token does not belong into the URL.")
-        self._entrance = entrance = Entrance(
+        self._entrance = Entrance(
             bridge,
             terms,
             completion,
             principal,
             provider.name,
-            self._known_at,
             gives_up=request.header(COUNTS_RETRIES) is not None,
         )
-        if entrance.is_open():
-            self._permitted(route)
-        else:
-            self._wait(entrance, route)
-
-    def _wait(self, entrance: Entrance, route: Route) -> None:
-        if entrance.has_queue and self._would_refuse(route):
-            return
-        entered = entrance.wait(self._permitted_late, self._failed)
-        if isinstance(entered, errors.AtCapacity):
-            self._fail(entered)
-        elif entered:
-            self._permitted(route)
-        else:
-            self._request.read_ahead(READ_AHEAD)
-
-    def _permitted_late(self) -> None:
-        try:
-            assert self._route is not None
-            self._permitted(self._route)
-        except errors.BridgeError as error:
-            self._fail(error)
-        except Exception:
-            self.broken(Failure())
-
-    def _permitted(self, route: Route) -> None:
-        request, terms = self._request, self._terms
-        if not route.counted:
-            if terms.count_passthrough and not self._charge(None):
-                return
-            declared = request.declared_length
-            self._completion.bytes_in = declared or 0
-            self._send(route, None if declared == 0 else request.body_producer(terms.max_body), (0, 0))
-            return
-        if not terms.policies.counts_tokens:
-            if not self._charge(None):
-                return
-        elif not isinstance(request.body, bytes) and self._would_refuse(route):
-            return
-        body = request.take_body()
+        self._intake = intake = Intake(bridge.bodies, request, principal.id, terms.max_body)
+        body = intake.at_once()
         if body is not None:
-            self._read(route, body)
-        else:
-            request.read_body(terms.max_body, self._read_late, self._fail)
+            self._came(route, body)
+        elif not self._is_hopeless(route):
+            if route.counted:
+                intake.whole(self._came_late, self._fail)
+            else:
+                intake.begin(self._came_late, self._fail)
+
+    def _is_hopeless(self, route: Route) -> bool:
+        """
+        Refuse it on its head if it would be refused now whatever its body says.
+
+        :return: whether it has ended.
+        """
+        if self._would_refuse(route):
+            return True
+        assert self._entrance is not None
+        refusal = self._entrance.foresee_gate(self._bridge.now())
+        if refusal is None:
+            return False
+        self._fail(refusal)
+        return True
 
     def _would_refuse(self, route: Route) -> bool:
         """
@@ -211,12 +181,12 @@ class Exchange(Ending):
         """
         request, terms, entrance = self._request, self._terms, self._entrance
         assert entrance is not None
-        if not route.counted and not terms.count_passthrough:
+        if not self._counts(route):
             return False
         reservation = least = None
         if route.counted and terms.policies.counts_tokens:
-            body = request.body
-            if isinstance(body, bytes):
+            body = self._body
+            if body is not None:
                 reservation = self._bridge.learned.expect(self._asks(self._facts_of(body), len(body)))
             else:
                 size = request.declared_length or 0
@@ -228,47 +198,81 @@ class Exchange(Ending):
         self._fail(refusal)
         return True
 
+    # -- its body is there: the gate, the buckets, the breaker -----------------------------------------------------
+
+    def _came_late(self, body: bytes) -> None:
+        self._body_at = self._bridge.now()
+        self._go_on(lambda route: self._came(route, body))
+
+    def _came(self, route: Route, body: bytes) -> None:
+        entrance, now = self._entrance, self._bridge.now()
+        assert entrance is not None
+        self._body = body
+        if route.counted:
+            self._body_at = now
+        if entrance.is_open(now):
+            self._permitted(route)
+        elif not (entrance.has_queue and self._would_refuse(route)):
+            entered = entrance.wait(self._permitted_late, self._failed)
+            if isinstance(entered, errors.AtCapacity):
+                self._fail(entered)
+            elif entered:
+                self._permitted(route)
+
+    def _permitted_late(self) -> None:
+        self._body_at = self._bridge.now()
+        self._go_on(self._permitted)
+
+    def _permitted(self, route: Route) -> None:
+        bridge, completion, terms, entrance = self._bridge, self._completion, self._terms, self._entrance
+        body, self._body = self._body, None
+        assert body is not None and entrance is not None and self._intake is not None
+        if not route.counted:
+            if terms.count_passthrough and not self._charge(None):
+                return
+            completion.bytes_in = self._request.declared_length or 0
+            self._send(route, self._intake.stream or body or None, (0, 0))
+            return
+        self._body_size = completion.bytes_in = len(body)
+        read = self._facts_of(body)
+        completion.model, completion.stream = read.model, read.stream
+        self._asked = asked = self._asks(read, len(body))
+        self._reservation = reservation = bridge.learned.expect(asked)
+        if not self._charge(reservation if terms.policies.counts_tokens else None):
+            return
+        if terms.breaks:
+            entrance.meet_breaker(route.label, read.model, self._body_at)
+        self._began = bridge.metrics.began(completion.provider, read.model, route.label)
+        self._send(route, body, route.provider.counting.counted(reservation))
+
     def _charge(self, reservation: Reservation | None) -> bool:
         """
         Fill the buckets.
 
         :return: whether there was room; else the exchange has ended.
         """
-        entrance = self._entrance
-        assert entrance is not None
-        refusal = entrance.charge(reservation)
+        assert self._entrance is not None
+        refusal = self._entrance.charge(reservation)
         if refusal is None:
             return True
         self._fail(refusal)
         return False
 
-    # -- the way up ----------------------------------------------------------------------------------------------
-
-    def _read_late(self, body: bytes) -> None:
+    def _go_on(self, step: Callable[[Route], None]) -> None:
+        """
+        Take a step that had to be waited for.
+        """
         if self._ended:
             return
         try:
             assert self._route is not None
-            self._read(self._route, body)
+            step(self._route)
         except errors.BridgeError as error:
             self._fail(error)
         except Exception:
             self.broken(Failure())
 
-    def _read(self, route: Route, body: bytes) -> None:
-        bridge, completion, terms = self._bridge, self._completion, self._terms
-        self._body_at = bridge.now()
-        self._body_size = completion.bytes_in = len(body)
-        read = self._facts_of(body)
-        completion.model, completion.stream = read.model, read.stream
-        self._asked = asked = self._asks(read, len(body))
-        self._reservation = reservation = bridge.learned.expect(asked)
-        if terms.policies.counts_tokens and not self._charge(reservation):
-            return
-        if terms.breaks and self._entrance is not None:
-            self._entrance.meet_breaker(route.label, read.model, self._body_at)
-        self._began = bridge.metrics.began(completion.provider, read.model, route.label)
-        self._send(route, body, route.provider.counting.counted(reservation))
+    # -- the way up ----------------------------------------------------------------------------------------------
 
     def _facts_of(self, body: bytes) -> facts.Facts:
         """
@@ -323,7 +327,7 @@ class Exchange(Ending):
         assert route is not None
         now = bridge.now()
         completion.first_byte_s = now - self._began_at
-        completion.added_s = self._sent_at - (self._body_at if self._began is not None else self._began_at)
+        completion.added_s = self._sent_at - self._body_at
         completion.status = completion.upstream_status = response.code
         if self._entrance is not None:
             self._entrance.tell_breaker(response.code, route.dialect, now)
@@ -334,6 +338,9 @@ class Exchange(Ending):
         if request.method == b"HEAD":
             length = declared_length(received)
         self._answering = True
+        if self._intake is not None:
+            # It cannot be sent again.
+            self._intake.release()
         # A stream may last for an hour; what was said in its request's head is not needed that long.
         self._agent = client_of(request.header(b"user-agent"))
         request.forget_fields()

@@ -88,6 +88,12 @@ FAULTS: dict[type[errors.BridgeError], _Words] = {
         "overloaded_error",
         "AI Bridge is currently at capacity. Please try again later.",
     ),
+    errors.BodiesFull: _Words(
+        503,
+        ("server_error", "service_unavailable"),
+        "overloaded_error",
+        "AI Bridge holds as many large requests as it can. Please try again later.",
+    ),
     errors.RateLimited: _Words(
         429,
         ("requests", "rate_limit_exceeded"),

@@ -112,6 +112,7 @@ class Link:
         self.wait_for(None)
         site.write.cancel(self)
         site.held.cancel(self)
+        site.pace.cancel(self)
         if self._stopped:
             self._stopped = False
             site.hangups.forget(self._watch)

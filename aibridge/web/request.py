@@ -17,7 +17,8 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import IBodyProducer
 
 from aibridge.errors import BodyTooLarge, BridgeError, ClientLeft
-from aibridge.web.body import MOST_DISCARDED, Body, BodyStream, Whole
+from aibridge.web.body import MOST_DISCARDED, Body, Whole
+from aibridge.web.bodystream import BodyStream
 from aibridge.wire.request import Head, Pair
 
 if TYPE_CHECKING:
@@ -138,13 +139,6 @@ class Request:
         self.claimed = True
         self.body = b""
         return body
-
-    def read_ahead(self, most: int) -> None:
-        """
-        Keep up to so many bytes of the body until somebody reads it.
-        """
-        if isinstance(self.body, Body):
-            self.body.widen(most)
 
     def body_producer(self, limit: int) -> IBodyProducer:
         """

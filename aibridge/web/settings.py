@@ -4,9 +4,14 @@ What can be configured about HTTP on the way in: sizes and deadlines, so that no
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
 from aibridge.options import option
+
+LEAST_BODIES: Final = 67108864
+"""Bytes that all bodies together may take, however small each of them is."""
 
 
 @attrs.frozen(kw_only=True)
@@ -30,6 +35,16 @@ class HttpSettings:
         least=0.001,
         most=86400,
         unit="s",
+        restart=True,
+    )
+    min_body_rate: float = option(
+        500.0,
+        why="The least speed at which a request body has to come, taken over 20 s. What is slower is "
+        "answered 408: a client that sends a byte now and then would keep its place for the whole of body_timeout, and "
+        "while it uploads through the bridge, a permit.",
+        least=1,
+        most=1e9,
+        unit="bytes/s",
         restart=True,
     )
     keep_alive_timeout: float = option(
@@ -89,3 +104,35 @@ class HttpSettings:
         most=1048576,
         restart=True,
     )
+
+
+@attrs.frozen(kw_only=True)
+class BridgeHttpSettings(HttpSettings):
+    """
+    ``[http]``: the limits of one client connection, and of the bodies of all.
+    """
+
+    max_bodies: int = option(
+        0,
+        why="Most bytes of request bodies that are held at once, of all requests that wait or may still be repeated; 0 "
+        "means eight times max_body, and 64 MiB at least. Nobody may hold more than half of what nobody holds, so that "
+        "one principal alone gets a third. Bodies for which there is no room are not read. A unit's MemoryMax has to "
+        "leave room for it.",
+        least=0,
+        most=1099511627776,
+        unit="bytes",
+    )
+    max_bodies_wait: float = option(
+        30.0,
+        why="How long a request waits for room for its body, before it is answered 503.",
+        least=0.001,
+        most=3600,
+        unit="s",
+    )
+
+    @property
+    def bodies(self) -> int:
+        """
+        Bytes of `max_bodies`, or what stands in for it.
+        """
+        return self.max_bodies or max(LEAST_BODIES, 8 * self.max_body)

@@ -4,6 +4,7 @@ What all connections of a listener share: limits, deadlines, the resource tree, 
 
 from __future__ import annotations
 
+import math
 import resource as system
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from aibridge.web.channel import Channel
 from aibridge.web.hangup import HangUps
 from aibridge.web.ids import Ids
 from aibridge.web.request import HOLD_S, Request
+from aibridge.web.rounds import Rounds
 from aibridge.web.settings import HttpSettings
 from aibridge.web.status import StatusLines
 from aibridge.web.stock import StockRequest
@@ -26,6 +28,9 @@ from aibridge.wire.request import METHODS, HeadReader
 
 LINGER_S: Final = 5.0
 """How long a client may go on sending after it was answered, before its connection is cut."""
+
+PACE_S: Final = 20.0
+"""How often it is looked at whether a body comes fast enough: one that is too slow is ended after one to two of it."""
 
 _KEPT_DESCRIPTORS = 32
 """For listeners, logs, what the process itself has open, and one turn's newcomers."""
@@ -75,6 +80,7 @@ class BridgeSite(server.Site):
     :param descriptors_each: as `most_connections` has it.
     :ivar status_lines: the first two lines of an answer with that status.
     :ivar serve: takes a request whose head is complete.
+    :ivar least_came: bytes of a body that have to come in `PACE_S`.
     :ivar connections: all that are open.
     :ivar draining: every answer from now on closes its connection.
     :ivar crowded: there are too many connections, and all of them are busy.
@@ -104,6 +110,9 @@ class BridgeSite(server.Site):
         self.hangups = HangUps(reactor)
         self.header = Deadlines(reactor, settings.header_timeout, Channel.head_late)
         self.body = Deadlines(reactor, settings.body_timeout, Channel.body_late)
+        self.pace: Deadlines[Any] = Deadlines(reactor, PACE_S if settings.min_body_rate else 0.0, Channel.body_paced)
+        self.least_came = math.ceil(settings.min_body_rate * PACE_S)
+        self.rounds = Rounds(reactor)
         self.keep_alive = Deadlines(reactor, settings.keep_alive_timeout, Channel.close)
         self.write = Deadlines(reactor, settings.write_timeout, Channel.write_late)
         self.linger = Deadlines(reactor, LINGER_S, Channel.abort)

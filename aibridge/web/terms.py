@@ -18,6 +18,7 @@ from aibridge.log import Completion
 from aibridge.metrics import Metrics
 from aibridge.providers.routes import Routes
 from aibridge.web.account import Account
+from aibridge.web.bodies import Bodies
 from aibridge.web.completions import Completions
 from aibridge.web.turns import Turns
 
@@ -62,6 +63,7 @@ class Bridge:
     :ivar new_id: makes request ids.
     :ivar chance: random numbers from 0 to 1.
     :ivar learned: what exchanges are expected to use; it outlives every reading of the configuration.
+    :ivar bodies: the memory that request bodies take.
     :ivar draining: no exchange begins any more.
     :ivar exchanges: those that are running.
     :ivar emptied: called when the last of them has ended.
@@ -79,6 +81,7 @@ class Bridge:
         breakers: Breakers,
         metrics: Metrics,
         completions: Completions[Completion],
+        bodies: Bodies,
     ) -> None:
         self.terms = terms
         self.clock = clock
@@ -91,6 +94,7 @@ class Bridge:
         self.metrics = metrics
         self.completions = completions
         self.learned = Learned()
+        self.bodies = bodies
         self.draining = False
         self.exchanges: set[Exchange] = set()
         self.emptied: Callable[[], None] | None = None

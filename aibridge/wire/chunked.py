@@ -15,6 +15,11 @@ from httptools import HttpParserError, HttpRequestParser
 
 from aibridge.wire.request import Refusal
 
+MOST_SMALL: Final = 8192
+"""Chunks that a body may have whatever their size; each further one takes `LEAST_EACH` bytes of body, on average."""
+
+LEAST_EACH: Final = 64
+
 MOST_EXTRA: Final = 4096
 """Most bytes of one body, in sum, that say nothing: extensions, padded sizes, trailers (compare CVE-2023-39326)."""
 
@@ -48,10 +53,23 @@ class ChunkedBody:
     Decodes one body. Trailers are checked and dropped: nobody may add to a head that was already acted upon.
 
     :ivar ended: the last byte of the body has come.
+    :ivar is_behind: bytes were taken that were not looked at yet; `feed` goes on with them, also without any more.
     :ivar fault: what is wrong with the bytes behind those that were returned; nothing after it can be read.
     """
 
-    __slots__ = ("_chunk", "_extra", "_held", "_judge", "_trailers", "_verdict", "ended", "fault")
+    __slots__ = (
+        "_chunk",
+        "_chunks",
+        "_extra",
+        "_held",
+        "_judge",
+        "_size",
+        "_trailers",
+        "_verdict",
+        "ended",
+        "fault",
+        "is_behind",
+    )
 
     def __init__(self) -> None:
         self.ended = False
@@ -60,6 +78,8 @@ class ChunkedBody:
         # Bytes still to come of the current chunk, its CR and LF included; 0 before a line.
         self._chunk = 0
         self._extra = 0
+        self._chunks = self._size = 0
+        self.is_behind = False
         self._trailers = False
         # The parser holds what it reports to, which must not hold it in turn: that would be a circle for each body.
         self._verdict = _Verdict()
@@ -67,10 +87,11 @@ class ChunkedBody:
         self._judge.feed_data(_HEAD)
         self._verdict.trailers.clear()
 
-    def feed(self, data: bytes) -> tuple[bytes, bytes]:
+    def feed(self, data: bytes, most: int = 1 << 30) -> tuple[bytes, bytes]:
         """
         Take the next bytes.
 
+        :param most: lines and chunks that are looked at; the rest is kept.
         :return: the part of the body that is in them, and what comes after its end (nothing while `ended` is false).
             See `fault` too: what comes before it was good, so that the cut of the segments makes no difference.
         """
@@ -80,10 +101,15 @@ class ChunkedBody:
         pieces: list[bytes] = []
         at, size = 0, len(data)
         try:
-            while at < size and not self.ended:
+            while at < size and not self.ended and most > 0:
                 at = self._chunk_bytes(data, at, pieces) if self._chunk else self._line(data, at)
+                most -= 1
         except Refusal as refusal:
             self.fault, self.ended = refusal, False
+            at = size
+        self.is_behind = at < size and not self.ended
+        if self.is_behind:
+            self._held = data[at:]
             at = size
         return pieces[0] if len(pieces) == 1 else b"".join(pieces), data[at:]
 
@@ -120,6 +146,10 @@ class ChunkedBody:
             if digits is None:
                 raise Refusal(400, "The chunked body is malformed.")
             size = int(digits[0], 16)
+            self._chunks += 1
+            self._size += size
+            if self._chunks > MOST_SMALL + self._size // LEAST_EACH:
+                raise Refusal(400, "The chunked body has too many small chunks.")
             if size:
                 self._chunk = size + 2
             else:

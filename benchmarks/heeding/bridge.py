@@ -27,6 +27,7 @@ from aibridge.log import as_text
 from aibridge.metrics import Metrics
 from aibridge.model import Principal
 from aibridge.secret import Secret
+from aibridge.web.bodies import Bodies
 from aibridge.web.bridge import BridgeResource
 from aibridge.web.completions import Completions
 from aibridge.web.site import BridgeSite
@@ -135,6 +136,7 @@ class Simulated:
             breakers=Breakers(breaker_terms(configured.breaker) or BreakerTerms()),
             metrics=Metrics(CollectorRegistry()),
             completions=Completions(clock, None, as_text),
+            bodies=Bodies(clock, configured.http.bodies, configured.http.max_bodies_wait),
         )
         resource = BridgeResource(self.bridge)
         self.site = BridgeSite(resource, configured.http, clock, wall_clock=self.wall, new_id=new_id)

@@ -145,6 +145,24 @@ class LimitTests(SeatsCase):
             self.give_back(permit)
         self.assertEqual((seats.in_use, seats.held("d")), (1, 1))
 
+    def test_foreseen(self) -> None:
+        """
+        What is refused at once can be foreseen, and nothing else is; the question changes nothing.
+        """
+        for terms in ({"max_concurrency": 2}, {"max_concurrency": 2, "queue_size": 2, "providers": {"y": 1}}):
+            self.gate(**terms)
+            for principal, provider in (("d1", "y"), ("d1", "y"), ("d1", "x"), ("b", "x"), ("b", "y"), ("i", "x")) * 2:
+                claim = Claim(principal, CLASSES[principal[0]], provider)
+                before = self.seats.in_use, self.seats.waiting
+                foreseen = self.seats.foresee(claim, self.now)
+                self.assertEqual((self.seats.in_use, self.seats.waiting), before)
+                found = self.seats.enter(claim, self.now)
+                if isinstance(found, Deferred):
+                    found.addErrback(lambda _: None)
+                self.assertEqual(foreseen is not None, isinstance(found, AtCapacity), (terms, principal, provider))
+                if foreseen is not None and isinstance(found, AtCapacity):
+                    self.assertEqual(foreseen.policy, found.policy)
+
     def test_refusals_tell_when_to_come_back(self) -> None:
         """
         From how long exchanges last and how many are served at once, the slowest limit in the way; never above the

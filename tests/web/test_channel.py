@@ -430,6 +430,17 @@ class BodyTests(SynchronousTestCase):
         self.assertTrue(talk.answers()[0].closes)
 
 
+class Drain:
+    """
+    Takes a body that is passed on.
+    """
+
+    def write(self, data: bytes) -> None:
+        """
+        Take a piece.
+        """
+
+
 class DeadlineTests(SynchronousTestCase):
     """
     How long a client is waited for.
@@ -503,7 +514,7 @@ class DeadlineTests(SynchronousTestCase):
         """
         From the moment somebody reads it.
         """
-        talk = Talk(body_timeout=300.0)
+        talk = Talk(body_timeout=300.0, min_body_rate=1.0)
         talk.send(get(b"/", b"Content-Length: 1000", method=b"POST"))
         talk.wait(1000)
         reading = Reading()
@@ -517,6 +528,45 @@ class DeadlineTests(SynchronousTestCase):
         _whole(talk.request, b"", 408)
         self.assertTrue(talk.answers()[0].closes)
         self.assertEqual(reading.calls, 1)
+
+    def test_a_body_has_to_come_fast_enough(self) -> None:
+        """
+        From the moment somebody reads it, taken over a while: one that pauses for longer is not waited for.
+        """
+        for pauses in (False, True):
+            talk = Talk(body_timeout=300.0, min_body_rate=10.0)
+            talk.send(get(b"/", b"Content-Length: 1000", method=b"POST"))
+            talk.wait(100)
+            reading = Reading()
+            talk.request.read_body(1000, reading.done, reading.failed)
+            for _ in range(3):
+                talk.send(b"x" * 200)
+                talk.wait(20)
+            self.assertEqual(reading.calls, 0)
+            talk.send(b"x" * (0 if pauses else 199))
+            talk.wait(20)
+            self.assertIsInstance(reading.error, BodyTooSlow)
+            _whole(talk.request, b"", 408)
+            self.assertEqual(reading.calls, 1)
+
+    def test_whoever_is_not_read_is_not_slow(self) -> None:
+        """
+        A body counts as slow only while it could have come.
+        """
+        talk = Talk(body_timeout=300.0, min_body_rate=10.0)
+        talk.send(post(b"x" * 1000)[:-900])
+        producer: Any = talk.request.body_producer(1000)
+        ended: list[Any] = []
+        producer.startProducing(Drain()).addErrback(ended.append)
+        producer.pauseProducing()
+        for _ in range(3):
+            talk.wait(20)
+        self.assertEqual(ended, [])
+        producer.resumeProducing()
+        for _ in range(2):
+            talk.wait(20)
+        (failure,) = ended
+        self.assertIsInstance(failure.value, BodyTooSlow)
 
     def test_a_body_in_time_has_no_deadline_left(self) -> None:
         """

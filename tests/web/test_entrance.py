@@ -27,7 +27,7 @@ def entrance(fixture: Fixture, *, gives_up: bool = False) -> Entrance:
     """
     made = fixture.bridge
     completion = Completion("id", "127.0.0.1", "POST")
-    return Entrance(made, made.terms, completion, SOMEBODY, "openai", made.now(), gives_up=gives_up)
+    return Entrance(made, made.terms, completion, SOMEBODY, "openai", gives_up=gives_up)
 
 
 class GateTests(SynchronousTestCase):
@@ -53,7 +53,7 @@ class GateTests(SynchronousTestCase):
         fixture = bridge(limit=1, seats={"queue_size": 2})
         first, second = entrance(fixture), entrance(fixture)
         self.assertTrue(first.has_queue)
-        self.assertEqual((first.is_open(), second.is_open()), (True, False))
+        self.assertEqual((first.is_open(1000.0), second.is_open(1000.0)), (True, False))
         said, heard = self.wait(second)
         self.assertEqual((said, heard), (False, []))
         first.release("completed", 1000.0)
@@ -67,7 +67,7 @@ class GateTests(SynchronousTestCase):
         """
         fixture = bridge(limit=1, seats={"queue_size": 2})
         first, second = entrance(fixture), entrance(fixture)
-        first.is_open()
+        first.is_open(1000.0)
         _, heard = self.wait(second)
         second.release("client_left", 1001.0)
         first.release("completed", 1001.0)
@@ -78,11 +78,11 @@ class GateTests(SynchronousTestCase):
         Is said at once; one that waits for too long is told later.
         """
         fixture = bridge(limit=1)
-        entrance(fixture).is_open()
+        entrance(fixture).is_open(1000.0)
         said, _ = self.wait(entrance(fixture))
         self.assertIsInstance(said, errors.AtCapacity)
         fixture = bridge(limit=1, seats={"queue_size": 1, "queue_timeout_s": 5.0})
-        entrance(fixture).is_open()
+        entrance(fixture).is_open(1000.0)
         said, heard = self.wait(entrance(fixture))
         fixture.clock.advance(5)
         self.assertEqual((said, [error.policy for error in heard]), (False, ["timeout"]))
@@ -92,7 +92,7 @@ class GateTests(SynchronousTestCase):
         There is always one.
         """
         fixture = bridge(limit=1, seats={"shadow": True})
-        entrance(fixture).is_open()
+        entrance(fixture).is_open(1000.0)
         second = entrance(fixture)
         self.assertEqual(self.wait(second), (True, []))
 

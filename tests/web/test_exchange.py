@@ -17,8 +17,25 @@ from aibridge.admission.breaker import BreakerTerms
 from aibridge.admission.policies import Refusal
 from aibridge.admission.policy import Policy, Scope, Unit
 from aibridge.model import Class, Principal
-from aibridge.web.exchange import READ_AHEAD
+from aibridge.web.bodies import PLACE
+from aibridge.web.body import WINDOW
 from fakes import KEY, TOKEN, Answer, Asked, AsksSomebody, Fixture, KnowsOne, bridge
+
+
+class BytesConsumer:
+    """
+    Takes a body that is passed on.
+    """
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def write(self, data: bytes) -> None:
+        """
+        Take a piece.
+        """
+        self.data += data
+
 
 STREAM = [(b"Content-Type", b"text/event-stream")]
 
@@ -165,7 +182,7 @@ class AdmissionTests(SynchronousTestCase):
         fixture = bridge(rate_limit=0.5, rate_burst=1.0)
         begin(fixture)
         fixture.clock.advance(0.75)
-        second = begin(fixture)
+        second = begin(fixture, Asked(body_comes_at_once=False))
         self.assertEqual(second.status, 429)
         self.assertEqual((second.told(b"retry-after"), second.told(b"retry-after-ms")), (b"2", b"1250"))
         self.assertFalse(second.request.claimed)
@@ -419,7 +436,7 @@ class QueueTests(SynchronousTestCase):
         Then it goes on; the log says how long it waited.
         """
         fixture, _, second = self.queued()
-        self.assertEqual((second.status, second.request.claimed, len(fixture.upstream.calls)), (0, False, 1))
+        self.assertEqual((second.status, second.request.claimed, len(fixture.upstream.calls)), (0, True, 1))
         fixture.clock.advance(3)
         fixture.upstream.calls[0].answer(Answer()).end()
         fixture.upstream.calls[1].answer(Answer()).end()
@@ -456,22 +473,25 @@ class QueueTests(SynchronousTestCase):
         fixture.upstream.calls[0].answer(Answer()).end()
         self.assertEqual((len(fixture.upstream.calls), fixture.in_use), (1, 0))
 
-    def test_its_body_is_read_ahead(self) -> None:
+    def test_it_waits_with_its_body(self) -> None:
         """
-        Up to a mark, and as that of a reader that comes late: `Expect` is not answered, and no deadline runs.
+        Nobody waits for a permit before his body is there; then all of it is held.
         """
         fixture = bridge(limit=1, seats={"queue_size": 1}, max_body=1 << 22)
         begin(fixture)
-        body = b'{"model":"m","messages":"' + b"x" * (2 * READ_AHEAD) + b'"}'
+        body = b'{"model":"m","messages":"' + b"x" * (1 << 20) + b'"}'
         second = Asked(body=body, body_comes_at_once=False).ask(fixture.bridge)
-        second.send(body[:-READ_AHEAD])
-        self.assertFalse(second.reads)
-        second.send(b"")
-        self.assertFalse(second.request.claimed)
-        fixture.upstream.calls[0].answer(Answer()).end()
+        second.send(body[:-1])
+        self.assertEqual(fixture.bridge.turns.seats.waiting, 0)
+        second.send(body[-1:])
+        self.assertEqual(fixture.bridge.turns.seats.waiting, 1)
+        self.assertEqual(fixture.bridge.bodies.held, len(body) + 13)
         self.assertTrue(second.reads)
-        second.send(body[-READ_AHEAD:])
+        fixture.upstream.calls[0].answer(Answer()).end()
         self.assertEqual(fixture.upstream.calls[1].data, body)
+        self.assertEqual(fixture.bridge.bodies.held, len(body))
+        fixture.upstream.calls[1].answer(Answer())
+        self.assertEqual(fixture.bridge.bodies.held, 0)
 
     def test_the_bucket_is_full_by_then(self) -> None:
         """
@@ -650,12 +670,40 @@ class RequestTests(SynchronousTestCase):
 
     def test_passthrough_streams(self) -> None:
         """
-        A passthrough body is not collected.
+        A passthrough body that goes on is not collected: it is passed on once a window of it has come.
         """
-        fixture = bridge()
-        request = begin(fixture, Asked(uri=b"/openai/v1/files"))
-        self.assertEqual(fixture.upstream.calls[0].data.length, 13)
-        self.assertFalse(request.request.claimed)
+        fixture = bridge(limit=1, max_body=1 << 20)
+        body = b"x" * (WINDOW + 1000)
+        request = begin(fixture, Asked(uri=b"/openai/v1/files", body=body, body_comes_at_once=False))
+        request.send(body[: WINDOW - 1])
+        self.assertEqual((fixture.upstream.calls, fixture.in_use), ([], 0))
+        request.send(body[WINDOW - 1 : WINDOW])
+        self.assertEqual((fixture.upstream.calls[0].data.length, fixture.in_use), (len(body), 1))
+        sent = BytesConsumer()
+        uploaded = fixture.upstream.calls[0].data.startProducing(sent)
+        self.assertNoResult(uploaded)
+        request.send(body[WINDOW:])
+        self.successResultOf(uploaded)
+        self.assertEqual(sent.data, body)
+
+    def test_short_passthrough(self) -> None:
+        """
+        One that is shorter is passed on when it is there, in one piece.
+        """
+        for body_comes_at_once in (True, False):
+            fixture = bridge(limit=1)
+            asked = Asked(uri=b"/openai/v1/files", body=b"0123456789abc", body_comes_at_once=body_comes_at_once)
+            begin(fixture, asked)
+            if not body_comes_at_once:
+                asked.send(b"012345678")
+                self.assertEqual((fixture.upstream.calls, fixture.in_use), ([], 0))
+                asked.send(b"9abc")
+            data = fixture.upstream.calls[0].data
+            if not isinstance(data, bytes):
+                sent = BytesConsumer()
+                self.successResultOf(data.startProducing(sent))
+                data = sent.data
+            self.assertEqual(data, b"0123456789abc")
 
     def test_passthrough_without_a_body(self) -> None:
         """
@@ -685,9 +733,9 @@ class RequestTests(SynchronousTestCase):
         fixture = bridge(limit=1)
         request = begin(fixture, Asked(body_comes_at_once=False))
         request.send(b"{")
-        self.assertEqual(fixture.in_use, 1)
+        self.assertEqual((fixture.in_use, fixture.bridge.bodies.held), (0, PLACE + 13))
         request.leave()
-        self.assertEqual(fixture.in_use, 0)
+        self.assertEqual((fixture.in_use, fixture.bridge.bodies.held), (0, 0))
         self.assertEqual((fixture.upstream.calls, len(fixture.done)), ([], 1))
 
 

@@ -35,6 +35,7 @@ STATUSES = {
     errors.BodyTooSlow: 408,
     errors.ClientLeft: 499,
     errors.AtCapacity: 503,
+    errors.BodiesFull: 503,
     errors.RateLimited: 429,
     errors.BreakerOpen: 503,
     errors.KeysResting: 429,

@@ -23,7 +23,7 @@ from aibridge.mitm.download import Download
 from aibridge.mitm.front import Front, Within
 from aibridge.mitm.sessions import Layers
 from aibridge.mitm.terms import Proxy
-from aibridge.web.admin import admin_resource
+from aibridge.web.admin import ADMIN_MAX_BODY, admin_resource
 from aibridge.web.settings import HttpSettings
 from aibridge.web.site import BridgeSite
 from aibridge.wire.request import METHODS
@@ -99,6 +99,7 @@ class ProxyService(DaemonService[ProxyLoaded]):
         admin = admin_resource(proxy.metrics.registry, self.unready, self._refresh)
         admin.putChild(b"ca-cert.pem", Download(self._certificate))
         self.admin_site = BridgeSite(admin, http, reactor)
+        self.admin_site.max_body = ADMIN_MAX_BODY
 
     def _certificate(self) -> bytes:
         return as_pem([self.proxy.terms.leaves.authority.certificate])
