@@ -152,8 +152,7 @@ class Seats:
         """
         if self.terms.shadow:
             return None
-        pool = self._pools.get(claim.provider) or Pool(self.terms, 0)
-        party = self._queue.party(claim.principal)
+        pool, party = self._pools.get(claim.provider) or Pool(self.terms, 0), self._queue.party(claim.principal)
         class_ = claim.class_ if party is None else party.class_
         interactive = class_ is _INTERACTIVE
         has_room = self._all.has_room(interactive) and pool.has_room(interactive)
