@@ -84,15 +84,21 @@ class TestEstimates:
     """
 
     @DIALECTS
-    def test_the_body_and_the_maximum(self, deployment: Deployment, holder: Holder, dialect: Dialect) -> None:
+    def test_the_body_and_what_is_configured(self, deployment: Deployment, holder: Holder, dialect: Dialect) -> None:
         """
-        A token for four bytes, and the output that is allowed, or what stands for it; told in the answer's head.
+        A token for four bytes, the output that an answer is taken for at first, or that is allowed, and a part of what
+        may be used beyond that; told in the answer's head.
         """
         token = deployment.token("ada")
         daemon = start(deployment, holder, f"{LIMIT}[admission]\ntoken_default_output = 300\n")
-        most: dict[str, Any] = {"max_output_tokens" if dialect is Dialect.RESPONSES else "max_tokens": 500}
+        name = "max_output_tokens" if dialect is Dialect.RESPONSES else "max_tokens"
         charged = 0
-        for more, output in ((most, 500), ({}, 300)):
+        asks: tuple[tuple[dict[str, Any], int], ...] = (
+            ({name: 200}, 200),
+            ({name: 460}, 300 + 160 // 16),
+            ({}, 300 + BURST // 16),
+        )
+        for more, output in asks:
             request = said(token, path=PATHS[dialect], **more)
             asking = Asking(daemon.url, request)
             turn = holder.next()
@@ -110,7 +116,7 @@ class TestEstimates:
         It passes if the bucket is empty, and not beside another one; used is what it has used.
         """
         token = deployment.token("ada")
-        daemon = start(deployment, holder)
+        daemon = start(deployment, holder, f"{LIMIT}[admission]\ntoken_default_output = {10 * BURST}\n")
         request = said(token, max_tokens=10 * BURST)
         running = Asking(daemon.url, request)
         first = holder.next()
@@ -122,13 +128,14 @@ class TestEstimates:
         assert level(daemon) == 2306
         assert ask(daemon.url, request).status == 429
 
-    @pytest.mark.parametrize("queue", ["", "[admission]\nmax_concurrency = 1\nqueue_size = 5\n"], ids=["", "queue"])
+    @pytest.mark.parametrize("queue", ["", "max_concurrency = 1\nqueue_size = 5\n"], ids=["", "queue"])
     def test_waiting_as_told_is_enough(self, deployment: Deployment, holder: Holder, queue: str) -> None:
         """
-        A client that waits for just the milliseconds that it was told is admitted, whatever output it allows; also one
-        that would have had to wait for a permit when it came.
+        A client that waits for just the milliseconds that it was told is admitted, whatever output is expected; also
+        one that would have had to wait for a permit when it came.
         """
         token = deployment.token("ada")
+        queue = f"[admission]\ntoken_default_output = 2000\n{queue}"
         limit = '[[limit]]\nscope = "principal"\nunit = "tokens/min"\nlimit = 120000\nburst = 2000\n'
         daemon = start(deployment, holder, limit + queue)
         running = Asking(daemon.url, said(token, max_tokens=1980))
@@ -140,8 +147,8 @@ class TestEstimates:
             assert 0 < refused.wait_s < 2
             threading.Event().wait(refused.wait_s)
             asking = Asking(daemon.url, request)
-            following = None if queue else holder.next()
-            if queue:
+            following = None if "queue" in queue else holder.next()
+            if following is None:
                 daemon.until("aibridge_queue_length", 1)
             turn.answer(b"HTTP/1.1 200 X\r\nContent-Type: text/plain\r\nContent-Length: 0\r\n\r\n")
             assert running.answer().status == 200
@@ -154,7 +161,7 @@ class TestEstimates:
         Where its declared length is more than what is left, nothing of it is read.
         """
         token = deployment.token("ada")
-        daemon = start(deployment, holder)
+        daemon = start(deployment, holder, f"{LIMIT}[admission]\ntoken_default_output = {BURST}\n")
         running = Asking(daemon.url, said(token, max_tokens=BURST - 1000))
         holder.next()
         head, _, _ = said(token).partition(b"Content-Length")
@@ -209,7 +216,7 @@ class TestUsed:
         holder.next().answer(whole(packed, extra="Content-Encoding: gzip\r\n"))
         assert asking.answer().body == packed
         assert level(daemon) == 2306
-        request = said(token, max_tokens=700)
+        request = said(token, "other", max_tokens=700)
         asking = Asking(daemon.url, request)
         holder.next().answer(whole(b"\x1b\x2a", extra="Content-Encoding: br\r\n"))
         answer = asking.answer()
