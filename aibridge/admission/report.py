@@ -7,6 +7,7 @@ key, whole or in part; keys have numbers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ import attrs
 from aibridge.admission.breaker import State as BreakerState
 from aibridge.admission.breakers import Breakers
 from aibridge.admission.keypool import LIMITED, Key, KeyPool
+from aibridge.admission.learned import Learned
 from aibridge.admission.limit import State
 from aibridge.admission.policies import Policies
 from aibridge.admission.policy import Policy, Scope, Unit
@@ -41,6 +43,7 @@ class Limiters:
     :ivar breakers: None where there are none.
     :ivar pools: provider → keys, of those that have any.
     :ivar budgets: provider → retries, of those that have any.
+    :ivar learned: what exchanges are expected to use, or None where none has been.
     :ivar sources: option, dotted → where its value comes from.
     """
 
@@ -54,6 +57,7 @@ class Limiters:
     breakers: Breakers | None = None
     pools: Mapping[str, KeyPool] = attrs.Factory(dict)
     budgets: Mapping[str, RetryBudget] = attrs.Factory(dict)
+    learned: Learned | None = None
     sources: Mapping[str, str] = attrs.Factory(dict)
 
     def source(self, option: str) -> str:
@@ -82,9 +86,20 @@ def report(limiters: Limiters, principal: Principal | None, now: float) -> Told:
             "option": "admission.bucket_memory",
             "source": limiters.source("admission.bucket_memory"),
         },
+        "expected": [*_expected(limiters, principal)],
         "breakers": None if limiters.breakers is None else _breakers(limiters, limiters.breakers, now),
         "providers": [_provider(limiters, name, now) for name in limiters.providers],
     }
+
+
+def _expected(limiters: Limiters, principal: Principal | None) -> Iterator[Told]:
+    """
+    What a principal's answers are expected to have; of those alone whose bucket is asked for.
+    """
+    if limiters.learned is None or principal is None:
+        return
+    for (model, client), output in limiters.learned.kinds(principal.id).items():
+        yield {"model": model, "client": client or None, "output_tokens": math.ceil(output)}
 
 
 # -- the gate ----------------------------------------------------------------------------------------------------

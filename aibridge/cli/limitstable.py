@@ -39,6 +39,7 @@ def lines(told: Told, address: str) -> Iterator[str]:
     if is_live and told["limits"]:
         memory = told["memory"]
         yield f"Buckets take {memory['used']} of {memory['limit']} bytes: {_origin(memory)}."
+    yield from _expected(told["expected"])
     yield ""
     yield from _breakers(told["breakers"], is_live)
     yield from _providers(told["providers"])
@@ -119,6 +120,14 @@ def _whom(told: Told) -> str:
     if told["class"]:
         whom = f"{whom} {told['class']}" if told["scope"] == "class" else f"{whom} of {told['class']}"
     return f"{whom} at {told['provider']}" if told["provider"] else whom
+
+
+def _expected(expected: list[Told]) -> Iterator[str]:
+    if expected:
+        yield ""
+        head = ["AN ANSWER OF", "TO", "IS TAKEN FOR"]
+        rows = [[each["model"], _or(each["client"], "others"), f"{each['output_tokens']} tokens"] for each in expected]
+        yield from table([head, *rows])
 
 
 # -- breakers and keys -------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from aibridge.admission.breakers import Breakers
 from aibridge.admission.configured import breaker_terms, policies_of, seat_terms
 from aibridge.admission.keypool import KeyPool
+from aibridge.admission.learned import Learned
 from aibridge.admission.policies import Policies
 from aibridge.admission.report import Limiters
 from aibridge.admission.retries import RetryBudget
@@ -23,6 +24,7 @@ def limiters(
     breakers: Breakers | None = None,
     pools: Mapping[str, KeyPool] | None = None,
     budgets: Mapping[str, RetryBudget] | None = None,
+    learned: Learned | None = None,
 ) -> Limiters:
     """
     The limits of a configuration, and what enforces them.
@@ -41,6 +43,7 @@ def limiters(
         breakers=breakers,
         pools=pools or {},
         budgets=budgets or {},
+        learned=learned,
         sources=sources(loaded),
     )
 

@@ -126,6 +126,7 @@ class BridgeService(DaemonService[Loaded]):
             bridge.breakers if bridge.terms.breaks else None,
             {name: account.keys for name, account in accounts.items() if account.keys is not None},
             {name: account.budget for name, account in accounts.items() if account.retries},
+            bridge.learned,
         )
         return report(told, principal, bridge.now())
 

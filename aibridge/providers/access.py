@@ -80,6 +80,8 @@ class Rule:
     :ivar deletes: what its path names is gone afterwards.
     :ivar lists: its answer shows everybody's objects, whoever asks.
     :ivar tells_usage: its answer tells a usage in a way of its own, see `aibridge.dialects.spent`.
+    :ivar most_output: tokens of output that its answers have at most where a request names no maximum, or None if
+        nobody knows.
     :ivar why: of a refused one: what it is, in a word or two.
     """
 
@@ -92,6 +94,7 @@ class Rule:
     deletes: bool = False
     lists: bool = False
     tells_usage: bool = False
+    most_output: int | None = None
     why: str = ""
 
     @property
@@ -138,6 +141,7 @@ def counted(
     form: Form = Form.HELD,
     makes: Stored | None = None,
     tells_usage: bool = True,
+    most_output: int | None = None,
 ) -> Rule:
     """
     A rule for what else spends.
@@ -150,6 +154,7 @@ def counted(
         form=form,
         makes=makes,
         tells_usage=tells_usage,
+        most_output=most_output,
     )
 
 

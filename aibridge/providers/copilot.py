@@ -18,7 +18,7 @@ COPILOT = ProviderType(
         bridged("/responses", Dialect.RESPONSES, makes=Stored.RESPONSE),
         bridged("/v1/messages", Dialect.MESSAGES, makes=Stored.CONTAINER),
         free("POST", "/v1/messages/count_tokens", dialect=Dialect.MESSAGES, form=Form.HELD),
-        counted("/embeddings"),
+        counted("/embeddings", most_output=0),
         free("GET", "/models"),
         free("POST", "/models/session"),
         free("GET", "/models/*"),

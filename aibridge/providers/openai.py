@@ -19,7 +19,7 @@ _MODELS: Final = (
     counted("/responses/compact", dialect=Dialect.RESPONSES, tells_usage=False),
     free("POST", "/responses/input_tokens", dialect=Dialect.RESPONSES, form=Form.HELD),
     counted("/completions"),
-    counted("/embeddings"),
+    counted("/embeddings", most_output=0),
     free("POST", "/moderations"),
     counted("/images/generations"),
     counted("/images/edits", form=Form.EITHER),

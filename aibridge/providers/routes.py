@@ -41,6 +41,7 @@ class Route:
     :ivar makes: what kind of object its answer is, or has the id of.
     :ivar deletes: the object that its path names is gone when it has been answered.
     :ivar tells_usage: its answer tells a usage that is none of its dialect's.
+    :ivar most_output: tokens of output that its answers have at most where a request names no maximum, or None.
     :ivar label: the route's pattern, for metrics and logs.
     """
 
@@ -53,6 +54,7 @@ class Route:
         "held",
         "label",
         "makes",
+        "most_output",
         "provider",
         "refused",
         "tells_usage",
@@ -71,6 +73,7 @@ class Route:
         self.makes: Stored | None = rule.makes
         self.deletes: bool = rule.deletes
         self.tells_usage: bool = rule.tells_usage
+        self.most_output: int | None = rule.most_output
         self.label: str = provider.type.prefix + rule.label
 
     def holds(self, content_type: bytes | None) -> bool:

@@ -187,10 +187,10 @@ class Exchange(Ending):
         if route.counted and terms.policies.counts_tokens:
             body = self._body
             if body is not None:
-                reservation = self._bridge.learned.expect(self._asks(self._facts_of(body), len(body)))
+                reservation = self._bridge.learned.expect(self._asks(route, self._facts_of(body), len(body)))
             else:
                 size = request.declared_length or 0
-                reservation = self._bridge.learned.expect(self._asks(facts.UNREAD, size))
+                reservation = self._bridge.learned.expect(self._asks(route, facts.UNREAD, size))
                 least = float(least_input(size))
         refusal = entrance.foresee(reservation, least)
         if refusal is None:
@@ -236,7 +236,7 @@ class Exchange(Ending):
         self._body_size = completion.bytes_in = len(body)
         read = self._facts_of(body)
         completion.model, completion.stream = read.model, read.stream
-        self._asked = asked = self._asks(read, len(body))
+        self._asked = asked = self._asks(route, read, len(body))
         self._reservation = reservation = bridge.learned.expect(asked)
         if not self._charge(reservation if terms.policies.counts_tokens else None):
             return
@@ -283,13 +283,14 @@ class Exchange(Ending):
             self._facts = facts.UNREAD if encoded else facts.read(body)
         return self._facts
 
-    def _asks(self, read: facts.Facts, body_bytes: int) -> Asked:
+    def _asks(self, route: Route, read: facts.Facts, body_bytes: int) -> Asked:
         """
         What its expected use depends on.
         """
         self._agent = client_of(self._request.header(b"user-agent"))
         principal, prior = self._principal.id, self._terms.default_output
-        return Asked(principal, read.model, self._agent, body_bytes, read.max_tokens, read.choices, prior)
+        most = route.most_output if read.max_tokens is None else read.max_tokens
+        return Asked(principal, read.model, self._agent, body_bytes, most, read.choices, prior)
 
     def _send(self, route: Route, body: Any, tokens: tuple[int, int]) -> None:
         bridge, request, provider = self._bridge, self._request, route.provider

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from aibridge.admission.breaker import BreakerTerms
 from aibridge.admission.breakers import Breakers
 from aibridge.admission.keypool import KeyPool
+from aibridge.admission.learned import Asked, Learned
 from aibridge.admission.permit import Claim, Permit
 from aibridge.admission.policies import Policies, Refusal
 from aibridge.admission.policy import Policy, Scope, Unit
@@ -22,6 +23,7 @@ from aibridge.admission.retries import RetryBudget
 from aibridge.admission.seats import Seats
 from aibridge.admission.seatterms import SeatTerms
 from aibridge.dialects.limits import Allowance, Limits
+from aibridge.dialects.usage import Usage
 from aibridge.model import Class, Principal
 from aibridge.secret import Secret
 
@@ -280,6 +282,28 @@ class TestLimits:
             "source": "default",
         }
         assert told["used"]
+
+
+class TestExpected:
+    """
+    What answers are taken for until they have ended.
+    """
+
+    def test_of_whom_it_is_asked(self) -> None:
+        """
+        By model and client, and by model alone for those clients of which nothing is known; nobody else's.
+        """
+        learned = Learned()
+        for principal in ("1", "2"):
+            learned.learn(Asked(principal, "m", "Zed", 40, 500, 1, 100), Usage(output=301))
+        made = limiters(learned=learned)
+        assert report(made, ADA, NOW)["expected"] == [
+            {"model": "m", "client": "Zed", "output_tokens": 201},
+            {"model": "m", "client": None, "output_tokens": 201},
+        ]
+        assert report(made, None, NOW)["expected"] == []
+        assert report(made, Principal(id="3", name="eve"), NOW)["expected"] == []
+        assert report(limiters(), ADA, NOW)["expected"] == []
 
 
 class TestProviders:

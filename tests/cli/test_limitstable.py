@@ -9,6 +9,7 @@ from typing import Any
 from aibridge.admission.breaker import BreakerTerms
 from aibridge.admission.breakers import Breakers
 from aibridge.admission.keypool import KeyPool
+from aibridge.admission.learned import Asked, Learned
 from aibridge.admission.permit import Claim
 from aibridge.admission.policies import Policies
 from aibridge.admission.policy import Policy, Scope, Unit
@@ -18,6 +19,7 @@ from aibridge.admission.seats import Seats
 from aibridge.admission.seatterms import SeatTerms
 from aibridge.cli.limitstable import lines
 from aibridge.dialects.limits import Allowance, Limits
+from aibridge.dialects.usage import Usage
 from aibridge.model import Class, Principal
 from aibridge.secret import Secret
 
@@ -131,6 +133,18 @@ def test_for_a_principal() -> None:
     assert "each principal and provider, here one 600 requests/min 600 2 598" in text
     free = shown(limiters(Policy(scope=Scope.PRINCIPAL, limit=5)), Principal(id="2", name="eve", rate_limit=0.0))
     assert "per-principal each principal none - - - - 0 token" in free
+
+
+def test_what_answers_are_taken_for() -> None:
+    """
+    Is shown of the principal that is asked for, by model and client.
+    """
+    learned = Learned()
+    learned.learn(Asked("1", "m\x1b", "Zed", 40, 500, 1, 100), Usage(output=301))
+    text = shown(limiters(learned=learned), ADA)
+    assert "AN ANSWER OF TO IS TAKEN FOR\nm\\x1b Zed 201 tokens\nm\\x1b others 201 tokens\n" in text
+    assert "AN ANSWER OF" not in shown(limiters(learned=learned))
+    assert "AN ANSWER OF" not in shown(limiters(), ADA)
 
 
 def test_as_configured() -> None:

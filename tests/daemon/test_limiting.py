@@ -9,6 +9,7 @@ from typing import Any
 from aibridge.admission.breaker import BreakerTerms
 from aibridge.admission.breakers import Breakers
 from aibridge.admission.keypool import KeyPool
+from aibridge.admission.learned import Learned
 from aibridge.admission.policies import Policies
 from aibridge.admission.report import report
 from aibridge.admission.retries import RetryBudget
@@ -82,7 +83,9 @@ def test_as_enforced(tmp_path: Any) -> None:
     policies = Policies()
     breakers = Breakers(BreakerTerms())
     pools, budgets = {"demo": KeyPool([Secret("k")])}, {"demo": RetryBudget()}
-    made = limiters(loaded(tmp_path), seats, policies, breakers, pools, budgets)
+    learned = Learned()
+    made = limiters(loaded(tmp_path), seats, policies, breakers, pools, budgets, learned)
+    assert made.learned is learned
     assert (made.seats, made.policies, made.breakers) == (seats, policies, breakers)
     assert (made.pools, made.budgets) == (pools, budgets)
     assert made.providers == ["demo"]

@@ -231,6 +231,41 @@ class UsageTests(SynchronousTestCase):
         asked.leave()
         self.assertEqual((self.charged(fixture), fixture.done[0].usage), (0, ""))
 
+    def test_others_are_taken_for_what_was_used(self) -> None:
+        """
+        What the provider told of a whole answer is learned, and what is seen of one that broke off can only raise it;
+        errors, and answers that cannot be read, teach nothing.
+        """
+        whole = b'{"choices":[{"finish_reason":"stop"}],"usage":{"prompt_tokens":100,"completion_tokens":%d}}'
+        error = b'{"error":{"type":"server_error"},"usage":{"prompt_tokens":0,"completion_tokens":0}}'
+        prompt = PROMPT.replace(b"100", b"900").ljust(400)
+        fixture = bridge(policies=[TOKENS], default_output=200)
+
+        def output() -> float:
+            return fixture.bridge.learned.kinds(fixture.identity.principal.id).get(("m", "Unknown"), 0.0)
+
+        def answered(status: int, pairs: list[tuple[bytes, bytes]], *pieces: bytes, left: bool = False) -> None:
+            fixture.clock.advance(10000)
+            asked = Asked(body=prompt).ask(fixture.bridge)
+            answer = fixture.upstream.calls[-1].answer(Answer(status, pairs))
+            for piece in pieces:
+                answer.body(piece)
+            if left:
+                asked.leave()
+            else:
+                answer.end()
+
+        answered(400, JSON, error)
+        answered(200, JSON, error)
+        answered(200, [*JSON, (b"Content-Encoding", b"compress")], b"\x00\x01")
+        self.assertEqual(output(), 0.0)
+        answered(200, JSON, whole % 100)
+        self.assertEqual(output(), 150.0)
+        answered(200, STREAM, CHUNK * 7, left=True)
+        self.assertEqual(output(), 150.0)
+        answered(200, STREAM, *[CHUNK] * 600, left=True)
+        self.assertEqual(output(), 300.0)
+
     def test_what_cannot_be_read(self) -> None:
         """
         Is charged as estimated, and crosses all the same.

@@ -320,6 +320,40 @@ class AdmissionTests(SynchronousTestCase):
             large = begin(fixture, Asked(body=b" " * 2400, body_comes_at_once=False))
             self.assertEqual((large.status, large.told(b"retry-after-ms")), (429, b"7625"))
 
+    def test_tokens_of_what_has_no_output(self) -> None:
+        """
+        A request for embeddings is taken for its input, and no more.
+        """
+        tokens = Policy(scope=Scope.PRINCIPAL, unit=Unit.TOKENS_PER_MINUTE, limit=60, burst=10000)
+        fixture = bridge(policies=[tokens])
+        begin(fixture, Asked(uri=b"/openai/v1/embeddings", body=b'{"model":"m","input":"Hi"}'.ljust(400)))
+        (state,) = fixture.bridge.terms.policies.states(fixture.identity.principal, "openai", 1000.0)
+        self.assertEqual(state.level, 100)
+
+    def test_what_the_provider_is_taken_to_count(self) -> None:
+        """
+        Follows the vendor's rule: with OpenAI the most that is allowed, with Anthropic what is expected. Whatever is
+        asked for, it is no more than a model can write.
+        """
+        for uri, most, left in (
+            (b"/openai/v1/chat/completions", 5000, 200000 - 5000),
+            (b"/openai/v1/chat/completions", 2**53 - 1, 200000 - 131072),
+            (b"/anthropic/v1/messages", 5000, 200000 - 100 - 1024),
+            (b"/anthropic/v1/messages", 2**53 - 1, 200000 - 100 - 1024),
+        ):
+            fixture = bridge(account={"heeds": True})
+            pair = [(b"x-ratelimit-remaining-tokens", b"200000"), (b"x-ratelimit-reset-tokens", b"60s")]
+            body = b'{"model":"m","max_tokens":%d}' % most
+            begin(fixture, Asked(uri=uri, body=body.ljust(400)))
+            fixture.upstream.calls[0].answer(Answer(200, pair)).end()
+            begin(fixture, Asked(uri=uri, body=body.ljust(400)))
+            ((key,),) = [
+                account.keys.keys
+                for name, account in fixture.bridge.terms.accounts.items()
+                if name.encode() in uri and account.keys is not None
+            ]
+            self.assertEqual(key.pace.told(1000.0), {"tokens_left": left}, uri)
+
     def test_breaker(self) -> None:
         """
         A model that fails is left alone, with the time that remains; others go on.
