@@ -14,8 +14,9 @@ aibridge: one daemon between AI clients and AI providers.
 - `daemon` reads the configuration, builds all of this once, and starts, reloads and drains it under `twistd`.
 
 Floors, each importing only from those below it or its own: 1 `model`, `errors`, `interfaces`, `secret`, `options`,
-`deadlines`, `log`, `tally`; 2 `wire`, `dialects`, `metrics`, `relay.headers`; 3 `admission`, `auth`, `providers`, and
-of `mitm` what decides; 4 `web`, `relay`, `identity`, `demo`, `mitm`; 5 `daemon`; 6 `cli` and the twistd plugin.
+`deadlines`, `log`, `tally`; 2 `wire`, `dialects`, `metrics`, `exposition`, `relay.headers`; 3 `admission`, `auth`,
+`providers`, and of `mitm` what decides;
+4 `web`, `relay`, `identity`, `demo`, `mitm`; 5 `daemon`; 6 `cli` and the twistd plugin.
 """
 
 __version__ = "26.11.0"

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from aibridge.log import Completion
+from aibridge.tally import OTHER as OTHER
 from aibridge.tally import Spread, Tallies, Tally
 
 if TYPE_CHECKING:
     from aibridge.dialects.usage import Report
 
-OTHER = "other"
 METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 SECONDS = (0.5, 2, 5, 15, 30, 60, 120, 300, 600)
 FIRST_BYTE_S = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -41,6 +41,10 @@ def long_turns(prefix: str) -> Spread:
     """
     words = "Processor time of those turns of the reactor that took 10 ms or more."
     return Spread(f"{prefix}reactor_long_turn_seconds", words, (), TURN_S)
+
+
+FOLDS = (("initiator_id", "client"), ("model",))
+"""Which labels give way first, where there are too many series."""
 
 
 class Names:
@@ -85,10 +89,18 @@ class Metrics:
         self.registry = registry
         self.models = Names(models)
         self.principals = Names(principals)
+        self._by_principal = True
+        self._folded = Tally(
+            "aibridge_folded_total",
+            "Times that something was counted under other, because there are as many series as there may be.",
+            ("metric",),
+        )
         self._interceptions = Tally(
             "aibridge_interceptions_total",
             "Bridged exchanges that reached a provider, by how they ended.",
             ("provider", "model", "status", "route", "method", "initiator_id", "client"),
+            folds=FOLDS,
+            folded=self._fold,
         )
         self._durations = Spread(
             "aibridge_interceptions_duration_seconds",
@@ -120,6 +132,8 @@ class Metrics:
             "aibridge_tokens_total",
             "Tokens, as providers reported them.",
             ("provider", "model", "type", "initiator_id", "client"),
+            folds=FOLDS,
+            folded=self._fold,
         )
         self._unread = Tally(
             "aibridge_unread_answers_total",
@@ -183,6 +197,7 @@ class Metrics:
                     self._first_bytes,
                     self._added,
                     self._bytes,
+                    self._folded,
                     self._lags,
                     self._long_turns,
                 )
@@ -202,6 +217,19 @@ class Metrics:
             ("provider_name", "provider_type", "status"),
             registry=registry,
         )
+
+    def bound(self, *, by_principal: bool, series: int) -> None:
+        """
+        How much is told apart from now on; the series that there are stay.
+
+        :param by_principal: principals are.
+        :param series: most of each metric that has a label for them.
+        """
+        self._by_principal = by_principal
+        self._interceptions.most = self._tokens.most = series
+
+    def _fold(self, metric: str) -> None:
+        self._folded.add((metric,))
 
     def lagged(self, seconds: float) -> None:
         """
@@ -301,11 +329,20 @@ class Metrics:
         succeeded = whole and 200 <= c.upstream_status < 300
         model = self.models.learn(c.model) if succeeded else self.models.known(c.model)
         status = "completed" if whole and c.upstream_status < 400 else "failed"
-        principal = self.principals.learn(initiator)
+        principal = self._principal(initiator)
         self._interceptions.add((provider, model, status, c.route, method, principal, agent))
         self._durations.observe((provider, model), c.duration_s)
         if report is not None:
             self._reported(report, (provider, model), (principal, agent))
+
+    def _principal(self, initiator: str) -> str:
+        if not self._by_principal:
+            # To Prometheus a label without a value is none.
+            return ""
+        principal = self.principals.learn(initiator)
+        if principal == OTHER:
+            self._fold("aibridge_interceptions_total")
+        return principal
 
     def _reported(self, report: Report, what: tuple[str, str], who: tuple[str, str]) -> None:
         usage = report.usage

@@ -30,6 +30,7 @@ FLOORS: dict[int, tuple[str, ...]] = {
         "aibridge.wire.*",
         "aibridge.dialects.*",
         "aibridge.metrics",
+        "aibridge.exposition",
         "aibridge.relay.headers",
         "aibridge.relay.noproxy",
         "aibridge.relay.proxyurl",

@@ -40,6 +40,7 @@ OURS = {
     "aibridge_first_byte_seconds": {"provider"},
     "aibridge_added_seconds": {"provider"},
     "aibridge_bytes": {"provider", "direction"},
+    "aibridge_folded": {"metric"},
     "aibridge_reactor_lag_seconds": set(),
     "aibridge_reactor_long_turn_seconds": set(),
     "aibridge_reloads": {"outcome"},
@@ -98,6 +99,7 @@ def everything() -> Metrics:
     metrics.rested("openai", 429)
     metrics.tripped("openai", "/v1/responses", "gpt-5.4")
     metrics.rejected("openai", "/v1/responses", "gpt-5.4")
+    metrics._fold("aibridge_tokens_total")
     metrics.lagged(0.001)
     metrics.turned(0.02)
     metrics.reloads.labels("success").inc()
@@ -364,3 +366,45 @@ def test_names_that_are_no_names(name: str) -> None:
     assert names.learn(name) == OTHER
     assert names.known(name) == OTHER
     assert names.learn("x" * 128) == "x" * 128
+
+
+def test_principals_can_be_left_out() -> None:
+    """
+    Then the label has no value, which to Prometheus is none, and a thousand of them are one series.
+    """
+    metrics = make()
+    metrics.bound(by_principal=False, series=1000)
+    for number in range(100):
+        complete(metrics, principal=f"p{number}", report=Report(usage=Usage(1, 2)))
+    for name in ("aibridge_interceptions_total", "aibridge_tokens_total"):
+        assert labels_of(metrics, name, "initiator_id") == {""}
+    metrics.bound(by_principal=True, series=1000)
+    complete(metrics, principal="ada")
+    assert labels_of(metrics, "aibridge_interceptions_total", "initiator_id") == {"", "ada"}
+
+
+def test_there_is_a_bound_on_series() -> None:
+    """
+    Who comes later is counted under other, and how often is counted too; no count is lost.
+    """
+    metrics = make()
+    metrics.bound(by_principal=True, series=100)
+    for number in range(1000):
+        complete(metrics, principal=f"p{number}", agent=("Codex", "Claude Code")[number % 2])
+    name = "aibridge_interceptions_total"
+    counts = [sample.value for family in metrics.registry.collect() for sample in family.samples if sample.name == name]
+    assert (len(counts), sum(counts)) == (101, 1000)
+    assert {"p0", "p99", OTHER} < labels_of(metrics, name, "initiator_id")
+    assert labels_of(metrics, name, "client") == {"Codex", "Claude Code", OTHER}
+    assert labels_of(metrics, name, "model") == {"gpt-5.4"}
+    assert value(metrics, "aibridge_folded_total", metric=name) == 900
+
+
+def test_principals_beyond_those_that_are_known_are_counted() -> None:
+    """
+    As what is folded.
+    """
+    metrics = make(principals=2)
+    for name in "abcd":
+        complete(metrics, principal=name)
+    assert value(metrics, "aibridge_folded_total", metric="aibridge_interceptions_total") == 2

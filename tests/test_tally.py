@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.exposition import generate_latest
 
-from aibridge.tally import Spread, Tallies, Tally
+from aibridge.tally import OTHER, Spread, Tallies, Tally
 
 
 def lines(registry: CollectorRegistry) -> list[str]:
@@ -61,3 +61,26 @@ def test_what_goes_down() -> None:
     tally.add(("a",))
     tally.add(("a",), -1)
     assert lines(registry) == ["# HELP x X.", "# TYPE x gauge", 'x{name="a"} 1.0']
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from("xyz"), st.sampled_from("mno"))))
+def test_folding(events: list[tuple[str, str, str]]) -> None:
+    """
+    There are never more series than the bound and what the folds leave to tell apart; the sum is right, and what is
+    told apart already goes on being so.
+    """
+    folded: list[str] = []
+    tally = Tally("x_total", "X.", ("who", "what", "where"), folds=(("who",), ("what",)), folded=folded.append)
+    tally.most = 8
+    known: set[tuple[str, ...]] = set()
+    for number, labels in enumerate(events):
+        before = len(folded)
+        tally.add(labels)
+        told = {tuple(sample.labels.values()): sample.value for sample in tally.collect().samples}
+        assert sum(told.values()) == number + 1
+        assert known <= set(told)
+        assert (labels not in known and len(known) >= 8) == (len(folded) > before)
+        known = set(told)
+    assert len(known) <= 8 + 2 + 3
+    assert all(labels[0] == OTHER for labels in list(known)[8:] if labels not in events)
+    assert set(folded) <= {"x_total"}

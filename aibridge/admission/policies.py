@@ -9,7 +9,7 @@ they would have refused and refuse nothing; each of them is kept as if it alone 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from aibridge.admission.bucket import Buckets
@@ -297,7 +297,14 @@ class Policies:
         """
         How full the buckets of each policy are that are not empty, as parts of what they hold; of `most` at most.
         """
-        return {meter.name: meter.levels(now, most) for meter in self._meters}
+        return dict(self.each_levels(now, most))
+
+    def each_levels(self, now: float, most: int = 1000) -> Iterator[tuple[str, list[float]]]:
+        """
+        The same, one policy after the other.
+        """
+        for meter in self._meters:
+            yield meter.name, meter.levels(now, most)
 
     def refusals(self) -> dict[str, int]:
         """

@@ -36,6 +36,12 @@ class Gauges(Collector):
         """
         All families, as of now.
         """
+        return (family for family in self.parts() if family is not None)
+
+    def parts(self) -> Iterator[Metric | None]:
+        """
+        The same; None in between where something else may be done first.
+        """
         yield from self._gate()
         yield from self._buckets()
         yield from self._breakers()
@@ -62,14 +68,14 @@ class Gauges(Collector):
         waiting = [((class_.value,), count) for class_, count in seats.waiting_by_class().items()]
         yield _gauge("aibridge_queue_length", "Requests that wait for a permit.", ("class",), waiting)
 
-    def _buckets(self) -> Iterator[Metric]:
+    def _buckets(self) -> Iterator[Metric | None]:
         bridge = self._bridge
         policies = bridge.terms.policies
-        found = [
-            ((name, f"{quantile:g}"), _quantile(levels, quantile))
-            for name, levels in policies.levels(bridge.now()).items()
-            for quantile in QUANTILES
-        ]
+        found: list[Sample] = []
+        for name, levels in policies.each_levels(bridge.now()):
+            levels.sort()
+            found.extend(((name, f"{quantile:g}"), _quantile(levels, quantile)) for quantile in QUANTILES)
+            yield None
         labels = ("policy", "quantile")
         yield _gauge(
             "aibridge_bucket_level_ratio", "How full the buckets in use are, 1 and more is full.", labels, found
@@ -139,8 +145,8 @@ def _gauge(name: str, documentation: str, labels: Sequence[str], samples: Iterab
 
 def _quantile(values: list[float], part: float) -> float:
     """
-    The least value that `part` of all are no more than; 0 where there is none.
+    The least value that `part` of all are no more than; 0 where there is none. They are in ascending order.
     """
     if not values:
         return 0.0
-    return sorted(values)[max(0, -(-int(part * 1000 * len(values)) // 1000) - 1)]
+    return values[max(0, -(-int(part * 1000 * len(values)) // 1000) - 1)]

@@ -157,6 +157,8 @@ class BridgeService(DaemonService[Loaded]):
         """
         metrics = self.bridge.metrics
         metrics.reloaded_at.set(self.bridge.wall_clock())
+        told_apart = self.loaded.settings.metrics
+        metrics.bound(by_principal=told_apart.by_principal, series=told_apart.max_series)
         metrics.provider_info.clear()
         for provider in self.loaded.settings.provider:
             metrics.provider_info.labels(provider.name, provider.type, "enabled").set(1)

@@ -115,6 +115,27 @@ class LogSettings:
 
 
 @attrs.frozen(kw_only=True)
+class MetricsSettings:
+    """
+    ``[metrics]``: what the page of metrics tells apart.
+    """
+
+    by_principal: bool = option(
+        True,
+        why="Whether exchanges and tokens are counted for each principal (initiator_id); without, a page of metrics is "
+        "short however many there are.",
+        env=("AIBRIDGE_METRICS_BY_PRINCIPAL",),
+    )
+    max_series: int = option(
+        20000,
+        why="Most series of each metric that tells principals apart: some 500 bytes of memory each, and 200 of each "
+        "page. Who comes later is counted under other.",
+        least=100,
+        most=1000000,
+    )
+
+
+@attrs.frozen(kw_only=True)
 class DaemonSettings:
     """
     ``[daemon]``: how the process lives.
@@ -160,6 +181,7 @@ class Settings:
     breaker: BreakerSettings = attrs.field(factory=BreakerSettings)
     auth: AuthSettings = attrs.field(factory=AuthSettings)
     log: LogSettings = attrs.field(factory=LogSettings)
+    metrics: MetricsSettings = attrs.field(factory=MetricsSettings)
     daemon: BridgeDaemonSettings = attrs.field(factory=BridgeDaemonSettings)
     provider: tuple[ProviderSettings, ...] = ()
     limit: tuple[LimitSettings, ...] = ()

@@ -12,8 +12,6 @@ from datetime import UTC, datetime
 from random import SystemRandom, random
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-
 from aibridge.admission.breaker import BreakerTerms, State
 from aibridge.admission.breakers import Breakers, Name
 from aibridge.admission.configured import breaker_terms, seat_terms
@@ -28,6 +26,7 @@ from aibridge.daemon.notify import Notifier
 from aibridge.daemon.process import DaemonOptions, Log, heed_signals, read_or_exit, the_reactor
 from aibridge.daemon.service import BridgeService
 from aibridge.daemon.settings import Settings
+from aibridge.exposition import Registry
 from aibridge.identity.build import build_identity
 from aibridge.identity.failures import Failures
 from aibridge.identity.file import TableIdentity
@@ -67,7 +66,7 @@ def makeService(options: Options) -> BridgeService:
 
     :raises SystemExit: the configuration has errors, which were printed, all of them (status 2).
     """
-    metrics = Metrics(CollectorRegistry())
+    metrics = Metrics(Registry())
     reactor = the_reactor(metrics.turned)
     environ = dict(os.environ)
 

@@ -12,10 +12,14 @@ from functools import partial
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from twisted.internet.task import Cooperator
 from twisted.web.iweb import IRequest
 from twisted.web.pages import notFound
 from twisted.web.resource import IResource, Resource
+
+from aibridge.exposition import pieces
+from aibridge.web.scrape import Scrapes
 
 ADMIN_MAX_BODY: Final = 65536
 """Bytes; nothing that is asked of the admin listener has a body."""
@@ -47,6 +51,38 @@ class _Page(Resource):
         return body
 
 
+class _Metrics(Resource):
+    """
+    The page that may be long.
+    """
+
+    isLeaf = True
+
+    def __init__(self, scrapes: Scrapes, refresh: Callable[[], None]) -> None:
+        super().__init__()
+        self._scrapes = scrapes
+        self._refresh = refresh
+
+    def render_GET(self, request: IRequest) -> Any:
+        """
+        Say what was counted.
+        """
+        self._head(request)
+        self._refresh()
+        return self._scrapes.render(request)
+
+    def render_HEAD(self, request: IRequest) -> bytes:
+        """
+        Say that it can be said; it is not made for nothing.
+        """
+        self._head(request)
+        return b""
+
+    def _head(self, request: IRequest) -> None:
+        request.setHeader(b"Content-Type", CONTENT_TYPE_LATEST.encode())
+        request.setHeader(b"Cache-Control", b"no-store")
+
+
 PLAIN = "text/plain; charset=utf-8"
 JSON = "application/json"
 
@@ -59,6 +95,7 @@ def admin_resource(
     unready: Callable[[], str],
     refresh: Callable[[], None] = lambda: None,
     report: Report | None = None,
+    cooperator: Cooperator | None = None,
 ) -> Resource:
     """
     ``/healthz``, ``/readyz``, ``/metrics``, and ``/limits``, which takes ``?principal=NAME``.
@@ -66,6 +103,7 @@ def admin_resource(
     :param unready: why no new exchanges are taken, or an empty text if they are.
     :param refresh: called before the metrics are read, for those that are looked up rather than counted.
     :param report: what the limits are; without it there is no such page.
+    :param cooperator: who divides the time among long pages; by default one that runs on the reactor.
     """
 
     def health(_: Any) -> tuple[int, str, bytes]:
@@ -75,14 +113,10 @@ def admin_resource(
         why = unready()
         return (503, PLAIN, f"{why}\n".encode()) if why else (200, PLAIN, b"ready\n")
 
-    def metrics(_: Any) -> tuple[int, str, bytes]:
-        refresh()
-        return 200, CONTENT_TYPE_LATEST, generate_latest(registry)
-
     root = _Root()
     root.putChild(b"healthz", _Page(health))
     root.putChild(b"readyz", _Page(readiness))
-    root.putChild(b"metrics", _Page(metrics))
+    root.putChild(b"metrics", _Metrics(Scrapes(partial(pieces, registry), cooperator), refresh))
     if report is not None:
         root.putChild(b"limits", _Page(partial(_limits, report)))
     return root

@@ -83,6 +83,7 @@ SOURCES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "log.level": ('"debug"', "error", ("warn",)),
     "log.format": ('"json"', "json", ("text",)),
     "log.completions": ('""', "", ("/dev/null",)),
+    "metrics.by_principal": ("false", "", ("true",)),
     "daemon.trust_env": ("true", "", ("false",)),
     "daemon.drain_timeout": ("1", "3m", ("2",)),
 }

@@ -76,7 +76,7 @@ class TestDeclarations:
         """
         Those that occur once and those that may occur often, in the order of the file.
         """
-        assert list(SECTIONS) == ["listen", "http", "admission", "breaker", "auth", "log", "daemon"]
+        assert list(SECTIONS) == ["listen", "http", "admission", "breaker", "auth", "log", "metrics", "daemon"]
         assert {"provider": ProviderSettings, "limit": LimitSettings} == REPEATED
 
     def test_names_that_python_keeps(self) -> None:

@@ -4,8 +4,10 @@ Who holds up the reactor is found out.
 
 from __future__ import annotations
 
-from daemons import Daemon, Deployment
-from lag import LagProbe
+import pytest
+
+from daemons import ROOT, Daemon, Deployment
+from lag import TURN_S, LagProbe
 
 
 def test_ordinary_work_is_short(demo: Daemon) -> None:
@@ -35,3 +37,19 @@ def test_a_long_turn_is_found(deployment: Deployment) -> None:
         daemon.reload()
     assert probe.longest_s > 0.0, probe
     assert daemon.metric("aibridge_reactor_lag_seconds_count") > 0
+
+
+@pytest.mark.parametrize("principals", [1000, 3000])
+def test_a_long_page_of_metrics_holds_up_nobody(deployment: Deployment, principals: int) -> None:
+    """
+    Thousands of principals, each with three models and two clients: every series is told, and no turn is long.
+    """
+    deployment.token("tests")
+    deployment.configure('[[provider]]\nname = "demo"\ntype = "demo"\n')
+    through = [ROOT / "tests" / "crowdedmetrics.py"]
+    daemon = deployment.start(environ={"PRINCIPALS": str(principals)}, through=through)
+    with LagProbe(daemon) as probe:
+        page = daemon.page("/metrics")
+    assert page.count("\naibridge_interceptions_total{") == principals * 6
+    assert page.count("\naibridge_tokens_total{") == principals * 18
+    assert probe.longest_s <= TURN_S, probe

@@ -12,8 +12,6 @@ from random import SystemRandom
 from typing import Any
 from uuid import uuid4
 
-from prometheus_client import CollectorRegistry
-
 from aibridge.daemon.lag import Lag
 from aibridge.daemon.notify import Notifier
 from aibridge.daemon.process import DaemonOptions, Log, heed_signals, read_or_exit, the_reactor
@@ -21,6 +19,7 @@ from aibridge.daemon.proxy.assembly import Assembly
 from aibridge.daemon.proxy.config import ProxyLoaded, load
 from aibridge.daemon.proxy.service import ProxyService, Shares
 from aibridge.daemon.proxy.settings import ProxyDaemonSettings
+from aibridge.exposition import Registry
 from aibridge.identity.build import build_identity
 from aibridge.interfaces import IIdentity
 from aibridge.mitm.dial import Dialer
@@ -62,7 +61,7 @@ def makeService(options: Options) -> ProxyService:
 
     :raises SystemExit: the configuration has errors, which were printed, all of them (status 2).
     """
-    metrics = ProxyMetrics(CollectorRegistry())
+    metrics = ProxyMetrics(Registry())
     reactor = the_reactor(metrics.turned)
     reactor.suggestThreadPoolSize(THREADS)
     environ = dict(os.environ)
