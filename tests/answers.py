@@ -9,7 +9,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from aibridge.dialects.reader import MOST_KEPT, reader_for
+from aibridge.dialects.reader import reader_for
+from aibridge.dialects.sse import MOST_HELD
 from aibridge.dialects.usage import Report
 from aibridge.model import Dialect
 
@@ -60,7 +61,7 @@ def report(
     body: bytes | Sequence[bytes],
     content_type: bytes = EVENTS,
     encoding: bytes | None = None,
-    limit: int = MOST_KEPT,
+    limit: int = MOST_HELD,
 ) -> Report:
     """
     What is read of an answer.
@@ -70,7 +71,9 @@ def report(
     reader = reader_for(dialect, content_type, encoding, limit=limit)
     assert reader is not None
     for piece in [body] if isinstance(body, bytes) else body:
-        reader.feed(piece)
+        more = reader.feed(piece)
+        while more:
+            more = reader.go_on()
     return reader.end()
 
 

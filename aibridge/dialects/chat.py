@@ -5,12 +5,30 @@ What a response of OpenAI's chat completions tells about itself
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from aibridge.dialects import sse
-from aibridge.dialects.reading import Reading, error_of, has_told, loaded, word
+from aibridge.dialects.parts import COUNTED, NOTHING, WHOLE, Part
+from aibridge.dialects.reading import SMALL, Reading, error_of, has_told, text_of, word
 from aibridge.dialects.usage import Report, Usage, count_of, extras_of, object_of
+
+PART: Final = Part(
+    {
+        b"id": WHOLE,
+        b"model": WHOLE,
+        b"error": WHOLE,
+        b"usage": WHOLE,
+        b"choices": Part({b"finish_reason": WHOLE, b"usage": WHOLE, b"logprobs": NOTHING, b"index": NOTHING}, COUNTED),
+    }
+)
+"""What is asked for of a chunk, and of a whole completion."""
+
+# What others than OpenAI call thoughts is in ``reasoning`` or ``reasoning_content``.
+_texts: Any = re.compile(
+    rb'"(?:content|reasoning_content|reasoning|arguments|refusal|text)": ?"([^"\\\n]*+(?:\\.[^"\\\n]*+)*+)'
+).findall
 
 _MOST_UNNAMED = 4
 """Events that are taken apart to find model and id: Azure's first one has neither."""
@@ -26,22 +44,20 @@ class Chat(Reading):
 
     __slots__ = ("_head", "_pending", "_unnamed")
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit)
+    def __init__(self, limit: int, memory: sse.Memory) -> None:
+        super().__init__(limit, memory, PART, _texts)
         self._unnamed = _MOST_UNNAMED
         self._head = b""  # what chunks begin with, more than half of each, and known to tell nothing
         self._pending = b""  # the last block, or event, that has nothing but usage to tell; not read yet
 
-    def feed(self, data: bytes) -> None:
+    def take(self, block: bytes) -> None:
         """
-        A segment of the stream.
+        Whole events.
         """
-        block = self.events.take(data)
-        if not block:
-            return
         # As `_ends` and `_counts` have it, written out: this runs for every event of every stream.
         start = len(self._head) if block.startswith(self._head) else 0
         self.pieces += block.count(b'"delta"', start)
+        self.text += text_of(_texts(block, start))
         find = block.find
         if (
             self._unnamed
@@ -55,7 +71,7 @@ class Chat(Reading):
             # Who was asked for usage says null in every chunk but the last.
             is_null = block.startswith(b":null", at + 7) and find(b'"usage"', at + 7) < 0
             if not is_null and _counts(block):
-                self._pending = block
+                self._pending = block if len(block) <= SMALL else _last_count(block)
 
     def read(self, block: bytes) -> None:
         """
@@ -82,16 +98,22 @@ class Chat(Reading):
         """
         # What follows may be half an event, and must not stand for the whole one before it.
         self._settle()
-        self.read(self.events.rest())
+        rest = self.events.rest()
+        self.text += text_of(_texts(rest))
+        self.read(rest)
         self._settle()
         return super().end()
 
+    def tell(self, told: Mapping[str, Any], name: bytes) -> None:
+        """
+        What an event has told.
+        """
+        self._settle()
+        self._tell(told)
+
     def _settle(self) -> None:
         pending, self._pending = self._pending, b""
-        last = b""
-        for event in sse.split(pending):
-            if _counts(event):
-                last = event
+        last = _last_count(pending)
         if last:
             self._take(last)
 
@@ -101,7 +123,7 @@ class Chat(Reading):
             self.complete = True
             self.is_final = self.usage is not None
             return
-        told = loaded(data)
+        told = self.loaded(data)
         if told is not None:
             self._tell(told)
         if self._unnamed and data:
@@ -160,7 +182,17 @@ def _head_of(event: bytes) -> bytes:
     It ends with a comma, which nothing that is looked for has in it, so none of that can begin in it and go on after.
     """
     head = event[: event.find(b',"choices"') + 1]
-    return b"" if b'"delta"' in head or b'"usage"' in head or _ends(head) else head
+    return b"" if b'"delta"' in head or b'"usage"' in head or _ends(head) or _texts(head) else head
+
+
+def _last_count(block: bytes) -> bytes:
+    """
+    The last event of a block in which a usage may be told, or nothing.
+    """
+    for event in reversed(block.split(b"\n\n")):
+        if _counts(event):
+            return event.strip(b"\n")
+    return b""
 
 
 def _counts(block: bytes) -> bool:

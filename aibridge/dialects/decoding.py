@@ -198,7 +198,7 @@ class Brotli(Stage):
             raise Undecodable
         try:
             out: bytes = made.process(b"" if self._more else self._take(4096), output_buffer_limit=STEP)
-            self._more = not made.can_accept_more_data()
+            self._more = len(out) >= STEP or not made.can_accept_more_data()
         except brotli.error as error:
             raise Undecodable from error
         if not self._more and made.is_finished():
@@ -303,10 +303,7 @@ class Decoding:
         """
         Whether there is something to do.
         """
-        for stage in self._stages:
-            if stage.is_busy:
-                return True
-        return False
+        return any(stage.is_busy for stage in self._stages)
 
     @property
     def waiting(self) -> int:

@@ -4,15 +4,23 @@ What a request says about itself, read from a copy of its body.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
 from typing import Any, Final
 
 import msgspec
 
-from aibridge.dialects.abridged import abridged
+from aibridge.dialects.decoding import Decoding, TooMuch, Undecodable, decoding_of
+from aibridge.dialects.parts import WHOLE, Part
+from aibridge.dialects.pruned import Pruned
 
-MOST_READ = 4194304
-"""Bodies larger than this are relayed unread. To read one takes two milliseconds, in which nothing else is done."""
+AT_ONCE: Final = 262144
+"""Bytes of a body that is read at once. It takes less than a millisecond, and four if somebody means it to."""
+
+STEP: Final = 16384
+"""Bytes of a larger one that are read in one step."""
+
+_SMALL: Final = 4096
+"""Bytes of JSON that is taken apart as it is, whatever is in it."""
 
 MOST_NAME = 256
 """Characters; what is longer is no model's name."""
@@ -26,9 +34,17 @@ MOST_CHOICES: Final = 128
 # The names of what is read; all others are passed over, which takes a tenth of the time that making objects of them
 # would. The most tokens have three names: OpenAI's newer one for chat completions, that of its responses, and what
 # everybody else and it in older days call it. Whatever type a value has is no reason to leave the others unread.
-_NAMES = ("model", "stream", "n", "max_completion_tokens", "max_output_tokens", "max_tokens")
-_Request: Any = msgspec.defstruct("_Request", [(name, Any, None) for name in _NAMES])
-_decode: Callable[[bytes], Any] = msgspec.json.Decoder(_Request).decode
+_NAMES: Final = ("model", "stream", "n", "max_completion_tokens", "max_output_tokens", "max_tokens")
+_Small: Any = msgspec.defstruct("_Small", [(name, Any, None) for name in _NAMES])
+_Raw: Any = msgspec.defstruct("_Raw", [(name, msgspec.Raw, msgspec.Raw()) for name in _NAMES])
+_decode_small: Any = msgspec.json.Decoder(_Small).decode
+_decode_raw: Any = msgspec.json.Decoder(_Raw).decode
+_decode: Any = msgspec.json.decode
+
+PART: Final = Part({name.encode(): WHOLE for name in _NAMES})
+"""What is asked for of a request."""
+
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 class Facts:
@@ -38,15 +54,19 @@ class Facts:
     :ivar max_tokens: the most that may be written for one answer, thoughts included, or None if the client left that
         to the provider.
     :ivar choices: answers it asked for.
+    :ivar size: bytes of the request, without its content encoding; as many as were seen, if it could not be undone.
     """
 
-    __slots__ = ("choices", "max_tokens", "model", "stream")
+    __slots__ = ("choices", "max_tokens", "model", "size", "stream")
 
-    def __init__(self, model: str = "", stream: bool = False, max_tokens: int | None = None, choices: int = 1) -> None:
+    def __init__(
+        self, model: str = "", stream: bool = False, max_tokens: int | None = None, choices: int = 1, size: int = 0
+    ) -> None:
         self.model = model
         self.stream = stream
         self.max_tokens = max_tokens
         self.choices = choices
+        self.size = size
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Facts) and repr(self) == repr(other)
@@ -65,17 +85,117 @@ def read(body: bytes) -> Facts:
     """
     The facts of a JSON request in any of the dialects; what cannot be read is not there, and no error.
     """
-    if len(body) > MOST_READ:
-        return UNREAD
+    facts = at_once(body, None)
+    if facts is None:
+        reading = Reading(body, None, len(body))
+        while reading.go_on():
+            pass
+        facts = reading.facts
+    return facts
+
+
+def at_once(body: bytes, content_encoding: bytes | None) -> Facts | None:
+    """
+    The facts of a request, or None if it takes longer to read them: then there is `Reading`.
+
+    :param content_encoding: the value of the header field.
+    """
+    if content_encoding or len(body) > AT_ONCE:
+        return None
     try:
-        request = _decode(abridged(body))
+        if len(body) <= _SMALL:
+            return _facts_of(_decode_small(body), len(body))
+        raw = _decode_raw(body)
+        return _facts_of(_Small(*[_value(getattr(raw, name)) for name in _NAMES]), len(body))
     except (ValueError, RecursionError):
-        return UNREAD
+        # It is nested too deep, begins with a mark, or is no JSON.
+        return None
+
+
+class Reading:
+    """
+    Reads the facts of a request step by step.
+
+    :param body: as it came.
+    :param content_encoding: the value of the header field; see `aibridge.dialects.decoding`.
+    :param most: bytes that may come out of it.
+    :ivar facts: what is known when there is nothing left to do.
+    """
+
+    __slots__ = ("_at", "_body", "_decoding", "_made", "_most", "_pruned", "facts")
+
+    def __init__(self, body: bytes, content_encoding: bytes | None, most: int) -> None:
+        self.facts = Facts(size=len(body))
+        self._body = body
+        self._at = 0
+        self._made = 0
+        self._most = most
+        self._pruned = Pruned(PART)
+        self._decoding: Decoding | None = None
+        try:
+            self._decoding = decoding_of(content_encoding)
+        except Undecodable:
+            self._body = b""
+        if self._decoding is not None:
+            self._decoding.give(body)
+
+    def go_on(self) -> bool:
+        """
+        Do the next step.
+
+        :return: whether there is more to do.
+        """
+        decoding, at = self._decoding, self._at
+        if decoding is None:
+            piece = self._body[at : at + STEP]
+            self._at = at + len(piece)
+            more = self._at < len(self._body)
+        else:
+            try:
+                piece = decoding.run()
+            except Undecodable:
+                return False
+            except TooMuch:
+                self.facts.size = max(self.facts.size, decoding.made)
+                return False
+            more = decoding.is_busy
+        if piece:
+            self._feed(piece)
+            if self._made > self._most and decoding is not None:
+                return False
+        if not more:
+            self._finish()
+        return more
+
+    def _feed(self, piece: bytes) -> None:
+        if not self._made:
+            piece = piece.removeprefix(_BYTE_ORDER_MARK)
+        self._made += len(piece)
+        self.facts.size = max(self.facts.size, self._made)
+        self._pruned.feed(piece)
+
+    def _finish(self) -> None:
+        kept = self._pruned.end()
+        if kept:
+            with contextlib.suppress(ValueError, RecursionError):
+                self.facts = _facts_of(_decode_small(kept), self.facts.size)
+
+
+def _value(raw: Any) -> Any:
+    """
+    A value that was not taken apart; None if it is too large to be of use.
+    """
+    text = bytes(raw)
+    return _decode(text) if text and len(text) <= _SMALL else None
+
+
+def _facts_of(request: Any, size: int) -> Facts:
     return Facts(
         name_of(request.model),
         request.stream is True,
         _max_tokens(request),
         _count(request.n, MOST_CHOICES) or 1,
+        size,
     )
 
 

@@ -4,11 +4,41 @@ What a response of Anthropic's messages tells about itself (https://docs.anthrop
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+from aibridge.dialects import sse
+from aibridge.dialects.parts import COUNTED, NOTHING, WHOLE, Part
 from aibridge.dialects.reading import UNKNOWN, Named, error_of, word
 from aibridge.dialects.usage import Usage, count_of, extras_of, object_of
+
+EVENT: Final = Part(
+    {
+        b"type": WHOLE,
+        b"error": WHOLE,
+        b"message": Part({b"id": WHOLE, b"model": WHOLE, b"usage": WHOLE}),
+        b"delta": Part({b"stop_reason": WHOLE, b"type": NOTHING}, COUNTED),
+        b"usage": WHOLE,
+    }
+)
+"""What is asked for of an event."""
+
+BODY: Final = Part(
+    {
+        b"id": WHOLE,
+        b"type": WHOLE,
+        b"model": WHOLE,
+        b"error": WHOLE,
+        b"stop_reason": WHOLE,
+        b"usage": WHOLE,
+        b"content": COUNTED,
+    }
+)
+"""What is asked for of a whole message."""
+
+# The signature of thoughts is about as long as they are, where they are not shown themselves.
+_texts: Any = re.compile(rb'"(?:text|thinking|partial_json|signature)": ?"([^"\\\n]*+(?:\\.[^"\\\n]*+)*+)').findall
 
 
 class Messages(Named):
@@ -22,8 +52,8 @@ class Messages(Named):
 
     __slots__ = ("_is_counted",)
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit, b'"content_block_delta"', b"message_")
+    def __init__(self, limit: int, memory: sse.Memory) -> None:
+        super().__init__(limit, memory, EVENT, _texts, b'"content_block_delta"', b"message_")
         self._is_counted = False  # the output is more than the placeholder
 
     def whole(self, body: Mapping[str, Any]) -> None:
@@ -37,7 +67,7 @@ class Messages(Named):
         self.is_final = self.usage is not None
         self.complete = body.get("type") == "message"
 
-    def tell(self, told: Mapping[str, Any], kind: str) -> None:
+    def hear(self, told: Mapping[str, Any], kind: str) -> None:
         """
         What an event has told.
         """

@@ -6,8 +6,7 @@ schemas, may be of any size and any depth. So it is passed over byte by byte, an
 JSON that is small enough to be taken apart at once. What that costs is bounded for each byte, whatever the bytes are:
 a parser that makes an object of each value takes a thousand times as long for some of them as for others.
 
-It is lenient: what is wrong in a part that nobody asks for is not found, beyond brackets and quotes. And no depth is
-too much for it, as it keeps none but that of what it was asked for.
+What is wrong in a part that nobody asks for is not found, brackets and quotes aside; and no depth is too much.
 """
 
 from __future__ import annotations
@@ -16,6 +15,8 @@ import re
 from typing import Any, Final
 
 import msgspec
+
+from aibridge.dialects.parts import COUNTED, NOTHING, WHOLE, Part
 
 LONG: Final = 4096
 """Bytes of a text that is kept; of a longer one, `INSTEAD` is. In less than that there may be a name, each character of
@@ -31,11 +32,10 @@ _MOST_KEY: Final = 256
 """Bytes of a key that anybody asks for, each character of it an escape."""
 
 _MOST_KEYS: Final = 4096
-"""Keys that are looked at, each of which takes as long as a hundred other bytes. No request, and no answer, has so many
-where something is asked for."""
+"""Keys that are looked at; each takes as long as a hundred other bytes."""
 
 _NEAR: Final = 48
-"""Bytes in which the end of a text is looked for one by one, which for so few is quicker than to have them searched."""
+"""Bytes in which the end of a text is looked for one by one, which for so few is quicker."""
 
 _QUOTE: Final = 34
 _COMMA: Final = 44
@@ -60,30 +60,6 @@ _OVER: Final = 9
 _BROKEN: Final = 10
 
 
-class Part:
-    """
-    What is kept of a value.
-
-    :param fields: of an object, or of each object in a list: the names that are asked for, and what is kept of each.
-    :param rest: what is kept of all others.
-    """
-
-    __slots__ = ("fields", "rest")
-
-    def __init__(self, fields: dict[bytes, Part] | None = None, rest: Part | None = None) -> None:
-        self.fields: dict[bytes, Part] = {} if fields is None else fields
-        self.rest: Part | None = rest
-
-
-WHOLE: Final = Part()
-"""All of it, its long texts aside."""
-
-COUNTED: Final = Part()
-"""Nothing of it, but the bytes of its texts are counted."""
-
-NOTHING: Final = Part()
-"""Nothing of it."""
-
 _decode: Any = msgspec.json.decode
 
 # What can be inside of a text. No part of it is looked at twice.
@@ -100,32 +76,6 @@ class Pruned:
     :ivar starts: where the values of the outermost object begin that are kept, with their keys.
     :ivar opened: where that object begins; -1 before it does.
     """
-
-    __slots__ = (
-        "_copies",
-        "_counts",
-        "_depth",
-        "_elides",
-        "_filled",
-        "_is_object",
-        "_key",
-        "_keys",
-        "_kept",
-        "_last",
-        "_mark",
-        "_name",
-        "_odd",
-        "_parts",
-        "_passed",
-        "_size",
-        "_spec",
-        "_state",
-        "_was_backslash",
-        "opened",
-        "overflowed",
-        "starts",
-        "text",
-    )
 
     def __init__(self, part: Part) -> None:
         self.text = 0
@@ -187,11 +137,11 @@ class Pruned:
         return self._state == _OVER or (self._state == _WORD and not self._parts)
 
     @property
-    def held(self) -> int:
+    def may_go_on(self) -> bool:
         """
-        Bytes that it keeps.
+        Whether it is the beginning of a value that is not whole, or of none.
         """
-        return len(self._kept) + len(self._key)
+        return self._state != _BROKEN and not self.is_over
 
     def end(self) -> bytes:
         """
@@ -202,14 +152,11 @@ class Pruned:
     # -- between values ------------------------------------------------------------------------------------------
 
     def _between(self, data: bytes, at: int) -> int:
-        """
-        A character that belongs to no text, key, number or word.
-        """
         char = data[at]
         if char == 32 or char == 10 or char == 13 or char == 9:
             return at + 1
         state = self._state
-        if state == _VALUE or state == _FIRST:
+        if state in (_VALUE, _FIRST):
             if char == 93 and state == _FIRST:
                 self._close(char)
                 return at + 1
@@ -226,16 +173,13 @@ class Pruned:
             self._state = _KEY if is_object else _VALUE
             if not is_object:
                 self._spec = self._parts[-1]
-        elif (state == _KEY or state == _NEXT) and char | 32 == _CLOSES:
+        elif (state in (_KEY, _NEXT)) and char | 32 == _CLOSES:
             self._close(char)
         else:
             self._break()
         return at + 1
 
     def _begin(self, data: bytes, at: int, char: int) -> int:
-        """
-        A value.
-        """
         spec = self._spec
         is_part = spec is not WHOLE and spec is not COUNTED and spec is not NOTHING
         opens = char | 32 == _OPENS
@@ -262,16 +206,13 @@ class Pruned:
             self._depth = 0
             self._state = _DEEP
             return at
-        if char == _COMMA or char == _COLON or char | 32 == _CLOSES:
+        if char in (_COMMA, _COLON) or char | 32 == _CLOSES:
             self._break()
             return at
         self._state = _WORD
         return at
 
     def _lead(self, at: int) -> None:
-        """
-        Keep what stands before a value: a comma, and its key.
-        """
         if not self._parts:
             return
         kept = self._kept
@@ -337,7 +278,7 @@ class Pruned:
             char = data[at]
             if char == _COMMA or char | 32 == _CLOSES or char <= 32:
                 break
-            if char == _QUOTE or char | 32 == _OPENS or char == _COLON:
+            if char in (_QUOTE, _COLON) or char | 32 == _OPENS:
                 self._break()
                 return at
             at += 1
@@ -380,9 +321,7 @@ class Pruned:
         return end + 1
 
     def _to_quote(self, data: bytes, at: int) -> int:
-        """
-        Where the text or key ends whose inside is at `at`; -1 if it does not.
-        """
+        # Where the text or key ends whose inside is at `at`; -1 if it does not.
         end = len(data)
         if self._odd:
             at += 1

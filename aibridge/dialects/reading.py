@@ -12,10 +12,17 @@ import msgspec
 
 from aibridge.dialects import sse
 from aibridge.dialects.facts import name_of
+from aibridge.dialects.large import Large
+from aibridge.dialects.parts import Part
+from aibridge.dialects.pruned import Pruned
 from aibridge.dialects.usage import Report, Source, Unread, Usage
 
 MOST_WORD = 64
 """Characters of a vendor's word for an error or an end, which may become a label."""
+
+SMALL = 4096
+"""Bytes of JSON that is taken apart as it is, as most events are; of a larger one only what is asked for, since to make
+objects of all that can be in it may take long."""
 
 UNKNOWN = "unknown"
 """Stands for an error whose type is not told in a word."""
@@ -32,22 +39,95 @@ class Reading:
     A reader looks through whole blocks of events for the few bytes that all events have which matter, and takes only
     those apart that have them: nearly all of a stream is pieces of text, and costs a search.
 
-    :param limit: bytes of the largest event that is read.
+    :param limit: bytes of the largest event that is held until it is over.
+    :param memory: what is held counts there.
+    :param event: what is kept of an event that is not small.
+    :param texts: finds the texts of the answer in a block, each as a group.
     """
 
-    __slots__ = ("complete", "error", "events", "id", "is_final", "model", "pieces", "stop", "usage")
+    __slots__ = (
+        "_event",
+        "_large",
+        "_texts",
+        "complete",
+        "error",
+        "events",
+        "id",
+        "is_final",
+        "model",
+        "pieces",
+        "skipped",
+        "stop",
+        "text",
+        "usage",
+    )
 
-    def __init__(self, limit: int) -> None:
-        self.events = sse.Events(limit)
+    def __init__(self, limit: int, memory: sse.Memory, event: Part, texts: Any) -> None:
+        self.events = sse.Events(limit, self, memory)
         self.usage: Usage | None = None
         self.is_final = False  # the usage is that of the whole answer
         self.complete = False
         self.model = self.id = self.stop = self.error = ""
         self.pieces = 0
+        self.text = 0
+        self.skipped = 0
+        self._event = event
+        self._texts = texts
+        self._large: Large | None = None
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes) -> bool:
         """
         A segment of the stream.
+
+        :return: False, as it is read at once.
+        """
+        block = self.events.take(data)
+        if block:
+            self.take(block)
+        return False
+
+    def go_on(self) -> bool:
+        """
+        There is nothing left to do.
+        """
+        return False
+
+    def take(self, block: bytes) -> None:
+        """
+        Whole events.
+        """
+        raise NotImplementedError
+
+    def take_large(self, piece: bytes) -> None:
+        """
+        A piece of an event that is too large to be held.
+        """
+        if self._large is None:
+            self._large = Large(self._event)
+        self._large.feed(piece)
+
+    def end_large(self) -> None:
+        """
+        That event is over.
+        """
+        large, self._large = self._large, None
+        if large is None:
+            return
+        if large.data.text:
+            self.pieces += 1
+            self.text += large.data.text
+        if large.data.overflowed:
+            self.skipped += 1
+            return
+        told = loaded(large.data.end())
+        if told is not None:
+            self.tell(told, large.name)
+
+    def tell(self, told: Mapping[str, Any], name: bytes) -> None:
+        """
+        What an event has told.
+
+        :param name: that it has been given.
         """
         raise NotImplementedError
 
@@ -69,8 +149,9 @@ class Reading:
         """
         rest = self.events.rest()
         if rest:
+            self.text += text_of(self._texts(rest))
             self.read(rest)
-        return self.report(Unread.TOO_LARGE if self.events.skipped else None)
+        return self.report(Unread.TOO_LARGE if self.skipped else None)
 
     def report(self, unread: Unread | None = None) -> Report:
         """
@@ -89,6 +170,7 @@ class Reading:
             error=self.error,
             complete=self.complete and not self.error,
             pieces=self.pieces,
+            text=self.text,
             unread=unread,
         )
 
@@ -99,31 +181,41 @@ class Reading:
         self.model = self.model or name_of(told.get("model"))
         self.id = self.id or name_of(told.get("id"))
 
+    def loaded(self, data: bytes) -> dict[str, Any] | None:
+        """
+        The JSON object that an event's data is, or what is kept of it; None if it is none.
+        """
+        if len(data) <= SMALL:
+            return loaded(data)
+        pruned = Pruned(self._event)
+        pruned.feed(data)
+        if pruned.overflowed:
+            self.skipped += 1
+            return None
+        return loaded(pruned.end())
+
 
 class Named(Reading):
     """
     Reads streams whose events say what they are.
 
-    :param limit: bytes of the largest event that is read.
     :param piece: what an event has in it that is a piece of the answer.
     :param mark: what one has in it that may matter; one that tells an error does as well.
     """
 
     __slots__ = ("_mark", "_piece")
 
-    def __init__(self, limit: int, piece: bytes, mark: bytes) -> None:
-        super().__init__(limit)
+    def __init__(self, limit: int, memory: sse.Memory, event: Part, texts: Any, piece: bytes, mark: bytes) -> None:
+        super().__init__(limit, memory, event, texts)
         self._piece = piece
         self._mark = mark
 
-    def feed(self, data: bytes) -> None:
+    def take(self, block: bytes) -> None:
         """
-        A segment of the stream.
+        Whole events.
         """
-        block = self.events.take(data)
-        if not block:
-            return
         self.pieces += block.count(self._piece)
+        self.text += text_of(self._texts(block))
         if self._matters(block):
             self.read(block)
 
@@ -135,9 +227,15 @@ class Named(Reading):
             if not self._matters(event) or self.is_known(event):
                 continue
             name, data = sse.fields(event)
-            told = loaded(data)
+            told = self.loaded(data)
             if told is not None:
-                self.tell(told, word(told.get("type")) or name.decode("ascii", "replace"))
+                self.tell(told, name)
+
+    def tell(self, told: Mapping[str, Any], name: bytes) -> None:
+        """
+        What an event has told.
+        """
+        self.hear(told, word(told.get("type")) or name.decode("ascii", "replace"))
 
     def is_known(self, event: bytes) -> bool:
         """
@@ -145,7 +243,7 @@ class Named(Reading):
         """
         return False
 
-    def tell(self, told: Mapping[str, Any], kind: str) -> None:
+    def hear(self, told: Mapping[str, Any], kind: str) -> None:
         """
         What an event has told.
 
@@ -157,9 +255,22 @@ class Named(Reading):
         return block.find(self._mark) >= 0 or block.find(b'"error"') >= 0
 
 
+def text_of(found: list[bytes]) -> int:
+    """
+    The bytes of texts as they stand in JSON, an escape of a line end or a quote counted as one, one of four digits as
+    three, which is what most characters take that are written so.
+    """
+    total = 0
+    for text in found:
+        total += len(text)
+        if text.find(b"\\") >= 0:
+            total -= text.count(b"\\") + 2 * text.count(b"\\u")
+    return total if total > 0 else 0
+
+
 def loaded(data: bytes) -> dict[str, Any] | None:
     """
-    A JSON object, or None if `data` is none.
+    A JSON object, or None if `data` is none. It is to be small.
     """
     try:
         value = _decode(data)

@@ -4,9 +4,12 @@ What a response of OpenAI's responses tells about itself (https://platform.opena
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
+from aibridge.dialects import sse
+from aibridge.dialects.parts import COUNTED, WHOLE, Part
 from aibridge.dialects.reading import UNKNOWN, Named, error_of, word
 from aibridge.dialects.usage import Usage, count_of, extras_of, object_of
 
@@ -23,6 +26,16 @@ How an event begins that has the whole request in it, tools and instructions, bu
 them is read. Codex's are of 40 kB.
 """
 
+_FIELDS: Final = dict.fromkeys((b"id", b"model", b"error", b"usage", b"status", b"incomplete_details"), WHOLE)
+
+EVENT: Final = Part({b"type": WHOLE, b"error": WHOLE, b"code": WHOLE, b"response": Part(_FIELDS), b"delta": COUNTED})
+"""What is asked for of an event. Those that end a part of the answer, or all of it, tell its texts once more."""
+
+BODY: Final = Part({**_FIELDS, b"output": COUNTED})
+"""What is asked for of a whole response."""
+
+_texts: Any = re.compile(rb'"delta": ?"([^"\\\n]*+(?:\\.[^"\\\n]*+)*+)').findall
+
 
 class Responses(Named):
     """
@@ -31,8 +44,8 @@ class Responses(Named):
 
     __slots__ = ()
 
-    def __init__(self, limit: int) -> None:
-        super().__init__(limit, b'.delta"', b'"response"')
+    def __init__(self, limit: int, memory: sse.Memory) -> None:
+        super().__init__(limit, memory, EVENT, _texts, b'.delta"', b'"response"')
 
     def is_known(self, event: bytes) -> bool:
         """
@@ -47,7 +60,7 @@ class Responses(Named):
         # Of a request that was refused there is nothing but the error.
         self._tell_response(body, word(body.get("status")) or ("" if body.get("error") else "completed"))
 
-    def tell(self, told: Mapping[str, Any], kind: str) -> None:
+    def hear(self, told: Mapping[str, Any], kind: str) -> None:
         """
         What an event has told.
         """

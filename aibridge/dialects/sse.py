@@ -6,9 +6,16 @@ of what it relays must know them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final, Protocol
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
+
+MOST_HELD: Final = 65536
+"""Bytes of an event that is held until it is over: of nearly all, also of those that repeat what was asked for."""
+
+MOST_IN_ALL: Final = 64 * 1024 * 1024
+"""Bytes of events that all streams together hold; beyond, an event is read in the pieces in which it comes."""
 
 
 class Boundary:
@@ -43,26 +50,83 @@ def boundary_of(content_type: bytes, encoding: bytes) -> Boundary | None:
     return Boundary() if not encoding and content_type.lower().startswith(b"text/event-stream") else None
 
 
+class Memory:
+    """
+    What all readers together hold of events that are not over.
+
+    :param most: bytes.
+    :ivar held: bytes.
+    """
+
+    __slots__ = ("held", "most")
+
+    def __init__(self, most: int = MOST_IN_ALL) -> None:
+        self.most = most
+        self.held = 0
+
+    @property
+    def is_full(self) -> bool:
+        """
+        Whether no more is to be held.
+        """
+        return self.held > self.most
+
+
+class Sink(Protocol):
+    """
+    Who is given the events of a stream.
+    """
+
+    def take(self, block: bytes) -> None:
+        """
+        Whole events, each with its blank line.
+        """
+
+    def take_large(self, piece: bytes) -> None:
+        """
+        A piece of an event that is too large to be held.
+        """
+
+    def end_large(self) -> None:
+        """
+        That event is over.
+        """
+
+
 class Events:
     """
     Cuts a stream into its events, whatever the segments in which it comes.
 
-    It holds one unfinished event and nothing else. One that is larger than `limit` is left out, and counted in
-    `skipped`. Line ends are told apart here and nowhere else: what comes out has LF alone, which costs a text of JSON
-    nothing, since that has no line end of its own.
+    It holds one unfinished event and nothing else. One that is larger than `limit`, or comes while others hold too
+    much, is handed on in pieces. Line ends are told apart here and nowhere else: what comes out has LF alone, which
+    costs a text of JSON nothing, since that has no line end of its own.
 
-    :param limit: bytes of the largest event that is kept, without the blank line that ends it.
+    :param limit: bytes of the largest event that is held, without the blank line that ends it.
+    :param sink: is given what comes before a large event, and that event; what is behind it is returned.
+    :param memory: what is held counts there, until `rest` is called.
     """
 
-    __slots__ = ("_after_cr", "_at_line", "_held", "_is_between", "_is_skipping", "_limit", "skipped")
+    __slots__ = (
+        "_after_cr",
+        "_at_line",
+        "_counted",
+        "_held",
+        "_is_between",
+        "_is_large",
+        "_limit",
+        "_memory",
+        "_sink",
+    )
 
-    def __init__(self, limit: int) -> None:
-        self.skipped = 0
+    def __init__(self, limit: int, sink: Sink, memory: Memory) -> None:
         self._limit = limit
+        self._sink = sink
+        self._memory = memory
+        self._counted = 0
         self._held = bytearray()
-        self._is_between = True  # nothing is held, and nothing being skipped
-        self._is_skipping = False
-        self._at_line = False  # while skipping: what was skipped last is a line end
+        self._is_between = True  # nothing is held, and no large event is being handed on
+        self._is_large = False
+        self._at_line = False  # of a large event: its last piece ended with a line end, which is kept back
         self._after_cr = False
 
     def take(self, data: bytes) -> bytes:
@@ -82,10 +146,14 @@ class Events:
         """
         rest = bytes(self._held).removesuffix(b"\n")
         self._held = bytearray()
+        self._count()
         self._is_between = True
-        if self._is_skipping or len(rest) > self._limit:
-            self._is_skipping = False
-            self.skipped += 1
+        if self._is_large:
+            self._is_large = False
+            self._sink.end_large()
+        elif len(rest) > self._limit:
+            self._sink.take_large(rest)
+            self._sink.end_large()
             return b""
         return rest
 
@@ -98,8 +166,8 @@ class Events:
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _cut(self, data: bytes) -> bytes:
-        if self._is_skipping:
-            data = self._skip(data)
+        if self._is_large:
+            data = self._go_on(data)
         held = self._held
         if held:
             seam = len(held) - 1
@@ -112,40 +180,71 @@ class Events:
         else:
             end = data.rfind(b"\n\n") + 2
             block, data = (data[:end], data[end:]) if end > 1 else (b"", data)
+        if len(block) > self._limit:
+            block = self._without_large(block)
         if not held:
             # More blank lines than one belong to no event.
             held += data.lstrip(b"\n")
         # One more byte may be the first of the two line ends that make the blank line.
-        if len(held) > self._limit + 1:
-            self._is_skipping = True
-            self._at_line = held.endswith(b"\n")
+        if len(held) > self._limit + 1 or (held and self._memory.is_full):
+            if block:
+                self._sink.take(block)
+                block = b""
+            self._is_large = True
+            self._hand_on(bytes(held))
             self._held = bytearray()
-        self._is_between = not self._held and not self._is_skipping
-        return block if len(block) <= self._limit else self._without_large(block)
+        if len(self._held) != self._counted:
+            self._count()
+        self._is_between = not self._held and not self._is_large
+        return block
 
-    def _skip(self, data: bytes) -> bytes:
+    def _count(self) -> None:
+        size = len(self._held)
+        self._memory.held += size - self._counted
+        self._counted = size
+
+    def _hand_on(self, piece: bytes) -> None:
         """
-        What comes after the end of the event that is being skipped.
+        Give a piece of a large event, all but a line end that may be the first of those that end it.
         """
-        if self._at_line and data.startswith(b"\n"):
-            end = 1
-        else:
-            end = data.find(b"\n\n") + 2
-            if end == 1:
-                if data:
-                    self._at_line = data.endswith(b"\n")
-                return b""
-        self._is_skipping = False
-        self.skipped += 1
-        return data[end:]
+        self._at_line = piece.endswith(b"\n")
+        self._sink.take_large(piece.removesuffix(b"\n"))
+
+    def _go_on(self, data: bytes) -> bytes:
+        """
+        What comes after the end of the large event.
+        """
+        if not data:
+            return b""
+        if self._at_line:
+            if data.startswith(b"\n"):
+                self._is_large = False
+                self._sink.end_large()
+                return data[1:]
+            self._sink.take_large(b"\n")
+        end = data.find(b"\n\n")
+        if end < 0:
+            self._hand_on(data)
+            return b""
+        self._sink.take_large(data[:end])
+        self._is_large = False
+        self._sink.end_large()
+        return data[end + 2 :]
 
     def _without_large(self, block: bytes) -> bytes:
-        kept = []
+        """
+        What is behind the last large event of a block, when all that is before it has been given.
+        """
+        kept: list[bytes] = []
         for event in split(block):
             if len(event) <= self._limit:
                 kept.append(event + b"\n\n")
-            else:
-                self.skipped += 1
+                continue
+            if kept:
+                self._sink.take(b"".join(kept))
+                kept = []
+            self._sink.take_large(event)
+            self._sink.end_large()
         return b"".join(kept)
 
 

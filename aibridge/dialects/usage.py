@@ -65,7 +65,9 @@ class Unread(enum.Enum):
     """
 
     TOO_LARGE = "too_large"
-    """The body, or one event of it, is larger than what is kept."""
+    """More comes out of its encoding than may, or what was to be kept of it is more than is kept."""
+    BEHIND = "behind"
+    """Its client had left before all of it was read, which happens where a little stands for very much."""
     ENCODED = "encoded"
     """Its content encoding is one that cannot be undone here."""
     BROKEN = "broken"
@@ -152,10 +154,11 @@ class Report:
     :ivar complete: the dialect's mark of a whole answer was seen.
     :ivar pieces: deltas that were seen in a stream, with those that only open or close a text. Most vendors send one
         for each token, none more, so where no usage was told this is about the least that was written.
+    :ivar text: bytes of the texts of the answer that were seen, of thoughts and of what tools are given.
     :ivar unread: why something could not be read, or None.
     """
 
-    __slots__ = ("complete", "error", "id", "model", "pieces", "source", "stop", "unread", "usage")
+    __slots__ = ("complete", "error", "id", "model", "pieces", "source", "stop", "text", "unread", "usage")
 
     def __init__(
         self,
@@ -168,6 +171,7 @@ class Report:
         error: str = "",
         complete: bool = False,
         pieces: int = 0,
+        text: int = 0,
         unread: Unread | None = None,
     ) -> None:
         self.usage = usage
@@ -178,6 +182,7 @@ class Report:
         self.error = error
         self.complete = complete
         self.pieces = pieces
+        self.text = text
         self.unread = unread
 
     def but_for(self, unread: Unread) -> Report:
@@ -193,8 +198,16 @@ class Report:
             error=self.error,
             complete=self.complete,
             pieces=self.pieces,
+            text=self.text,
             unread=unread,
         )
+
+    @property
+    def seen(self) -> int:
+        """
+        The tokens that were written, as far as they were seen: by their texts, but one for each piece at least.
+        """
+        return max(self.pieces, -(-self.text // BYTES_PER_TOKEN))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Report) and self._all() == other._all()
@@ -222,22 +235,22 @@ def charge(report: Report, estimated: int, body_bytes: int) -> tuple[int, Source
     The tokens that an exchange has cost in the end, and how that is known.
 
     What the provider told for the whole answer is taken as it is, zero included. Of an answer that broke off, it is
-    what was seen. Where the provider told nothing, an answer is taken for its request and its pieces, an error for
-    nothing, and what could not be read for what was estimated.
+    what was seen, though it may have told less before. Where the provider told nothing, an answer is taken for its
+    request and what was seen of it, an error for nothing, and what could not be read for what was estimated, if that is
+    more.
 
     :param estimated: the tokens that the request was expected to use.
     :param body_bytes: of the request.
     """
-    usage = report.usage
+    usage, seen = report.usage, report.seen
     if usage is not None:
         if report.source is Source.PROVIDER:
             return usage.total, Source.PROVIDER
-        return usage.read + max(usage.output, report.pieces), Source.PARTIAL
-    if report.unread is not None:
-        return max(estimated, report.pieces), Source.ESTIMATED
-    if report.error and not report.pieces:
+        return usage.read + max(usage.output, seen), Source.PARTIAL
+    if report.error and not seen:
         return 0, Source.NONE
-    return estimated_input(body_bytes) + report.pieces, Source.ESTIMATED
+    tokens = estimated_input(body_bytes) + seen
+    return tokens if report.unread is None else max(estimated, tokens), Source.ESTIMATED
 
 
 def count_of(told: Mapping[str, object], key: str) -> int | None:

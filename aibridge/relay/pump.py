@@ -4,6 +4,7 @@ The way of a response body back to the client, chunk by chunk, as it comes.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -14,9 +15,11 @@ from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 from zope.interface import classImplements
 
+from aibridge.dialects.reader import MOST_AT_ONCE
 from aibridge.dialects.sse import Boundary
 from aibridge.errors import UpstreamError, UpstreamTruncated
 from aibridge.relay.response import WHOLE
+from aibridge.relay.slices import Slices
 
 _log = Logger(namespace=__name__)
 
@@ -38,7 +41,9 @@ class Reader(Protocol):
     Who reads along.
     """
 
-    def feed(self, data: bytes) -> None: ...
+    def feed(self, data: bytes) -> bool: ...
+
+    def go_on(self) -> bool: ...
 
 
 class Pump:
@@ -48,9 +53,14 @@ class Pump:
     Back-pressure: the upstream connection is the client's producer. While the client does not read, the provider is
     not read either, so what waits in between is bounded by the two socket buffers and one segment.
 
+    Note [Reading behind]: a reader that has something left to do goes on in later turns. As long as that takes, the
+    provider is not read on, as if the client were slow, and the end is not told: whoever is told it may ask the reader
+    what it has read.
+
     :param boundary: of events, if the body is a stream of them.
     :param ended: called once: with None when the body was whole, else with what went wrong.
     :param reader: is given a copy of each piece once it has been passed on; one that raises gets no more.
+    :param slices: does what the reader has left to do.
     """
 
     def __init__(
@@ -59,6 +69,7 @@ class Pump:
         boundary: Boundary | None,
         ended: Callable[[UpstreamError | None], None],
         reader: Reader | None = None,
+        slices: Slices | None = None,
     ) -> None:
         self.bytes = 0
         self._reader = reader
@@ -67,6 +78,12 @@ class Pump:
         self._boundary = boundary
         self._ended: Callable[[UpstreamError | None], None] | None = ended
         self._write = sink.write
+        # See Note [Reading behind].
+        self._slices = slices
+        self._pieces: deque[bytes] = deque()  # not read yet
+        self._is_behind = False
+        self._is_paused = False  # by the sink
+        self._reason: Failure | None = None
 
     @property
     def between_events(self) -> bool:
@@ -89,7 +106,28 @@ class Pump:
         The body begins.
         """
         if IPushProducer.providedBy(self.transport):
-            self._sink.registerProducer(self.transport, True)
+            self._sink.registerProducer(self, True)
+
+    def pauseProducing(self) -> None:
+        """
+        The client does not read.
+        """
+        self._is_paused = True
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """
+        The client reads again.
+        """
+        self._is_paused = False
+        if not self._is_behind:
+            self.transport.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """
+        The client is gone.
+        """
+        self.transport.stopProducing()
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -102,20 +140,76 @@ class Pump:
         reader = self._reader
         if reader is not None:
             try:
-                reader.feed(data)
+                if self._is_behind:
+                    self._pieces.append(data)
+                elif len(data) > MOST_AT_ONCE:
+                    self._pieces.append(data)
+                    self._read_behind()
+                elif reader.feed(data):
+                    self._read_behind()
             except Exception:
-                self._reader = None
-                _log.failure("What an answer says of itself could not be read.")
+                self._unreadable()
+
+    def _read_behind(self) -> None:
+        if self._slices is None:
+            while self.go_on():
+                pass
+        elif not self._slices.do(self, self._caught_up):
+            self._is_behind = True
+            if not self._is_paused and IPushProducer.providedBy(self.transport):
+                self.transport.pauseProducing()
+
+    def go_on(self) -> bool:
+        """
+        Let the reader do the next of what it has left to do.
+
+        :return: whether there is still more.
+        """
+        reader, pieces = self._reader, self._pieces
+        if reader is None:
+            return False
+        try:
+            if reader.go_on():
+                return True
+            if not pieces:
+                return False
+            piece = pieces.popleft()
+            if len(piece) > MOST_AT_ONCE:
+                pieces.appendleft(piece[MOST_AT_ONCE:])
+                piece = piece[:MOST_AT_ONCE]
+            return reader.feed(piece) or bool(pieces)
+        except Exception:
+            self._unreadable()
+            return False
+
+    def _unreadable(self) -> None:
+        self._reader = None
+        self._pieces.clear()
+        _log.failure("What an answer says of itself could not be read.")
+
+    def _caught_up(self) -> None:
+        self._is_behind = False
+        reason, self._reason = self._reason, None
+        if reason is not None:
+            self._over(reason)
+        elif not self._is_paused and IPushProducer.providedBy(self.transport):
+            self.transport.resumeProducing()
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         """
         The body is over, one way or the other.
         """
+        assert reason is not None
+        if self._is_behind:
+            self._reason = reason
+        else:
+            self._over(reason)
+
+    def _over(self, reason: Failure) -> None:
         ended, self._ended = self._ended, None
         if ended is None:
             return
         self._sink.unregisterProducer()
-        assert reason is not None
         if reason is WHOLE or reason.check(ResponseDone, PotentialDataLoss):
             # A body that ends with its connection (RFC 9112, 6.3) has no other end that could be waited for.
             ended(None)
@@ -131,6 +225,8 @@ class Pump:
         if self._ended is None:
             return
         self._ended = None
+        if self._is_behind and self._slices is not None:
+            self._slices.forget(self)
         self._write = _nowhere  # not every transport stops at once
         transport = self.transport
         if transport is None:
@@ -146,4 +242,4 @@ def _nowhere(data: bytes) -> None:
     pass
 
 
-classImplements(Pump, IProtocol)
+classImplements(Pump, IProtocol, IPushProducer)

@@ -88,7 +88,7 @@ def undone(encoding: bytes, pieces: list[bytes]) -> bytes | None:
     return b"".join(out)
 
 
-@given(st.sampled_from(sorted(WAYS)), st.binary(max_size=300) | st.just(b"to be or " * 20000), st.data())
+@given(st.sampled_from(sorted(WAYS)), st.binary(max_size=300) | st.just(b"to be or " * 9000), st.data())
 def test_every_way_back(way: str, body: bytes, draw: st.DataObject) -> None:
     """
     Whole or in any pieces, with garbage behind it or not.

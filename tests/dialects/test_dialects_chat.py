@@ -140,10 +140,13 @@ def test_half_an_event_does_not_hide_the_one_before() -> None:
 
 def test_a_large_event_does_not_hide_the_others() -> None:
     """
-    It is left out, and the report says so.
+    It is read in pieces; one of which too much would be kept is left out, and the report says so.
     """
     large = chunk({"content": "x" * 5000})
     told = report(CHAT, data(chunk({}), large) + CHAT_STREAM, limit=2000)
+    assert (told.usage, told.complete, told.unread) == (USAGE, True, None)
+    assert told.text == report(CHAT, CHAT_STREAM).text + 5000
+    told = report(CHAT, data(chunk({}), chunk({}, error=[1] * 20000)) + CHAT_STREAM, limit=2000)
     assert (told.usage, told.complete, told.unread) == (USAGE, True, Unread.TOO_LARGE)
 
 

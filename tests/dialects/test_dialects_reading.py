@@ -4,25 +4,36 @@ What the readers of all dialects have in common.
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from aibridge.dialects.reading import MOST_WORD, UNKNOWN, Reading, error_of, has_told, loaded, word
+from aibridge.dialects.parts import WHOLE
+from aibridge.dialects.reading import MOST_WORD, UNKNOWN, Reading, error_of, has_told, loaded, text_of, word
+from aibridge.dialects.sse import Memory
 from aibridge.dialects.usage import Report, Source, Unread, Usage
+
+
+def reading_of() -> Reading:
+    """
+    What all have in common.
+    """
+    return Reading(100, Memory(), WHOLE, re.compile(rb"x").findall)
 
 
 def test_nothing_told() -> None:
     """
     Gives an empty report.
     """
-    assert Reading(100).report() == Report()
-    assert Reading(100).report().source is Source.NONE
+    assert reading_of().report() == Report()
+    assert reading_of().report().source is Source.NONE
 
 
 def test_where_usage_is_from() -> None:
     """
     From the provider once it is that of the whole answer, and until then in part.
     """
-    reading = Reading(100)
+    reading = reading_of()
     reading.usage = Usage(output=1)
     assert reading.report().source is Source.PARTIAL
     reading.is_final = True
@@ -33,7 +44,7 @@ def test_an_error_is_no_whole_answer() -> None:
     """
     Some put the mark of a whole one behind it.
     """
-    reading = Reading(100)
+    reading = reading_of()
     reading.complete = True
     assert reading.report().complete
     reading.error = "server_error"
@@ -44,14 +55,14 @@ def test_what_was_not_read_is_told() -> None:
     """
     With the reason.
     """
-    assert Reading(100).report(Unread.BROKEN).unread is Unread.BROKEN
+    assert reading_of().report(Unread.BROKEN).unread is Unread.BROKEN
 
 
 def test_the_first_name_stays() -> None:
     """
     One that is empty, or none, is none yet.
     """
-    reading = Reading(100)
+    reading = reading_of()
     for told in ({"id": "", "model": None}, {"id": "a", "model": ["m"]}, {"id": "b", "model": "m"}, {"model": "n"}):
         reading.identify(told)
     assert (reading.id, reading.model) == ("a", "m")
@@ -61,7 +72,7 @@ def test_names_are_bounded() -> None:
     """
     And can be written.
     """
-    reading = Reading(100)
+    reading = reading_of()
     reading.identify({"id": "i" * 257, "model": "m\ud800"})
     assert (reading.id, reading.model) == ("", "")
 
@@ -150,3 +161,14 @@ def test_keys_that_are_not_null(block: bytes, told: bool) -> None:
     Are found in any of a block's events; when in doubt, it is taken apart.
     """
     assert has_told(block, b'"usage"', b'"usage":null', b'"usage": null') is told
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [(b"", 0), (b"abc", 3), (rb"a\n\"b", 4), (rb"\u4e2d\u6587", 6), ("中文".encode(), 6)],
+)
+def test_texts_are_measured_as_they_would_be_in_utf8(text: bytes, size: int) -> None:
+    """
+    Or nearly so: a path of Windows may be taken for a character.
+    """
+    assert text_of([text, b"xyz"]) == size + 3

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aibridge.dialects.responses import usage_of
-from aibridge.dialects.usage import EXTRAS, Report, Source, Unread, Usage
+from aibridge.dialects.usage import EXTRAS, Report, Source, Usage
 from aibridge.model import Dialect
 from answers import (
     JSON,
@@ -18,6 +18,7 @@ from answers import (
     RESPONSES_USAGE,
     bytewise,
     compact,
+    cut,
     data,
     lifecycle,
     named,
@@ -203,12 +204,17 @@ def test_pieces() -> None:
     assert told.pieces == 3
 
 
-def test_a_last_event_that_is_too_large() -> None:
+@pytest.mark.parametrize("limit", [4000, 100000])
+def test_a_last_event_that_is_large(limit: int) -> None:
     """
-    Leaves the cost unknown, and the report says why.
+    Tells all it has to, however much of the answer it repeats, and the answer counts once.
     """
-    told = report(RESPONSES, RESPONSES_START + named(lifecycle("completed", 4, output=["x" * 9000])), limit=4000)
-    assert (told.unread, told.complete, told.source, told.id) == (Unread.TOO_LARGE, False, Source.NONE, "resp_68a1")
+    last = named(lifecycle("completed", 4, output=["x" * 9000] * 9, usage=RESPONSES_USAGE))
+    stream = RESPONSES_START + named(text_delta(0, "abc")) + last
+    told = report(RESPONSES, stream, limit=limit)
+    assert (told.unread, told.complete, told.source, told.id) == (None, True, Source.PROVIDER, "resp_68a1")
+    assert told.text == report(RESPONSES, RESPONSES_START).text + 3
+    assert told == report(RESPONSES, cut(stream, range(0, len(stream), 999)), limit=limit)
 
 
 @pytest.mark.parametrize(

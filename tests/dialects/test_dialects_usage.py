@@ -63,7 +63,11 @@ USAGE = Usage(input=10, output=2, cache_read=100)
         (Report(error="rate_limit_error"), (0, Source.NONE)),
         (Report(unread=Unread.ENCODED), (500, Source.ESTIMATED)),
         (Report(unread=Unread.BROKEN), (500, Source.ESTIMATED)),
-        (Report(unread=Unread.TOO_LARGE, pieces=600), (600, Source.ESTIMATED)),
+        (Report(unread=Unread.TOO_LARGE, pieces=600), (610, Source.ESTIMATED)),
+        (Report(pieces=50, text=4000), (1010, Source.ESTIMATED)),
+        (Report(pieces=50, text=4000, error="overloaded_error"), (1010, Source.ESTIMATED)),
+        (Report(usage=USAGE, source=Source.PARTIAL, pieces=1, text=4001), (1111, Source.PARTIAL)),
+        (Report(unread=Unread.ENCODED, text=4000), (1010, Source.ESTIMATED)),
     ],
 )
 def test_the_charge(report: Report, charged: tuple[int, Source]) -> None:

@@ -4,14 +4,20 @@ What a request says about itself.
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
+from collections.abc import Callable
 from typing import Any
 
+import brotli
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aibridge.dialects.facts import MOST_NAME, MOST_READ, MOST_TOKENS, UNREAD, Facts, read
+from aibridge.dialects.facts import AT_ONCE, MOST_NAME, MOST_TOKENS, UNREAD, Facts, Reading, at_once, read
+from aibridge.dialects.reading import SMALL
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -48,7 +54,7 @@ values = st.recursive(
         (b'{"nested":{"model":"m","stream":true}}', UNREAD),
         (b"[" * 100000, UNREAD),
         (b'{"model":' + b"[" * 100000, UNREAD),
-        (b'{"n":' + b"9" * 5000 + b',"model":"m"}', UNREAD),
+        (b'{"n":' + b"9" * 5000 + b',"model":"m"}', Facts("m")),
     ],
 )
 def test_facts(body: bytes, facts: Facts) -> None:
@@ -133,13 +139,81 @@ def test_names_can_be_printed(name: str) -> None:
     assert read(json.dumps({"model": name}).encode()) == UNREAD
 
 
-def test_large_bodies_are_not_read() -> None:
+@pytest.mark.parametrize("size", [0, SMALL, AT_ONCE, AT_ONCE + 1, 3 * AT_ONCE])
+@pytest.mark.parametrize("filler", ["x", "\\", '"', "中", [[1]], {"model": 7}])
+def test_bodies_of_any_size_say_the_same(size: int, filler: object) -> None:
     """
-    Up to the mark and not beyond it: the time it takes is taken from every other stream.
+    Whatever else is in them.
     """
-    body = b'{"model":"m"}'
-    assert read(body.ljust(MOST_READ)) == Facts("m")
-    assert read(body.ljust(MOST_READ + 1)) is UNREAD
+    one = json.dumps(filler).encode() + b","
+    many = one * (size // len(one))
+    for body in (
+        b'{"model":"m","stream":true,"messages":[' + many + b'1],"max_tokens":7}',
+        b'{"messages":[' + many + b'1],"max_tokens":7,"stream":true,"mod\\u0065l":"m"}',
+    ):
+        facts = read(body)
+        assert (facts, facts.size) == (Facts("m", True, 7), len(body))
+
+
+def test_a_body_is_read_at_whatever_depth() -> None:
+    """
+    And behind a byte order mark.
+    """
+    for depth in (10, 1000, 100000):
+        deep = b"[" * depth + b"]" * depth
+        assert read(b'\xef\xbb\xbf{"messages":' + deep + b',"model":"m"}') == Facts("m")
+        assert read(b'{"messages":' + deep + b',"model":"m"}') == Facts("m")
+
+
+ENCODED: dict[bytes, Callable[[bytes], bytes]] = {
+    b"gzip": gzip.compress,
+    b"deflate": zlib.compress,
+    b"br": lambda body: bytes(brotli.compress(body, quality=2)),
+    b"zstd": zstandard.compress,
+    b"gzip, zstd": lambda body: zstandard.compress(gzip.compress(body)),
+}
+
+
+def in_steps(body: bytes, encoding: bytes | None, most: int = 10_000_000) -> Facts:
+    """
+    What a reader says when it has done all.
+    """
+    reading = Reading(body, encoding, most)
+    steps = 0
+    while reading.go_on():
+        steps += 1
+    assert steps <= 10 + most // 1000
+    return reading.facts
+
+
+@pytest.mark.parametrize("encoding", ENCODED)
+def test_encoded_bodies(encoding: bytes) -> None:
+    """
+    Are read without their encoding, and are as large as they are without it.
+    """
+    body = json.dumps({"messages": ["to be or not to be"] * 9999, "model": "m", "max_tokens": 5}).encode()
+    encoded = ENCODED[encoding](body)
+    assert at_once(encoded, encoding) is None
+    facts = in_steps(encoded, encoding)
+    assert (facts, facts.size) == (Facts("m", max_tokens=5), len(body))
+
+
+@pytest.mark.parametrize("encoding", ENCODED)
+def test_an_encoded_body_that_is_too_large_is_known_to_be(encoding: bytes) -> None:
+    """
+    It is undone up to what a body may have, and counts for as much.
+    """
+    body = json.dumps({"messages": ["to be or not to be"] * 99999, "model": "m"}).encode()
+    facts = in_steps(ENCODED[encoding](body), encoding, 1_000_000)
+    assert facts == UNREAD and 1_000_000 < facts.size < 1_100_000
+
+
+@given(st.sampled_from([b"gzip", b"br", b"zstd", b"compress", b"gzip, " * 9]), st.binary(max_size=60))
+def test_any_bytes_that_say_they_are_encoded(encoding: bytes, body: bytes) -> None:
+    """
+    Give facts.
+    """
+    assert in_steps(body, encoding).size >= len(body)
 
 
 def test_long_names_are_no_names() -> None:

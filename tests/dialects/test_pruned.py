@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aibridge.dialects.pruned import COUNTED, INSTEAD, LONG, MOST_KEPT, NOTHING, WHOLE, Part, Pruned
+from aibridge.dialects.parts import COUNTED, NOTHING, WHOLE, Part
+from aibridge.dialects.pruned import INSTEAD, LONG, MOST_KEPT, Pruned
 from answers import bytewise, cut
 
 INNER = Part({b"w": WHOLE, b"e": COUNTED}, COUNTED)
@@ -51,7 +52,9 @@ def expected(value: Any, part: Part, in_list: bool = False) -> tuple[bool, Any]:
     if part is COUNTED or part is NOTHING:
         return False, None
     if isinstance(value, dict):
-        below = {key: expected(inner, part.fields.get(key.encode()) or part.rest or NOTHING) for key, inner in value.items()}
+        below = {
+            key: expected(inner, part.fields.get(key.encode()) or part.rest or NOTHING) for key, inner in value.items()
+        }
         return True, {key: inner for key, (kept, inner) in below.items() if kept}
     if isinstance(value, list):
         if in_list:
@@ -110,11 +113,15 @@ def test_mutations_give_the_same_in_any_pieces(value: Any, draw: st.DataObject) 
     """
     body = bytearray(json.dumps({"w": value, "p": [value], "c": value}).encode())
     for at in draw.draw(st.lists(st.integers(0, len(body) - 1), min_size=1, max_size=3)):
-        body[at : at + 1] = draw.draw(st.sampled_from([b"", b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"0"]))[:1] or b" "
+        body[at : at + 1] = (
+            draw.draw(st.sampled_from([b"", b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"0"]))[:1] or b" "
+        )
     assert outcome(bytewise(bytes(body))) == outcome([bytes(body)])
 
 
-@pytest.mark.parametrize("body", [b'{"w":1', b'{"w":1]', b"{,}", b'{"w" 1}', b'{"w":}', b'{"w":1}x', b'{"p":[1}', b'{"w":"', b""])
+@pytest.mark.parametrize(
+    "body", [b'{"w":1', b'{"w":1]', b"{,}", b'{"w" 1}', b'{"w":}', b'{"w":1}x', b'{"p":[1}', b'{"w":"', b""]
+)
 def test_what_is_no_json(body: bytes) -> None:
     """
     Keeps nothing.
@@ -147,7 +154,7 @@ def test_what_is_kept_is_bounded() -> None:
     A value of which too much would be kept gives nothing, and says so.
     """
     pruned = fed([b'{"w":['] + [b"1," * 1000] * (MOST_KEPT // 1000) + [b"1]}"])
-    assert pruned.overflowed and pruned.end() == b"" and pruned.held < LONG
+    assert pruned.overflowed and pruned.end() == b""
     pruned = fed([b'{"p":['] + [b"{}," * 1000] * (MOST_KEPT // 1000) + [b"{}]}"])
     assert pruned.overflowed and pruned.end() == b""
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aibridge.dialects.sse import Boundary, Events, boundary_of, fields, split
+from aibridge.dialects.sse import Boundary, Events, Memory, boundary_of, fields, split
 
 pieces = st.lists(
     st.sampled_from(
@@ -154,16 +154,55 @@ fragments = st.lists(
 )
 
 
-def events_of(chunks: list[bytes], limit: int = 1000) -> tuple[list[bytes], int]:
+class Found:
     """
-    The events of a stream, the unfinished one at its end included, and how many were left out.
+    What is found in a stream: its events in their order, those that are large with a mark.
     """
-    events = Events(limit)
-    blocks = [events.take(chunk) for chunk in chunks]
-    for block in blocks:
+
+    def __init__(self, limit: int = 1000, memory: Memory | None = None) -> None:
+        self.all: list[bytes] = []
+        self.memory = Memory() if memory is None else memory
+        self.events = Events(limit, self, self.memory)
+        self._large: list[bytes] = []
+
+    def take(self, block: bytes) -> None:
+        """
+        Whole events.
+        """
         assert not block or block.endswith(b"\n\n")
-    found = [event for block in [*blocks, events.rest()] for event in split(block)]
-    return found, events.skipped
+        self.all += split(block)
+
+    def take_large(self, piece: bytes) -> None:
+        """
+        A piece of a large one.
+        """
+        self._large.append(piece)
+
+    def end_large(self) -> None:
+        """
+        It is over.
+        """
+        self.all.append(LARGE + b"".join(self._large).strip(b"\n"))
+        self._large.clear()
+
+    def of(self, chunks: list[bytes]) -> list[bytes]:
+        """
+        All of a stream.
+        """
+        for chunk in chunks:
+            self.take(self.events.take(chunk))
+        self.all += split(self.events.rest())
+        return self.all
+
+
+LARGE = b"LARGE "
+
+
+def events_of(chunks: list[bytes], limit: int = 1000) -> list[bytes]:
+    """
+    The events of a stream, the unfinished one at its end included.
+    """
+    return Found(limit).of(chunks)
 
 
 def as_the_standard_has_it(stream: bytes) -> list[bytes]:
@@ -199,8 +238,8 @@ def test_events(stream: bytes, events: list[bytes]) -> None:
     """
     Of all line ends, with any number of blank lines between them, the last one also without its blank line.
     """
-    assert events_of([stream]) == (events, 0)
-    assert events_of([stream[at : at + 1] for at in range(len(stream))]) == (events, 0)
+    assert events_of([stream]) == events
+    assert events_of([stream[at : at + 1] for at in range(len(stream))]) == events
 
 
 @given(fragments, st.data())
@@ -219,18 +258,29 @@ def test_any_chunking_gives_the_same_events(chunks: list[bytes], data: st.DataOb
 @given(fragments)
 def test_events_are_those_of_the_standard(chunks: list[bytes]) -> None:
     """
-    Those that are not too large; the others are counted.
+    Those that are too large among them, which are given in pieces.
     """
     all_of_them = as_the_standard_has_it(b"".join(chunks))
-    small = [event for event in all_of_them if len(event) <= LIMIT]
-    assert events_of(chunks, LIMIT) == (small, len(all_of_them) - len(small))
+    marked = [event if len(event) <= LIMIT else LARGE + event for event in all_of_them]
+    assert events_of([b"".join(chunks)], LIMIT) == marked
+    assert events_of(chunks, LIMIT) == marked
+
+
+@given(fragments)
+def test_events_when_memory_is_full(chunks: list[bytes]) -> None:
+    """
+    Are the same; those that would have to be held are given in pieces.
+    """
+    all_of_them = as_the_standard_has_it(b"".join(chunks))
+    found = Found(LIMIT, Memory(0)).of([byte for chunk in chunks for byte in (chunk[:1], chunk[1:])])
+    assert [event.removeprefix(LARGE) for event in found] == all_of_them
 
 
 def test_an_event_is_given_as_soon_as_it_is_over() -> None:
     """
     With the last byte of its blank line, and not a byte earlier.
     """
-    events = Events(1000)
+    events = Found().events
     assert events.take(b"data: a\n") == b""
     assert events.take(b"") == b""
     assert events.take(b"\ndata: b\n\nda") == b"data: a\n\ndata: b\n\n"
@@ -245,20 +295,36 @@ def test_a_whole_segment_is_not_copied() -> None:
     Most segments are whole events; those go through as they are.
     """
     segment = b"data: a\n\n" * 3
-    assert Events(1000).take(segment) is segment
+    assert Found().events.take(segment) is segment
 
 
 def test_memory_is_bounded() -> None:
     """
     Of an event that does not end, no more is held than the limit; what comes after it is given.
     """
-    events = Events(1000)
+    found = Found()
     for _ in range(10000):
-        assert events.take(b"data: endless, ") == b""
-        assert len(events._held) <= 1001
-    assert events.take(b"\n") == b""
-    assert events.take(b"\ndata: next\n\n") == b"data: next\n\n"
-    assert events.skipped == 1
+        assert found.events.take(b"data: endless, ") == b""
+        assert found.memory.held <= 1001
+        found._large.clear()
+    assert found.events.take(b"\n") == b""
+    assert found.events.take(b"\ndata: next\n\n") == b"data: next\n\n"
+    assert found.all == [LARGE]
+
+
+def test_memory_of_many_streams_is_bounded_in_sum() -> None:
+    """
+    However many of them have an event that does not end, and it is given back with each that does.
+    """
+    memory = Memory(10000)
+    streams = [Found(1000, memory) for _ in range(100)]
+    for stream in streams:
+        for _ in range(9):
+            stream.take(stream.events.take(b"x" * 100))
+    assert memory.held <= 11000
+    for stream in streams:
+        assert [event.removeprefix(LARGE) for event in stream.of([b"\n\n"])] == [b"x" * 900]
+    assert memory.held == 0
 
 
 def test_a_large_event_can_be_cut_anywhere() -> None:
@@ -266,15 +332,22 @@ def test_a_large_event_can_be_cut_anywhere() -> None:
     Between the two line ends of its blank line as well.
     """
     large = b"data: " + b"x" * 1000
-    for chunks in ([large + b"\n", b"\n"], [large, b"\n\n"], [large + b"\n\n"], [large, b"\nx", b"\n", b"", b"\n"]):
-        assert events_of([b"data: a\n\n", *chunks, b"data: b\n\n"], LIMIT) == ([b"data: a", b"data: b"], 1)
+    expected = [b"data: a", LARGE + large, b"data: b"]
+    for chunks in (
+        [large + b"\n", b"\n"],
+        [large, b"\n\n"],
+        [large + b"\n\n"],
+        [large[:9], large[9:], b"\n", b"", b"\n"],
+    ):
+        assert events_of([b"data: a\n\n", *chunks, b"data: b\n\n"], LIMIT) == expected
 
 
-def test_a_large_event_within_a_segment_is_left_out() -> None:
+def test_a_large_event_within_a_segment_comes_in_its_place() -> None:
     """
-    Those before and after it are not.
+    Behind those before it, and before those behind it.
     """
-    assert events_of([b"data: a\n\n" + b"data: " + b"x" * 1000 + b"\n\ndata: b\n\n"]) == ([b"data: a", b"data: b"], 1)
+    large = b"data: " + b"x" * 1000
+    assert events_of([b"data: a\n\n" + large + b"\n\ndata: b\n\n"]) == [b"data: a", LARGE + large, b"data: b"]
 
 
 def test_the_largest_event() -> None:
@@ -284,8 +357,8 @@ def test_the_largest_event() -> None:
     event = b"data: 678901"
     assert len(event) == LIMIT
     for end in (b"\n\n", b"\n", b""):
-        assert events_of([event, end], LIMIT) == ([event], 0)
-        assert events_of([event, b"2", end], LIMIT) == ([], 1)
+        assert events_of([event, end], LIMIT) == [event]
+        assert events_of([event, b"2", end], LIMIT) == [LARGE + event + b"2"]
 
 
 @pytest.mark.parametrize(

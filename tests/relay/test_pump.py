@@ -116,10 +116,10 @@ class PumpTests(SynchronousTestCase):
 
     def test_the_provider_is_paused_by_the_client(self) -> None:
         """
-        The client's transport has the provider's for its producer, for as long as the body goes on.
+        The client's transport has the pump for its producer, for as long as the body goes on.
         """
         pump = self.begin()
-        self.assertIs(self.sink.registered, self.transport)
+        self.assertIs(self.sink.registered, pump)
         self.sink.registered.pauseProducing()
         self.assertTrue(self.transport.paused)
         self.sink.registered.resumeProducing()
