@@ -18,6 +18,7 @@ class Completion:
     :ivar request_id: also in the answer, as ``X-AI-Bridge-Request-Id``.
     :ivar status: what the client was told; 499 if it had left before it could be told anything.
     :ivar cause: how it ended: ``completed``, or an error's `kind`.
+    :ivar error: what the provider's answer tells went wrong, in its word, also if its status was 200.
     :ivar reason: who refused, if somebody did.
     :ivar policy: by which of its limits.
     :ivar shadowed: who would have refused if they were not in shadow, separated by commas: a reason, and behind a colon
@@ -39,6 +40,7 @@ class Completion:
     route: str = ""
     status: int = 0
     cause: str = ""
+    error: str = ""
     reason: str = ""
     policy: str = ""
     shadowed: str = ""
@@ -76,6 +78,7 @@ FIELDS: Final = (
     "route",
     "status",
     "cause",
+    "error",
     "reason",
     "policy",
     "shadowed",
@@ -156,7 +159,7 @@ def as_json(c: Completion) -> str:
     whose: str = _whose_json(c.principal, c.provider, c.model, c.stream, c.credential, c.hint)
     return (
         f'{{"time":"{timestamp(c.at)}","event":"completion","request_id":"{c.request_id}",{asked},"status":{c.status},'
-        f'"cause":"{c.cause}","reason":"{c.reason}","policy":"{c.policy}","shadowed":"{c.shadowed}",'
+        f'"cause":"{c.cause}","error":"{c.error}","reason":"{c.reason}","policy":"{c.policy}","shadowed":"{c.shadowed}",'
         f'"retry_after_s":{_seconds(c.retry_after_s)},{whose},"key":{c.key},"attempts":{c.attempts},'
         f'"upstream_status":{c.upstream_status},"bytes_in":{c.bytes_in},"bytes_out":{c.bytes_out},'
         f'"tokens_in":{c.tokens_in},"tokens_out":{c.tokens_out},"usage":"{c.usage}",'
@@ -186,7 +189,7 @@ def as_text(c: Completion) -> str:
     whose: str = _whose_text(c.principal, c.provider, c.model, c.stream, c.credential, c.hint)
     return (
         f"{timestamp(c.at)} completion request_id={c.request_id} {asked} status={c.status} cause={c.cause} "
-        f"reason={c.reason or '-'} policy={c.policy or '-'} shadowed={c.shadowed or '-'} "
+        f"error={c.error or '-'} reason={c.reason or '-'} policy={c.policy or '-'} shadowed={c.shadowed or '-'} "
         f"retry_after_s={_seconds(c.retry_after_s)} {whose} key={c.key} attempts={c.attempts} "
         f"upstream_status={c.upstream_status} bytes_in={c.bytes_in} bytes_out={c.bytes_out} "
         f"tokens_in={c.tokens_in} tokens_out={c.tokens_out} usage={c.usage or '-'} "

@@ -33,6 +33,7 @@ _FAILURES: Final = (
     errors.ConnectTimeout,
     errors.TLSFailed,
     errors.FirstByteTimeout,
+    errors.UpstreamTruncated,
 )
 
 
@@ -40,8 +41,8 @@ def is_failure(outcome: errors.BridgeError | int, dialect: Dialect) -> bool:
     """
     Whether this outcome of a call, an error or the status of an answer, counts against the provider.
 
-    No connection, no answer in time, 503, 504, and of Anthropic's 529 (https://docs.anthropic.com/en/api/errors). 429
-    is a matter of the key; 500 and 502 may be that of one request.
+    No connection, no answer in time, one that has no end, 503, 504, and of Anthropic's 529
+    (https://docs.anthropic.com/en/api/errors). 429 is a matter of the key; 500 and 502 may be that of one request.
     """
     if isinstance(outcome, int):
         return outcome in (503, 504) or (outcome == 529 and dialect is Dialect.MESSAGES)

@@ -82,6 +82,22 @@ class Pass:
         if breakers is not None and self._round:
             breakers.given_back(self._name, self._round)
 
+    @property
+    def is_probe(self) -> bool:
+        """
+        A breaker that is half-open waits for its outcome.
+        """
+        return self._round > 0 and self._breakers is not None
+
+    def begun(self, now: float) -> None:
+        """
+        The provider has begun to serve it. For a probe that is enough: its breaker does not wait for the end, and how
+        that will be counts like that of any other call.
+        """
+        if self._breakers is not None and self._round:
+            self._breakers.succeeded(self._name, self._round, now)
+            self._round = 0
+
     def settle(self, outcome: errors.BridgeError | int, dialect: Dialect, now: float) -> None:
         """
         Tell it by the error, or the status of the answer, with which the call ended.

@@ -41,6 +41,12 @@ class UsageReader(Protocol):
     Reads one response.
     """
 
+    @property
+    def pieces(self) -> int:
+        """
+        Deltas that were seen, if it is a stream.
+        """
+
     def feed(self, data: bytes) -> bool:
         """
         The next bytes of the body, as they came.
@@ -107,19 +113,28 @@ class _Body:
     Reads a response that is one JSON object.
     """
 
-    __slots__ = ("_part", "_pruned", "_reading", "_small")
+    __slots__ = ("_is_begun", "_part", "_pruned", "_reading", "_small")
 
     def __init__(self, reading: Reading, part: Part) -> None:
         self._reading = reading
         self._part = part
         self._small = bytearray()  # all of it, while it is small
         self._pruned: Pruned | None = None
+        self._is_begun = False
+
+    @property
+    def pieces(self) -> int:
+        """
+        It has none.
+        """
+        return 0
 
     def feed(self, data: bytes) -> bool:
         """
         The next bytes of the body.
         """
         pruned = self._pruned
+        self._is_begun = True
         if pruned is not None:
             pruned.feed(data)
         elif len(self._small) + len(data) <= SMALL:
@@ -153,6 +168,7 @@ class _Body:
         reading.text = pruned.text
         if pruned.overflowed:
             return reading.report(Unread.TOO_LARGE)
+        reading.cut = told is None and self._is_begun
         return reading.report(Unread.BROKEN if told is None and not pruned.may_go_on else None)
 
     def _prune(self) -> Pruned:
@@ -173,6 +189,13 @@ class _Decoded:
         self._reader = reader
         self._decoding = decoding
         self._unread: Unread | None = None
+
+    @property
+    def pieces(self) -> int:
+        """
+        Deltas that were seen, if it is a stream.
+        """
+        return self._reader.pieces
 
     def feed(self, data: bytes) -> bool:
         """
@@ -211,7 +234,7 @@ class _Decoded:
         report = self._reader.end()
         # How much came out before an error depends on how the bytes were cut, so none of it counts.
         if self._unread is Unread.BROKEN:
-            return Report(unread=self._unread, text=self._decoding.given)
+            return Report(unread=self._unread, text=self._decoding.given, cut=True)
         if self._unread is None and self._decoding.is_busy:
             self._unread = Unread.BEHIND
         return report if self._unread is None else report.but_for(self._unread)
@@ -226,6 +249,13 @@ class _Unreadable:
 
     def __init__(self) -> None:
         self._bytes = 0
+
+    @property
+    def pieces(self) -> int:
+        """
+        None were.
+        """
+        return 0
 
     def feed(self, data: bytes) -> bool:
         """

@@ -50,6 +50,7 @@ class Reading:
         "_large",
         "_texts",
         "complete",
+        "cut",
         "error",
         "events",
         "id",
@@ -67,6 +68,7 @@ class Reading:
         self.usage: Usage | None = None
         self.is_final = False  # the usage is that of the whole answer
         self.complete = False
+        self.cut = False
         self.model = self.id = self.stop = self.error = ""
         self.pieces = 0
         self.text = 0
@@ -151,6 +153,7 @@ class Reading:
         if rest:
             self.text += text_of(self._texts(rest))
             self.read(rest)
+        self.cut = not self.complete and not self.skipped
         return self.report(Unread.TOO_LARGE if self.skipped else None)
 
     def report(self, unread: Unread | None = None) -> Report:
@@ -172,6 +175,7 @@ class Reading:
             pieces=self.pieces,
             text=self.text,
             unread=unread,
+            cut=self.cut and not self.error,
         )
 
     def identify(self, told: Mapping[str, Any]) -> None:

@@ -82,6 +82,8 @@ class Responses(Named):
             self.stop = word(object_of(response, "incomplete_details").get("reason")) or status
         if status == "failed":
             self.error = self.error or UNKNOWN
+        elif status == "cancelled":
+            self.error = self.error or status
 
 
 def usage_of(told: Mapping[str, Any]) -> Usage | None:

@@ -156,9 +156,10 @@ class Report:
         for each token, none more, so where no usage was told this is about the least that was written.
     :ivar text: bytes of the texts of the answer that were seen, of thoughts and of what tools are given.
     :ivar unread: why something could not be read, or None.
+    :ivar cut: it is half an answer: a stream without its last event, or a body that is no whole one.
     """
 
-    __slots__ = ("complete", "error", "id", "model", "pieces", "source", "stop", "text", "unread", "usage")
+    __slots__ = ("complete", "cut", "error", "id", "model", "pieces", "source", "stop", "text", "unread", "usage")
 
     def __init__(
         self,
@@ -173,6 +174,7 @@ class Report:
         pieces: int = 0,
         text: int = 0,
         unread: Unread | None = None,
+        cut: bool = False,
     ) -> None:
         self.usage = usage
         self.source = source
@@ -184,6 +186,7 @@ class Report:
         self.pieces = pieces
         self.text = text
         self.unread = unread
+        self.cut = cut
 
     def but_for(self, unread: Unread) -> Report:
         """
@@ -200,6 +203,7 @@ class Report:
             pieces=self.pieces,
             text=self.text,
             unread=unread,
+            cut=False,
         )
 
     @property

@@ -31,6 +31,7 @@ from aibridge.web import faults
 from aibridge.web.attempts import Attempts
 from aibridge.web.entrance import CLASSES, Entrance
 from aibridge.web.intake import Intake
+from aibridge.web.outcome import cause_of, outcome_of
 
 if TYPE_CHECKING:
     from aibridge.web.request import Request
@@ -221,6 +222,8 @@ class Ending:
             lookup.cancel()
         if self._intake is not None:
             self._intake.release()
+        report = self._told(cause)
+        completion.cause = self._judge(cause, report, now)
         if self._entrance is not None:
             self._entrance.release(cause, now)
         attempts = self._attempts
@@ -233,8 +236,9 @@ class Ending:
         if pump is not None:
             completion.bytes_out = pump.bytes
             pump.cancel()
-        report = self._settle(cause, now)
-        completion.cause = cause
+        self._settle(report, now)
+        if report is not None and report.error:
+            completion.error = report.error
         completion.duration_s = now - self._began_at
         completion.at = bridge.wall_clock()
         if self._began is not None:
@@ -252,14 +256,31 @@ class Ending:
         if not exchanges and bridge.emptied is not None:
             bridge.emptied()
 
-    def _settle(self, cause: str, now: float) -> usage.Report | None:
+    def _judge(self, cause: str, report: usage.Report | None, now: float) -> str:
+        """
+        See how an answer went that began well, and tell the breaker; what others had to say was known at their head.
+
+        :return: how it ended.
+        """
+        route, completion = self._route, self._completion
+        if route is None or not (route.bridged and 200 <= completion.upstream_status < 300):
+            return cause
+        outcome = outcome_of(cause, report, route.dialect)
+        if self._entrance is not None and outcome is not None:
+            self._entrance.tell_breaker(outcome, route.dialect, now)
+        found = cause_of(cause, report)
+        if found != cause:
+            completion.reason = errors.UpstreamError.reason
+            self._bridge.metrics.upstream_failed(completion.provider, found)
+        return found
+
+    def _settle(self, report: usage.Report | None, now: float) -> None:
         """
         Charge what was used, as far as it is known, instead of what was estimated.
 
-        :return: what the answer told about itself; None where there was none to be read.
+        :param report: what the answer told about itself; None where there was none to be read.
         """
-        completion = self._completion
-        report, tokens = self._told(cause), 0
+        completion, tokens = self._completion, 0
         # An error is free, in whatever words it is told, unless the provider says that it is not.
         if report is not None and (completion.upstream_status < 400 or report.usage is not None):
             tokens, source = usage.charge(report, self._reservation.expected, self._body_size)
@@ -270,7 +291,6 @@ class Ending:
             self._learn(report, source, completion.tokens_out)
         if self._entrance is not None:
             self._entrance.settle(float(tokens), now)
-        return report
 
     def _learn(self, report: usage.Report, source: usage.Source, output: int) -> None:
         """

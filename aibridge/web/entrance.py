@@ -237,6 +237,20 @@ class Entrance:
         if self._pass is not None:
             self._pass.settle(outcome, dialect, now)
 
+    @property
+    def is_probe(self) -> bool:
+        """
+        A breaker that is half-open waits for how it goes.
+        """
+        return self._pass is not None and self._pass.is_probe
+
+    def begun(self) -> None:
+        """
+        The provider has begun to write.
+        """
+        if self._pass is not None:
+            self._pass.begun(self._bridge.now())
+
     # -- the end -------------------------------------------------------------------------------------------------
 
     def release(self, cause: str, now: float) -> None:

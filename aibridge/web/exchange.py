@@ -39,6 +39,7 @@ from aibridge.web.attempts import Attempts
 from aibridge.web.ending import Ending
 from aibridge.web.entrance import Entrance
 from aibridge.web.intake import Intake
+from aibridge.web.outcome import watched
 from aibridge.web.upstreamrequest import UpstreamRequest
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class Exchange(Ending):
         self._credentials = NO_CREDENTIALS
         self._credential: Credential | None = None
         self._body: bytes | None = None
-        self._facts: facts.Facts | None = None
+        self._facts = facts.UNREAD
         self._url = b""
 
     # -- may it go now? ------------------------------------------------------------------------------------------
@@ -187,10 +188,10 @@ class Exchange(Ending):
         if route.counted and terms.policies.counts_tokens:
             body = self._body
             if body is not None:
-                reservation = self._bridge.learned.expect(self._asks(route, self._facts_of(body), len(body)))
+                reservation = self._bridge.learned.expect(self._asks(route, self._facts))
             else:
                 size = request.declared_length or 0
-                reservation = self._bridge.learned.expect(self._asks(route, facts.UNREAD, size))
+                reservation = self._bridge.learned.expect(self._asks(route, facts.Facts(size=size)))
                 least = float(least_input(size))
         refusal = entrance.foresee(reservation, least)
         if refusal is None:
@@ -205,11 +206,37 @@ class Exchange(Ending):
         self._go_on(lambda route: self._came(route, body))
 
     def _came(self, route: Route, body: bytes) -> None:
-        entrance, now = self._entrance, self._bridge.now()
-        assert entrance is not None
         self._body = body
         if route.counted:
-            self._body_at = now
+            self._body_at = self._bridge.now()
+            if not self._is_known(body):
+                return
+        self._enter_gate(route, body)
+
+    def _is_known(self, body: bytes) -> bool:
+        """
+        Read what its body says.
+
+        :return: whether that took but a moment; else it goes on when it is known.
+        """
+        encoding = self._request.header(b"content-encoding")
+        read = facts.at_once(body, encoding)
+        if read is None:
+            reading = facts.Reading(body, encoding, self._terms.max_body)
+
+            def done() -> None:
+                self._facts = reading.facts
+                self._go_on(lambda route: self._enter_gate(route, body))
+
+            if not self._bridge.slices.do(reading, done):
+                return False
+            read = reading.facts
+        self._facts = read
+        return True
+
+    def _enter_gate(self, route: Route, body: bytes) -> None:
+        entrance, now = self._entrance, self._bridge.now()
+        assert entrance is not None
         if entrance.is_open(now):
             self._permitted(route)
         elif not (entrance.has_queue and self._would_refuse(route)):
@@ -233,10 +260,11 @@ class Exchange(Ending):
             completion.bytes_in = self._request.declared_length or 0
             self._send(route, self._intake.stream or body or None, (0, 0))
             return
-        self._body_size = completion.bytes_in = len(body)
-        read = self._facts_of(body)
+        completion.bytes_in = len(body)
+        read = self._facts
+        self._body_size = read.size
         completion.model, completion.stream = read.model, read.stream
-        self._asked = asked = self._asks(route, read, len(body))
+        self._asked = asked = self._asks(route, read)
         self._reservation = reservation = bridge.learned.expect(asked)
         if not self._charge(reservation if terms.policies.counts_tokens else None):
             return
@@ -274,23 +302,14 @@ class Exchange(Ending):
 
     # -- the way up ----------------------------------------------------------------------------------------------
 
-    def _facts_of(self, body: bytes) -> facts.Facts:
-        """
-        What its body says, which is read once, also if it is asked for before the gate and again behind it.
-        """
-        if self._facts is None:
-            encoded = self._request.header(b"content-encoding") is not None
-            self._facts = facts.UNREAD if encoded else facts.read(body)
-        return self._facts
-
-    def _asks(self, route: Route, read: facts.Facts, body_bytes: int) -> Asked:
+    def _asks(self, route: Route, read: facts.Facts) -> Asked:
         """
         What its expected use depends on.
         """
         self._agent = client_of(self._request.header(b"user-agent"))
         principal, prior = self._principal.id, self._terms.default_output
         most = route.most_output if read.max_tokens is None else read.max_tokens
-        return Asked(principal, read.model, self._agent, body_bytes, most, read.choices, prior)
+        return Asked(principal, read.model, self._agent, read.size, most, read.choices, prior)
 
     def _send(self, route: Route, body: Any, tokens: tuple[int, int]) -> None:
         bridge, request, provider = self._bridge, self._request, route.provider
@@ -330,7 +349,8 @@ class Exchange(Ending):
         completion.first_byte_s = now - self._began_at
         completion.added_s = self._sent_at - self._body_at
         completion.status = completion.upstream_status = response.code
-        if self._entrance is not None:
+        begins_well = 200 <= response.code < 300 and route.bridged
+        if self._entrance is not None and not begins_well:
             self._entrance.tell_breaker(response.code, route.dialect, now)
         received = response_pairs(response)
         pairs = to_client(received, connection_values(received))
@@ -348,8 +368,9 @@ class Exchange(Ending):
         request.respond(response.code, pairs, length, self._limits(route, received, None))
         content_type, encoding = content_of(received)
         if route.counted:
-            self._reader = reader_for(route.dialect, content_type, encoding)
-        self._pump = Pump(request, boundary_of(content_type, encoding), self._pumped, self._reader)
+            reader = reader_for(route.dialect, content_type, encoding, memory=bridge.memory)
+            self._reader = watched(reader, self._entrance) if begins_well else reader
+        self._pump = Pump(request, boundary_of(content_type, encoding), self._pumped, self._reader, bridge.slices)
         response.deliverBody(self._pump)
 
     def unanswered(self, error: errors.BridgeError) -> None:

@@ -13,10 +13,12 @@ from twisted.internet.interfaces import IReactorTime
 from aibridge.admission.breakers import Breakers
 from aibridge.admission.learned import Learned
 from aibridge.admission.policies import Policies
+from aibridge.dialects.sse import Memory
 from aibridge.interfaces import IIdentity
 from aibridge.log import Completion
 from aibridge.metrics import Metrics
 from aibridge.providers.routes import Routes
+from aibridge.relay.slices import Slices
 from aibridge.web.account import Account
 from aibridge.web.bodies import Bodies
 from aibridge.web.completions import Completions
@@ -64,6 +66,8 @@ class Bridge:
     :ivar chance: random numbers from 0 to 1.
     :ivar learned: what exchanges are expected to use; it outlives every reading of the configuration.
     :ivar bodies: the memory that request bodies take.
+    :ivar slices: does what takes long, such as reading what stands for much, between other things.
+    :ivar memory: what is held of answers to read them.
     :ivar draining: no exchange begins any more.
     :ivar exchanges: those that are running.
     :ivar emptied: called when the last of them has ended.
@@ -96,5 +100,7 @@ class Bridge:
         self.learned = Learned()
         self.bodies = bodies
         self.draining = False
+        self.slices = Slices(clock)
+        self.memory = Memory()
         self.exchanges: set[Exchange] = set()
         self.emptied: Callable[[], None] | None = None

@@ -33,9 +33,16 @@ def breaker(terms: BreakerTerms) -> tuple[Breaker, Core, list[State]]:
 @pytest.mark.parametrize("error", concrete_errors(), ids=lambda error: error.__name__)
 def test_errors_that_count(error: type[errors.BridgeError]) -> None:
     """
-    No connection, and no answer in time; not what came after, not what the bridge refused, not who left.
+    No connection, no answer in time, or half of one; not what the bridge refused, not who left.
     """
-    counted = {"ResolveFailed", "ConnectFailed", "ConnectTimeout", "TLSFailed", "FirstByteTimeout"}
+    counted = {
+        "ResolveFailed",
+        "ConnectFailed",
+        "ConnectTimeout",
+        "TLSFailed",
+        "FirstByteTimeout",
+        "UpstreamTruncated",
+    }
     for dialect in Dialect:
         assert is_failure(error(), dialect) is (error.__name__ in counted)
     assert not is_success(error())

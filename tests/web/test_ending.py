@@ -271,7 +271,7 @@ class UsageTests(SynchronousTestCase):
         Is charged as estimated, and crosses all the same.
         """
         fixture, asked = self.asked()
-        answer = fixture.upstream.calls[0].answer(Answer(200, [*JSON, (b"Content-Encoding", b"br")]))
+        answer = fixture.upstream.calls[0].answer(Answer(200, [*JSON, (b"Content-Encoding", b"compress")]))
         answer.body(b"\x00\x01")
         answer.end()
         self.assertEqual((self.charged(fixture), asked.written, fixture.done[0].usage), (200, b"\x00\x01", "estimated"))
@@ -357,7 +357,8 @@ class AccountTests(SynchronousTestCase):
 
     def test_breakers_are_told_once(self) -> None:
         """
-        By the head of the answer, or by why there is none; and not by clients that leave.
+        By the head of an answer that begins badly, by the end of one that begins well, or by why there is none; and not
+        by clients that leave.
         """
         terms = BreakerTerms(failure_threshold=1)
 
@@ -365,7 +366,9 @@ class AccountTests(SynchronousTestCase):
             return fixture.bridge.breakers.state("openai", "/v1/chat/completions", "m")
 
         for end, expected in (
-            (lambda call, _: call.answer(Answer(200)).end(errors.UpstreamTruncated()), State.CLOSED),
+            (lambda call, _: call.answer(Answer(200)).end(), State.CLOSED),
+            (lambda call, _: call.answer(Answer(200)).end(errors.UpstreamTruncated()), State.OPEN),
+            (lambda call, _: call.answer(Answer(200)).end(errors.TotalTimeout()), State.CLOSED),
             (lambda call, _: call.answer(Answer(503)).end(), State.OPEN),
             (lambda call, _: call.answer(Answer(429)).end(), State.CLOSED),
             (lambda call, _: call.fail(errors.ConnectFailed()), State.OPEN),

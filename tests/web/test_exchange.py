@@ -824,11 +824,14 @@ class AnswerTests(SynchronousTestCase):
 
     def test_back_pressure(self) -> None:
         """
-        The provider's connection is the one to pause.
+        The provider's connection is the one that is paused.
         """
         answer = Answer()
         _, request = self.answered(answer)
-        self.assertIs(request.request.producer, answer.transport)
+        request.request.producer.pauseProducing()
+        self.assertTrue(answer.transport.paused)
+        request.request.producer.resumeProducing()
+        self.assertFalse(answer.transport.paused)
         answer.end()
         self.assertIsNone(request.request.producer)
 
