@@ -191,7 +191,15 @@ class TokenTable:
     __slots__ = ("_rows",)
 
     def __init__(self, entries: Iterable[Entry]) -> None:
-        self._rows = {f"{_MARK}{entry.id}_".encode(): _row(entry) for entry in entries}
+        self._rows: dict[bytes, _Row] = {}
+        self.add(entries)
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """
+        Know some more, for a table that is made little by little before it is used.
+        """
+        for entry in entries:
+            self._rows[f"{_MARK}{entry.id}_".encode()] = _row(entry)
 
     def verify(self, token: bytes, now_utc: float) -> Principal:
         """

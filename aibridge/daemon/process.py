@@ -4,6 +4,7 @@ What every daemon of this package does with its process: its reactor, its signal
 
 from __future__ import annotations
 
+import gc
 import os
 import resource
 import signal
@@ -127,6 +128,16 @@ def heed_signals(reactor: Any, service: Stoppable) -> None:
     # At once, since its default is to end the process; the others when Twisted has set its own.
     _on_signal(reactor, signal.SIGHUP, service.reload)
     reactor.callWhenRunning(_stop_on_signals, reactor, service)
+
+
+def spare_what_lasts(reactor: Any) -> None:
+    """
+    Once it runs, what has been made so far is looked at no more by the garbage collector, since it lasts as long as the
+    process: modules, settings, tables of tokens. A full collection, which is a turn of the reactor, takes time only for
+    what came later.
+    """
+    reactor.callWhenRunning(gc.collect)
+    reactor.callWhenRunning(gc.freeze)
 
 
 def _on_signal(reactor: Any, number: signal.Signals, step: Callable[[], object]) -> None:

@@ -23,7 +23,7 @@ from aibridge.daemon.config import Loaded, load
 from aibridge.daemon.demo import DemoListener
 from aibridge.daemon.lag import Lag
 from aibridge.daemon.notify import Notifier
-from aibridge.daemon.process import DaemonOptions, Log, heed_signals, read_or_exit, the_reactor
+from aibridge.daemon.process import DaemonOptions, Log, heed_signals, read_or_exit, spare_what_lasts, the_reactor
 from aibridge.daemon.service import BridgeService
 from aibridge.daemon.settings import Settings
 from aibridge.exposition import Registry
@@ -127,6 +127,7 @@ def _assemble(reactor: Any, metrics: Metrics, loaded: Loaded, read: Any, environ
         banner=banner(sys.stdout, None if token is None else Secret(token.reveal())),
     )
     heed_signals(reactor, service)
+    spare_what_lasts(reactor)
     Lag(reactor, metrics.lagged).start()
     return service
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from twisted.internet.threads import deferToThreadPool
+
 from aibridge.auth.settings import AuthSettings
 from aibridge.identity.anyone import Anyone
 from aibridge.identity.coder import CoderIdentity
@@ -37,7 +39,13 @@ def build_identity(settings: AuthSettings, reactor: Any, wall_clock: WallClock) 
 
 
 def _file(settings: AuthSettings, reactor: Any, wall_clock: WallClock) -> IIdentity:
-    return FileIdentity(settings.tokens_file, Failures.from_settings(settings), reactor, wall_clock)
+    return FileIdentity(
+        settings.tokens_file,
+        Failures.from_settings(settings),
+        reactor,
+        wall_clock,
+        lambda read: deferToThreadPool(reactor, reactor.getThreadPool(), read),
+    )
 
 
 def _coder(settings: AuthSettings, reactor: Any, wall_clock: WallClock) -> IIdentity:

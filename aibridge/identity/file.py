@@ -7,16 +7,20 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import LoopingCall
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from aibridge.auth.tokenfile import TokensUnusable, read_entries
+from aibridge.auth.tokenfile import TokensUnusable
+from aibridge.auth.tokenreader import TokenReader, Undivided
 from aibridge.auth.tokens import Entry, TokenTable
 from aibridge.errors import Unauthenticated
 from aibridge.identity.failures import Failures
@@ -25,6 +29,9 @@ from aibridge.model import Principal
 
 POLL_S: Final = 2.0
 MOST_BYTES: Final = 8388608
+
+ENTRIES_AT_ONCE: Final = 250
+"""That are made ready to be looked up in one step, which takes some milliseconds."""
 
 State = tuple[int, ...]
 """What tells one content of a file from another without reading it."""
@@ -81,20 +88,36 @@ class FileIdentity(TableIdentity):
 
     The file is looked at every `POLL_S` seconds. One that was replaced is read at once; one that was written in
     place may not be complete yet, and is read when it has stayed the same for one look. So a change takes effect
-    within twice `POLL_S`. A file that cannot be used changes nothing, and is logged once.
+    within twice `POLL_S`, and the time that it takes to read. A file that cannot be used changes nothing, and is logged
+    once.
+
+    Note [Little by little]: requests are served while a large file is read: what has changed of it in steps of some
+    milliseconds, one in each turn; or in a thread, if it cannot be read in steps. The tokens that were read last are
+    good until all of it is there.
 
     :param path: absolute.
+    :param in_thread: calls a function in a thread, for a Deferred of what it returns.
     """
 
     _log = Logger()
 
-    def __init__(self, path: str, failures: Failures, clock: IReactorTime, wall_clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        path: str,
+        failures: Failures,
+        clock: IReactorTime,
+        wall_clock: Callable[[], float],
+        in_thread: Callable[[Callable[[], TokenTable]], Deferred[TokenTable]] = maybeDeferred,
+    ) -> None:
         super().__init__(TokenTable(()), failures, wall_clock)
         self._path = path
         self._clock = clock
+        self._in_thread = in_thread
         self._seen: State | None = None
         self._unsettled: State | None = None
         self._loop: LoopingCall | None = None
+        self._step: IDelayedCall | None = None
+        self._is_reading = False
 
     def start(self) -> None:
         """
@@ -117,8 +140,13 @@ class FileIdentity(TableIdentity):
         loop, self._loop = self._loop, None
         if loop is not None:
             loop.stop()
+        step, self._step = self._step, None
+        if step is not None:
+            step.cancel()
 
     def _look(self) -> None:
+        if self._is_reading:
+            return
         state = _state(self._path)
         if state == self._seen:
             self._unsettled = None
@@ -127,15 +155,43 @@ class FileIdentity(TableIdentity):
             self._unsettled = state
             return
         self._seen, self._unsettled = state, None
+        self._is_reading = True
+        self._read(_table_steps(self._path))
+
+    def _read(self, steps: Generator[None, None, TokenTable]) -> None:
+        """
+        Take one step. See Note [Little by little].
+        """
+        self._step = None
         try:
-            self._table = read_table(self._path)
-        except TokensUnusable as error:
-            self._log.error(
-                "The tokens have changed and cannot be used; those known before stay in force. {problems}",
-                problems="; ".join(error.problems),
-            )
+            next(steps)
+        except StopIteration as done:
+            self._changed(done.value)
+        except Undivided:
+            read = self._in_thread(lambda: read_table(self._path, TokenReader()))
+            read.addCallbacks(self._changed, self._unusable)
+            read.addErrback(self._unusable)
+        except Exception:
+            self._unusable(Failure())
         else:
-            self._log.info("{count} tokens read from {path}.", count=len(self._table), path=self._path)
+            self._step = self._clock.callLater(0, self._read, steps)
+
+    def _changed(self, table: TokenTable) -> None:
+        self._is_reading = False
+        if self._loop is None:
+            return
+        self._table = table
+        self._log.info("{count} tokens read from {path}.", count=len(table), path=self._path)
+
+    def _unusable(self, failure: Failure) -> None:
+        self._is_reading = False
+        error = failure.value
+        # The words of other exceptions may show what was found in place of tokens.
+        problems = error.problems if isinstance(error, TokensUnusable) else (f"{self._path}: {type(error).__name__}",)
+        self._log.error(
+            "The tokens have changed and cannot be used; those known before stay in force. {problems}",
+            problems="; ".join(problems),
+        )
 
     def _hint(self) -> dict[str, str]:
         return {"path": self._path, "hint": f"Make one with: {_create(self._path)}"}
@@ -144,30 +200,63 @@ class FileIdentity(TableIdentity):
         self._log.critical("Changes of {path} are not followed any more: {failure}", path=self._path, failure=failure)
 
 
-def read_table(path: str) -> TokenTable:
+_READER: Final = TokenReader()
+"""What all files of tokens are read by, which mostly is the same one again and again."""
+
+
+def read_table(path: str, reader: TokenReader = _READER) -> TokenTable:
     """
     The tokens of ``tokens.toml``, to be looked up.
 
+    :param reader: may know some of them.
     :raises TokensUnusable: as `read_file` does.
     """
-    return TokenTable(read_file(path))
+    return TokenTable(read_file(path, reader))
 
 
-def read_file(path: str) -> tuple[Entry, ...]:
+def read_file(path: str, reader: TokenReader = _READER) -> tuple[Entry, ...]:
     """
     The entries of ``tokens.toml``.
 
+    :param reader: may know some of them.
     :raises TokensUnusable: with everything that is wrong, each problem with the file's name and, where one can be
         given, how to mend it.
     """
+    with _named(path):
+        return reader.read(read_text(path))
+
+
+def _table_steps(path: str) -> Generator[None, None, TokenTable]:
+    """
+    What `read_table` does, in steps.
+
+    :raises Undivided: that cannot be.
+    """
+    with _named(path):
+        entries = yield from _READER.steps(read_text(path))
+    table = TokenTable(())
+    for start in range(0, len(entries), ENTRIES_AT_ONCE):
+        table.add(entries[start : start + ENTRIES_AT_ONCE])
+        if start + ENTRIES_AT_ONCE < len(entries):
+            yield
+    return table
+
+
+@contextmanager
+def _named(path: str) -> Iterator[None]:
+    """
+    Problems that name the file.
+    """
     try:
-        return read_entries(read_text(path))
+        yield
     except FileNotFoundError:
         raise TokensUnusable([f"{path}: there is no such file; make it, with a token, by: {_create(path)}"]) from None
     except OSError as error:
         raise TokensUnusable([f"{path}: it cannot be read: {error.strerror or error}"]) from None
     except TokensUnusable as error:
         raise TokensUnusable([f"{path}: {problem}" for problem in error.problems]) from None
+    except RecursionError:
+        raise TokensUnusable([f"{path}: it is nested more deeply than any file of tokens"]) from None
 
 
 def read_text(path: str) -> str:

@@ -5,6 +5,7 @@ Tests for `aibridge.daemon.process`. What it does to the global reactor is tried
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import os
 import signal
@@ -22,7 +23,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from aibridge.daemon.config import ConfigErrors, Problem
 from aibridge.daemon.problems import Kind, Origin, Severity
-from aibridge.daemon.process import EXIT_CONFIG, DaemonOptions, Log, heed_signals, log_observer, read_or_exit
+from aibridge.daemon.process import (
+    EXIT_CONFIG,
+    DaemonOptions,
+    Log,
+    heed_signals,
+    log_observer,
+    read_or_exit,
+    spare_what_lasts,
+)
 from aibridge.daemon.settings import LogSettings
 from aibridge.web.completions import Completions
 
@@ -190,6 +199,30 @@ class SignalTests(SynchronousTestCase):
         for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
             os.kill(os.getpid(), number)
         self.assertEqual((service.reloads, reactor.stops, service.hurries), (2, 1, 2))
+
+
+class MemoryTests(SynchronousTestCase):
+    """
+    What the garbage collector looks at.
+    """
+
+    def test_what_lasts_is_spared(self) -> None:
+        """
+        Once the reactor runs, what there is by then.
+        """
+        self.addCleanup(gc.unfreeze)
+        waiting: list[Any] = []
+
+        class Starting:
+            def callWhenRunning(self, call: Any) -> None:
+                waiting.append(call)
+
+        before = gc.get_freeze_count()
+        spare_what_lasts(Starting())
+        self.assertEqual(gc.get_freeze_count(), before)
+        for call in waiting:
+            call()
+        self.assertGreater(gc.get_freeze_count(), before + 1000)
 
 
 @pytest.fixture

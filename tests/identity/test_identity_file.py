@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
 from unittest import skipUnless
 
+from twisted.internet.base import DelayedCall
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
@@ -48,6 +51,18 @@ def text_of(*numbers: int, **values: Any) -> str:
     return file.text()
 
 
+class Turns(Clock):
+    """
+    A clock on which what is to be done in the next turn takes a thousandth of a second until then.
+    """
+
+    def callLater(self, delay: float, *rest: Any, **more: Any) -> DelayedCall:
+        """
+        As `Clock` does, which would do it in the same one.
+        """
+        return super().callLater(delay or 0.001, *rest, **more)
+
+
 class FileCase(SynchronousTestCase):
     """
     A file of tokens in a directory of its own.
@@ -60,7 +75,7 @@ class FileCase(SynchronousTestCase):
         directory = TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.path = Path(directory.name) / "tokens.toml"
-        self.clock = Clock()
+        self.clock = Turns()
         self.wall = NOW.timestamp()
         self.events: list[dict[str, Any]] = []
         observer = cast(ILogObserver, self.events.append)
@@ -318,6 +333,98 @@ class FollowTests(FileCase):
         self.write(text_of(1))
         self.clock.advance(POLL_S)
         self.assertEqual(self.knows(identity), {1})
+
+    def test_a_large_file(self) -> None:
+        """
+        It is read a little in each turn, and what was known before stays good until all of it is there. What it has in
+        common with the one before is not read again.
+        """
+        self.write(text_of(1))
+        identity = self.identity()
+        entries = text_of(*range(1, 151), rate_limit=3.0)
+        self.write(entries)
+        self.clock.advance(POLL_S)
+        turns = 0
+        while self.knows(identity) == {1}:
+            self.clock.advance(0.001)
+            turns += 1
+        self.assertGreater(turns, 3)
+        self.assertEqual(self.knows(identity), {1, 2, 3, 4})
+        self.write(entries.replace('"name 3"', '"name 3a"'))
+        self.clock.advance(POLL_S)
+        self.clock.pump([0.001] * 2)
+        renamed = identity.identify(a_token(3).reveal().encode(), HOST, 0.0)
+        self.assertEqual(renamed.name, "name 3a")
+
+    def test_a_large_file_that_changes_meanwhile(self) -> None:
+        """
+        It is read to its end, and once more.
+        """
+        self.write(text_of(1))
+        identity = self.identity()
+        self.write(text_of(*range(2, 152), rate_limit=4.0))
+        self.clock.advance(POLL_S)
+        self.write(text_of(3))
+        self.clock.pump([0.001] * 20)
+        self.assertEqual(self.knows(identity), {2, 3, 4})
+        self.clock.advance(POLL_S)
+        self.assertEqual(self.knows(identity), {3})
+
+    def test_a_large_file_when_it_stops(self) -> None:
+        """
+        Nobody reads on.
+        """
+        self.write(text_of(1))
+        identity = self.identity()
+        self.write(text_of(*range(2, 152), rate_limit=5.0))
+        self.clock.advance(POLL_S)
+        self.assertEqual(len(self.clock.getDelayedCalls()), 2)
+        identity.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_file_of_another_form(self) -> None:
+        """
+        One that cannot be read in steps is read in a thread, and what comes of it after the end is not used.
+        """
+        self.write(text_of(1))
+        waiting: list[tuple[Callable[[], TokenTable], Deferred[TokenTable]]] = []
+
+        def in_thread(read: Callable[[], TokenTable]) -> Deferred[TokenTable]:
+            waiting.append((read, Deferred()))
+            return waiting[-1][1]
+
+        identity = FileIdentity(str(self.path), Failures(0, 1, 1), self.clock, lambda: self.wall, in_thread)
+        identity.start()
+        for number in (2, 3):
+            token = a_token(number)
+            self.write(
+                f'token = [{{id = "{token.id}", name = "name {number}", hash = "{token.hashed()}", '
+                "created = 2026-11-24T12:00:00Z}]"
+            )
+            self.clock.advance(POLL_S)
+            self.clock.advance(POLL_S)
+            self.assertEqual(len(waiting), 1)
+            read, answer = waiting.pop()
+            if number == 3:
+                identity.stop()
+            answer.callback(read())
+            self.assertEqual(self.knows(identity), {2})
+
+    def test_a_file_that_cannot_be_parsed(self) -> None:
+        """
+        Whatever the parser does, following goes on.
+        """
+        self.write(text_of(1))
+        identity = self.identity()
+        for text in ("a = " + "[" * 5000, "a = " + "[" * 5000 + "]" * 5000, "a." * 2000 + "b = 1 1", "\0", "["):
+            self.write(text)
+            self.clock.advance(POLL_S)
+            self.assertEqual(self.knows(identity), {1})
+            (event,) = self.logged(LogLevel.error)
+            self.assertIn(str(self.path), event["problems"])
+        self.write(text_of(2))
+        self.clock.advance(POLL_S)
+        self.assertEqual(self.knows(identity), {2})
 
     def test_stop(self) -> None:
         """

@@ -12,10 +12,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
 from daemons import PATIENCE_S, Daemon, Deployment
+from lag import TURN_S, LagProbe
 from wires import chat, connect, read_all
 
 NOTICED_S = 5.0
@@ -110,6 +112,62 @@ class TestTokens:
         assert (status, headers["x-ai-bridge-reason"]) == (429, "auth")
         assert int(headers["retry-after"]) > 0
         assert ask(daemon, token)[0] == 200
+
+
+class TestManyTokens:
+    """
+    A file of ten thousand tokens.
+    """
+
+    def test_changes_stop_nothing(self, deployment: Deployment) -> None:
+        """
+        That tokens come and go is noticed, and that the configuration is read again, while no turn of the reactor takes
+        long; nor does one that finds nothing but rubbish, or nearly nothing that was there before.
+        """
+        deployment.tokens.write_text(tokens_file(10_000, rate=5.0))
+        deployment.tokens.chmod(0o600)
+        deployment.configure(f'[auth]\ntokens_file = "{deployment.tokens}"\nfailure_rate = 0\n{CONFIG}')
+        daemon = deployment.start()
+        first = deployment.token("first")
+        soon(200, lambda: ask(daemon, first)[0])
+        daemon.wait_for("tokens read from")
+        with LagProbe(daemon) as probe:
+            replace(deployment.tokens, deployment.tokens.read_text().replace('"name 5000"', '"another"'))
+            daemon.wait_for("10001 tokens read from")
+            daemon.reload()
+        assert probe.longest_s <= TURN_S, probe
+        good = deployment.tokens.read_text()
+        with LagProbe(daemon) as probe:
+            replace(deployment.tokens, good.replace('"name 50', '"other 50').replace("created", "made", 100))
+            daemon.wait_for("cannot be used")
+            replace(deployment.tokens, "a = " + "[" * 5000)
+            daemon.wait_for("cannot be used")
+            assert ask(daemon, first)[0] == 200
+            replace(deployment.tokens, tokens_file(10_000, rate=6.0))
+            daemon.wait_for("10000 tokens read from")
+        assert probe.longest_s <= TURN_S, probe
+        assert ask(daemon, first)[0] == 401
+
+
+def tokens_file(count: int, rate: float) -> str:
+    """
+    So many tokens, which nobody has.
+    """
+    return "\n".join(
+        f'[[token]]\nid = "{number:012d}"\nname = "name {number}"\nhash = "sha256:{number:064x}"\n'
+        f"created = 2026-11-24T12:00:00Z\nrate_limit = {rate}\n"
+        for number in range(count)
+    )
+
+
+def replace(path: Path, text: str) -> None:
+    """
+    Put another file in the place of one.
+    """
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.chmod(0o600)
+    new.replace(path)
 
 
 class Coder(BaseHTTPRequestHandler):

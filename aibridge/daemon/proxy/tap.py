@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from aibridge.daemon.lag import Lag
 from aibridge.daemon.notify import Notifier
-from aibridge.daemon.process import DaemonOptions, Log, heed_signals, read_or_exit, the_reactor
+from aibridge.daemon.process import DaemonOptions, Log, heed_signals, read_or_exit, spare_what_lasts, the_reactor
 from aibridge.daemon.proxy.assembly import Assembly
 from aibridge.daemon.proxy.config import ProxyLoaded, load
 from aibridge.daemon.proxy.service import ProxyService, Shares
@@ -116,6 +116,7 @@ def _assemble(
         on_change=lambda now: log.in_force(now.settings.log),
     )
     heed_signals(reactor, service)
+    spare_what_lasts(reactor)
     Lag(reactor, metrics.lagged).start()
     return service
 
