@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 from typing import Any, cast
 from unittest import skipUnless
 
-from twisted.internet.base import DelayedCall
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
@@ -56,7 +56,7 @@ class Turns(Clock):
     A clock on which what is to be done in the next turn takes a thousandth of a second until then.
     """
 
-    def callLater(self, delay: float, *rest: Any, **more: Any) -> DelayedCall:
+    def callLater(self, delay: float, *rest: Any, **more: Any) -> IDelayedCall:
         """
         As `Clock` does, which would do it in the same one.
         """
