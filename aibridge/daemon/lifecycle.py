@@ -24,7 +24,9 @@ from aibridge.daemon.notify import Notifier
 from aibridge.daemon.process import Warned
 from aibridge.daemon.settings import DaemonSettings, ListenSettings
 from aibridge.interfaces import IIdentity
+from aibridge.relay.vanished import notice_vanished
 from aibridge.web.proxied import ProxiedFactory
+from aibridge.web.settings import HttpSettings
 
 TICK_S = 5.0
 FAREWELL_S = 5.0
@@ -48,6 +50,12 @@ class Configured(Protocol):
     def daemon(self) -> DaemonSettings:
         """
         How the process lives.
+        """
+
+    @property
+    def http(self) -> HttpSettings:
+        """
+        The limits of its clients' connections.
         """
 
     def restart_needed(self, new: Any) -> list[str]:
@@ -205,6 +213,8 @@ class DaemonService(Service, Generic[Configuration]):
             factory = ProxiedFactory(self.site, listen.proxy_protocol_from, self._reactor)
         self.api.open(listen.endpoints, factory)
         self.site.accept_from(self.api.ports)
+        for port in (*self.api.ports, *self.admin.ports):
+            notice_vanished(getattr(port, "socket", None), self.loaded.settings.http.dead_peer_timeout)
 
     def privilegedStartService(self) -> None:
         """

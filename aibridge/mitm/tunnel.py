@@ -23,6 +23,7 @@ from zope.interface import implementer
 
 from aibridge.deadlines import Deadlines
 from aibridge.relay.takeover import take_over
+from aibridge.relay.vanished import UPSTREAM_S, notice_vanished
 from aibridge.web.eager import eager_write
 
 READ: Final = 262144
@@ -190,6 +191,9 @@ class Tunnel:
         """
         self._tunnels.all.add(self)
         self._tunnels.idle.start(self)
+        handle = getattr(host, "getHandle", None)
+        if handle is not None:
+            notice_vanished(handle(), UPSTREAM_S)
         take_over(client, self.client)
         take_over(host, self.host)
         self.client.join(self.host)

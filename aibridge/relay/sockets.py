@@ -4,19 +4,15 @@ What is done to the sockets under connections to providers.
 
 from __future__ import annotations
 
-import contextlib
 import select
-import socket
 from typing import Any, Final
 
 from twisted.internet import tcp
 
+from aibridge.relay.vanished import UPSTREAM_S, notice_vanished
+
 READ: Final = 131072
 """Bytes that are read at once. A large answer costs less in large pieces, as long as they fit the processor's cache."""
-
-# A peer that vanished without a word is noticed within two minutes, and address translators on the way, which forget
-# a silent connection after 350 s and less, are reminded of it.
-_KEEP_ALIVE = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
 
 
 def make_fit(transport: Any, lower: Any) -> select.poll | None:
@@ -28,14 +24,12 @@ def make_fit(transport: Any, lower: Any) -> select.poll | None:
     :return: what tells, without reading, whether there is something to be read; None where that cannot be told.
     """
     transport.setTcpNoDelay(True)
-    transport.setTcpKeepAlive(True)
     if not isinstance(lower, tcp.Connection):
         return None
     lower.bufferSize = READ
     handle = lower.getHandle()
-    for name, value in _KEEP_ALIVE:
-        with contextlib.suppress(AttributeError, OSError):
-            handle.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    # Address translators on the way, which forget a silent connection after 350 s and less, are reminded of it.
+    notice_vanished(handle, UPSTREAM_S)
     poll = select.poll()
     poll.register(handle, select.POLLIN)
     return poll

@@ -57,9 +57,20 @@ class HttpSettings:
     )
     write_timeout: float = option(
         600.0,
-        why="How long a client may take no byte of an answer that waits for it, before it counts as gone.",
+        why="How long a client may take no byte of an answer that waits for it, before it counts as gone; over TCP, "
+        "dead_peer_timeout if that is less.",
         least=0.001,
         most=86400,
+        unit="s",
+        restart=True,
+    )
+    dead_peer_timeout: float = option(
+        120.0,
+        why="How soon a TCP client that has vanished without a word (no power, no network, an address translator that "
+        "forgot) counts as gone, and what it held is free. The system counts one as vanished, too, that has had no "
+        "room for a byte of its answer for so long.",
+        least=4,
+        most=7200,
         unit="s",
         restart=True,
     )

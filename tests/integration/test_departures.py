@@ -5,14 +5,17 @@ Clients that leave, at every stage, and what they leave behind: nothing.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import itertools
 import selectors
 import socket
+import struct
 from collections.abc import Callable
 
 from daemons import Daemon, Deployment
 from wires import Provider, chat, connect, post, read_until, reset
 
+SO_ATTACH_FILTER = 26
 LEAVERS = 10_000
 AT_ONCE = 200
 DEMO = '[[provider]]\nname = "demo"\ntype = "demo"\n[admission]\nmax_concurrency = 5000\n'
@@ -210,3 +213,37 @@ def wait_until(daemon: Daemon, name: str, value: float) -> None:
         if daemon.metric(name) == value:
             return
     raise AssertionError(f"{name} is {daemon.metric(name)}, not {value}")
+
+
+def vanish(stream: socket.socket) -> None:
+    """
+    Be as if the machine had lost its network: nothing that comes is taken, nothing is said, and no end is sent.
+    """
+    drop_all = ctypes.create_string_buffer(struct.pack("HBBI", 6, 0, 0, 0))
+    stream.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", 1, ctypes.addressof(drop_all)))
+
+
+def test_vanished_clients_hold_nothing_for_long(deployment: Deployment) -> None:
+    """
+    Whether they wait for an answer to begin, or are being sent one: their permits come back soon.
+    """
+    token = deployment.token("ada")
+    deployment.configure(DEMO.replace("5000", "3") + "[http]\ndead_peer_timeout = 4\n")
+    daemon = deployment.start()
+    gone = [connect(daemon.url) for _ in range(3)]
+    for stream in gone[:2]:
+        stream.sendall(chat(token, "demo-never"))
+    gone[2].sendall(chat(token, "demo-long-1000000", stream=True))
+    read_until(gone[2], b"data: ")
+    daemon.until("aibridge_permits_in_use", 3)
+    for stream in gone:
+        vanish(stream)
+    with connect(daemon.url) as other:
+        other.sendall(chat(token))
+        assert b" 503 " in read_until(other, b"\r\n")
+    daemon.until("aibridge_permits_in_use", 0)
+    with connect(daemon.url) as other:
+        other.sendall(chat(token))
+        assert b" 200 " in read_until(other, b"\r\n")
+    for stream in gone:
+        stream.close()
