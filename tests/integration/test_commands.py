@@ -253,7 +253,7 @@ class TestWhy:
             + table(holder, name="tight")
             + limit
             + f'[log]\ncompletions = "{log}"\n[breaker]\nenabled = true\nfailure_threshold = 1\ntimeout = 600\n'
-            + "[admission]\nmax_concurrency = 2\n"
+            + "[admission]\nmax_concurrency = 2\ntoken_default_output = 5000\n"
         )
         daemon = deployment.start(environ={**KEYS, "K1": "sk-1", "K2": "sk-2"})
 
