@@ -164,7 +164,8 @@ class Learned:
         else:
             input = taken_for(body_bytes, min(1.0, max(1.0 / MOST_RATIO, known.input / known.bytes)))
             fresh = min(input, taken_for(body_bytes, known.fresh / known.bytes))
-        named = None if asked.maximum is None else most * choices
+        # More than any model writes is refused by the provider, and takes nothing of its limits.
+        named = None if asked.maximum is None or asked.maximum > MOST_OUTPUT else most * choices
         return Reservation(input, fresh, output * choices, (most - output) * choices, named)
 
     def learn(self, asked: Asked, usage: Usage) -> None:

@@ -46,7 +46,7 @@ class Reservation:
     :ivar fresh: those of them that are expected not to come from the vendor's cache.
     :ivar output: tokens of output, of all its answers.
     :ivar beyond: tokens of output that it may be answered with beyond that.
-    :ivar maximum: tokens of output that the request allows in its own words, or None if it names no maximum.
+    :ivar maximum: tokens of output that the request allows in its own words, or None if it names none that can be.
     """
 
     __slots__ = ("beyond", "fresh", "input", "maximum", "output")

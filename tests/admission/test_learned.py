@@ -60,13 +60,15 @@ class TestFirst:
             (0, 1, 0, 0, 0),
             (None, 1, PRIOR, MOST_OUTPUT - PRIOR, None),
             (None, 2, 2 * PRIOR, 2 * (MOST_OUTPUT - PRIOR), None),
-            (2**53 - 1, 1, PRIOR, MOST_OUTPUT - PRIOR, MOST_OUTPUT),
+            (MOST_OUTPUT, 1, PRIOR, MOST_OUTPUT - PRIOR, MOST_OUTPUT),
+            (MOST_OUTPUT + 1, 1, PRIOR, MOST_OUTPUT - PRIOR, None),
+            (2**53 - 1, 1, PRIOR, MOST_OUTPUT - PRIOR, None),
         ],
     )
     def test_output(self, maximum: int | None, choices: int, output: int, beyond: int, named: int | None) -> None:
         """
         What is configured, for each answer; never more than is allowed, and what is allowed is no more than a model can
-        write.
+        write: a maximum beyond that is none.
         """
         found = Learned().expect(asked(maximum=maximum, choices=choices))
         assert told(found) == (1000, 1000, output, beyond, named)
