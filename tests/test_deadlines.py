@@ -5,6 +5,7 @@ Many deadlines on one timer: each passes when it is due, and one delayed call do
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -12,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from aibridge.deadlines import Deadlines
+from aibridge.deadlines import AT_ONCE, Deadlines
 
 
 class Boom(Exception):
@@ -265,6 +266,34 @@ class DeadlinesTests(SynchronousTestCase):
 
 ITEMS = st.sampled_from("abcdef")
 LENGTH = 10
+
+
+def test_a_crowd_passes_bit_by_bit() -> None:
+    """
+    So many in each turn, in their order, and those that are cancelled in between not at all.
+    """
+    passed: list[int] = []
+    turns: list[tuple[float, Callable[[], None]]] = []
+
+    class Turns(Clock):
+        def callLater(self, delay: float, callable: Any, *args: object, **kw: object) -> Any:
+            turns.append((delay, callable))
+            return callable
+
+    clock = Turns()
+    deadlines = Deadlines[int](clock, 5.0, passed.append)
+    for number in range(2 * AT_ONCE + 7):
+        deadlines.start(number)
+    clock.rightNow = 5.0
+    counts = []
+    while turns:
+        delay, step = turns.pop()
+        step()
+        assert delay in (0.0, 5.0)
+        counts.append(len(passed))
+        deadlines.cancel(AT_ONCE + 1)
+    assert counts == [AT_ONCE, 2 * AT_ONCE, 2 * AT_ONCE + 6]
+    assert passed == [number for number in range(2 * AT_ONCE + 7) if number != AT_ONCE + 1]
 
 
 class DeadlinesMachine(RuleBasedStateMachine):

@@ -165,7 +165,32 @@ def _in_flight(limiters: Limiters, principal: Principal | None) -> Told:
 # -- the buckets -------------------------------------------------------------------------------------------------
 
 
+class _Standing:
+    """
+    How buckets stand, looked up once for each principal and provider: there may be hundreds of limits.
+    """
+
+    def __init__(self, policies: Policies, now: float) -> None:
+        self.refusals = policies.refusals()
+        self._policies = policies
+        self._now = now
+        self._found: dict[tuple[str, Class, str], dict[str, list[State]]] = {}
+
+    def of(self, principal: Principal, provider: str, policy: str) -> list[State]:
+        """
+        Those of one policy.
+        """
+        key = principal.id, principal.class_, provider
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = {}
+            for state in self._policies.states(principal, provider, self._now):
+                found.setdefault(state.limit.name, []).append(state)
+        return found.get(policy, [])
+
+
 def _limits(limiters: Limiters, principal: Principal | None, now: float) -> Iterator[Told]:
+    standing = _Standing(limiters.policies, now)
     brings_own = principal is not None and (principal.rate_limit is not None or principal.rate_burst is not None)
     taken = False
     for option, configured in limiters.configured.items():
@@ -173,15 +198,17 @@ def _limits(limiters: Limiters, principal: Principal | None, now: float) -> Iter
             # Limits of a principal's own stand in for the first such policy.
             own = brings_own and policy.is_per_principal and not taken
             taken = taken or policy.is_per_principal
-            yield _limit(limiters, policy, option, [*_buckets(limiters, policy, principal, now)], own)
+            yield _limit(limiters, standing, policy, option, [*_buckets(limiters, standing, policy, principal)], own)
     if brings_own and not taken:
         policy = Policy(scope=Scope.PRINCIPAL, limit=1)
-        for bucket in _buckets(limiters, policy, principal, now):
+        for bucket in _buckets(limiters, standing, policy, principal):
             of_its_own = {"limit": bucket["limit"], "burst": bucket["burst"], "source": TOKEN}
-            yield _limit(limiters, policy, TOKEN, [bucket], True) | of_its_own
+            yield _limit(limiters, standing, policy, TOKEN, [bucket], True) | of_its_own
 
 
-def _limit(limiters: Limiters, policy: Policy, option: str, buckets: list[Told], own: bool) -> Told:
+def _limit(
+    limiters: Limiters, standing: _Standing, policy: Policy, option: str, buckets: list[Told], own: bool
+) -> Told:
     return {
         "policy": policy.name,
         "scope": policy.scope.value,
@@ -191,7 +218,7 @@ def _limit(limiters: Limiters, policy: Policy, option: str, buckets: list[Told],
         "class": "" if policy.class_ is None else policy.class_.value,
         "provider": policy.provider,
         "shadow": policy.shadow,
-        "refused": limiters.policies.refusals().get(policy.name, 0),
+        "refused": standing.refusals.get(policy.name, 0),
         "option": option,
         "source": limiters.source(option),
         "own": own,
@@ -199,7 +226,7 @@ def _limit(limiters: Limiters, policy: Policy, option: str, buckets: list[Told],
     }
 
 
-def _buckets(limiters: Limiters, policy: Policy, principal: Principal | None, now: float) -> Iterator[Told]:
+def _buckets(limiters: Limiters, standing: _Standing, policy: Policy, principal: Principal | None) -> Iterator[Told]:
     """
     The buckets of one policy that are to be told: the one that all share, or those of the principal.
     """
@@ -213,9 +240,8 @@ def _buckets(limiters: Limiters, policy: Policy, principal: Principal | None, no
     if policy.scope is not Scope.PRINCIPAL_PROVIDER:
         del names[1:]
     for name in names:
-        for state in limiters.policies.states(principal, name, now):
-            if state.limit.name == policy.name:
-                yield _bucket(policy, name if policy.scope is Scope.PRINCIPAL_PROVIDER else "", state)
+        for state in standing.of(principal, name, policy.name):
+            yield _bucket(policy, name if policy.scope is Scope.PRINCIPAL_PROVIDER else "", state)
 
 
 def _bucket(policy: Policy, provider: str, state: State) -> Told:

@@ -10,13 +10,14 @@ provider's or its principal's, or none that its class may have. So one who comes
 `_hand_on` restores this after everything that may break it: a permit that came back, other terms.
 
 Note [One order]: a principal's requests for one provider are let in in the order in which they came. Those for
-different providers do not wait for each other: one that asks a full provider is not to find an idle one closed.
+different ones do not wait for each other.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Final
 
 from twisted.internet.defer import Deferred
 
@@ -32,6 +33,8 @@ from aibridge.errors import AtCapacity
 from aibridge.model import Class
 
 _INTERACTIVE = Class.INTERACTIVE
+
+EXPIRE_AT_ONCE: Final = 100  # Each is answered, so a crowd that came together is not sent away in one turn.
 
 
 class Seats:
@@ -252,9 +255,9 @@ class Seats:
 
     def expire(self, now: float) -> None:
         """
-        Send away those whose time is up.
+        Send away those whose time is up, `EXPIRE_AT_ONCE` of them at most: then `next_expiry` is in the past.
         """
-        while self._waiters:
+        for _ in range(min(EXPIRE_AT_ONCE, len(self._waiters))):
             waiter = next(iter(self._waiters))
             if waiter.since + self.terms.queue_timeout_s > now:
                 break
@@ -267,9 +270,7 @@ class Seats:
         When `expire` has something to do next, or None while nobody waits. Never earlier than it was before, except
         that `adopt` may shorten the time.
         """
-        for waiter in self._waiters:
-            return waiter.since + self.terms.queue_timeout_s
-        return None
+        return next((waiter.since + self.terms.queue_timeout_s for waiter in self._waiters), None)
 
     def adopt(self, terms: SeatTerms, now: float) -> None:
         """
@@ -344,9 +345,8 @@ class Seats:
 
     def _seat(self, permit: Permit) -> None:
         permit.state = SEATED
-        self._held[permit.principal] = self._held.get(permit.principal, 0) + 1
-        held = permit.pool.held
-        held[permit.principal] = held.get(permit.principal, 0) + 1
+        for held in (self._held, permit.pool.held):
+            held[permit.principal] = held.get(permit.principal, 0) + 1
         for pool in (self._all, permit.pool):
             pool.in_use += 1
             pool.interactive += permit.interactive

@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from aibridge.admission.permit import Claim, Permit
-from aibridge.admission.seats import Seats
+from aibridge.admission.seats import EXPIRE_AT_ONCE, Seats
 from aibridge.admission.seatterms import SeatTerms
 from aibridge.admission.shares import Obstacle
 from aibridge.errors import AtCapacity
@@ -289,6 +289,21 @@ class QueueTests(SeatsCase):
         self.assertNoResult(second)
         seats.expire(99.0)
         self.assertEqual(self.sent_away(second), "timeout")
+        self.assertIsNone(seats.next_expiry())
+
+    def test_a_crowd_is_sent_away_bit_by_bit(self) -> None:
+        """
+        So many each time; until all are, the gate tells that it is overdue.
+        """
+        seats = self.gate(max_concurrency=1, queue_size=999, queue_timeout_s=5.0)
+        self.got()
+        waiting = [self.waits() for _ in range(2 * EXPIRE_AT_ONCE + 7)]
+        for _ in range(2):
+            self.assertEqual(seats.next_expiry(), 5.0)
+            seats.expire(5.0)
+        self.assertEqual((seats.waiting, seats.next_expiry()), (7, 5.0))
+        seats.expire(5.0)
+        self.assertEqual({self.sent_away(each) for each in waiting}, {"timeout"})
         self.assertIsNone(seats.next_expiry())
 
     def test_the_timer_is_never_early(self) -> None:

@@ -9,6 +9,8 @@ import gc
 import io
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -281,3 +283,15 @@ def test_a_log_that_cannot_be_opened_changes_nothing(restored: Any, tmp_path: Pa
     with pytest.raises(OSError, match="No such file"):
         Log(completions, str, str).in_force(LogSettings(completions=str(tmp_path / "none" / "f")))
     assert completions._sink is None
+
+
+def test_what_is_there_from_the_start_is_not_searched_for_garbage() -> None:
+    """
+    Once the reactor runs; tried in a process of its own.
+    """
+    program = (
+        "import gc; from aibridge.daemon.process import the_reactor; r = the_reactor(lambda s: None);"
+        "before = gc.get_freeze_count(); r.callLater(0, r.stop); r.run(); print(before, gc.get_freeze_count() > 1000)"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert told.stdout.split() == ["0", "True"]
