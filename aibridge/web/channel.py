@@ -89,7 +89,7 @@ class Channel(Link):
         self._body = None
         self._input = b""
         self.site.connections.discard(self)
-        self.site.left()
+        self.site.left(self)
         if request is not None:
             request.connectionLost(reason)
 
@@ -204,7 +204,7 @@ class Channel(Link):
         self.release()
         self.transport.unregisterProducer()
         self.site.connections.discard(self)
-        self.site.left()
+        self.site.left(self)
         return self.transport, rest
 
     def refuse(self, status: int, message: str) -> None:

@@ -110,7 +110,8 @@ class HttpSettings:
     max_connections: int = option(
         0,
         why="Most client connections at once; 0 means as many as file descriptors allow, less those kept for "
-        "upstream calls.",
+        "upstream calls. Beyond it one makes room that is idle, or has not asked yet, of the address (IPv6: /64) "
+        "that has the most.",
         least=0,
         most=1048576,
         restart=True,

@@ -16,9 +16,12 @@ from twisted.web import server
 from twisted.web.resource import IResource
 
 from aibridge.deadlines import Deadlines
+from aibridge.identity.address import place_of
 from aibridge.web.channel import Channel
+from aibridge.web.crowding import Crowd
 from aibridge.web.hangup import HangUps
 from aibridge.web.ids import Ids
+from aibridge.web.link import Link
 from aibridge.web.request import HOLD_S, Request
 from aibridge.web.rounds import Rounds
 from aibridge.web.settings import HttpSettings
@@ -118,6 +121,7 @@ class BridgeSite(server.Site):
         self.linger = Deadlines(reactor, LINGER_S, Channel.abort)
         self.held = Deadlines(reactor, HOLD_S, Channel.flush)
         self.connections: set[Channel] = set()
+        self._crowd: Crowd[Channel] = Crowd()
         self.draining = False
         self.crowded = False
         self.ports: list[Any] = []
@@ -160,20 +164,42 @@ class BridgeSite(server.Site):
 
     def arrived(self, channel: Channel) -> None:
         """
-        There is one more connection. When there are too many, the one that has been idle for longest makes room, or
-        else the one that has been silent for longest. When all are busy, no more are accepted, and each answer closes
-        its connection, until there is room.
+        There is one more connection. When there are too many, one makes room: see Note [Who makes room] in
+        `aibridge.web.crowding`. When all come from one place, it is the one that has been idle for longest, or else the
+        one that has been silent for longest. When all are busy, no more are accepted, and each answer closes its
+        connection, until there is room.
         """
         self._slow_down()
+        self._crowd.arrived(channel, place_of(channel.client_host))
         if len(self.connections) <= self._most:
             return
-        idle = self.keep_alive.first() or self.header.first()
-        if idle is not None and idle is not channel:
-            idle.close()
+        victim = self._who_makes_room(channel)
+        if victim is not None:
+            if victim in self.body:
+                victim.abort()
+            else:
+                victim.close()
         elif not self.crowded:
             self.crowded = True
             for port in self.ports:
                 port.stopReading()
+
+    def _who_makes_room(self, channel: Channel) -> Link | None:
+        crowd = self._crowd
+        if crowd.places > 1:
+            victim = crowd.first_of_most(lambda each: each in self.keep_alive or each in self.header)
+            if victim is not None:
+                return victim
+            if 2 * crowd.most > len(crowd):
+                # They are busy, and mostly from one place: that one gets no more, and others are let in for what has
+                # not been asked yet.
+                if crowd.of_place(channel) == crowd.most:
+                    return channel
+                victim = crowd.first_of_most(lambda each: each in self.body)
+                if victim is not None:
+                    return victim
+        idle = self.keep_alive.first() or self.header.first()
+        return None if idle is channel else idle
 
     def accept_from(self, ports: list[Any]) -> None:
         """
@@ -188,10 +214,11 @@ class BridgeSite(server.Site):
             if getattr(port, "numberAccepts", 0) > MOST_ACCEPTED:
                 port.numberAccepts = MOST_ACCEPTED
 
-    def left(self) -> None:
+    def left(self, channel: Channel) -> None:
         """
         There is one connection less.
         """
+        self._crowd.left(channel)
         if self.crowded and len(self.connections) < self._most:
             self.crowded = False
             for port in self.ports:

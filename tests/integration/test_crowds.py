@@ -172,3 +172,26 @@ def test_few_descriptors_all_busy(deployment: Deployment) -> None:
     daemon.stop()
     daemon.wait()
     assert "Traceback" not in daemon.output
+
+
+@pytest.mark.parametrize("greeting", [b"", b"POST /demo/v1/chat/completions HTTP/1.1\r\nHost: a\r\n"])
+def test_a_crowd_from_one_address(deployment: Deployment, greeting: bytes) -> None:
+    """
+    Far more connections than there may be: they make room for each other, and neither close those that come from
+    elsewhere nor keep any away.
+    """
+    token = deployment.token("t")
+    deployment.configure(DEMO + "[http]\nmax_connections = 40\n")
+    daemon = deployment.start()
+    with contextlib.ExitStack() as stack:
+        colleagues = [stack.enter_context(connect(daemon.url, f"127.0.0.{number}")) for number in range(2, 10)]
+        for stream in colleagues:
+            stream.sendall(chat(token))
+            assert b" 200 OK" in read_until(stream, b"\r\n\r\n")
+        for stream in crowd(daemon, 200, lambda number: greeting):
+            stack.enter_context(stream)
+        assert is_served(daemon, token)
+        newcomer = stack.enter_context(connect(daemon.url, "127.0.0.10"))
+        for stream in (newcomer, *colleagues):
+            stream.sendall(chat(token))
+            assert b" 200 OK" in read_until(stream, b" 200 OK")

@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from twisted.internet.address import IPv4Address
 from twisted.internet.interfaces import IProtocolNegotiationFactory
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -238,6 +239,93 @@ class CrowdTests(SynchronousTestCase):
         waiting.requests[2].respond(200, [], 0)
         waiting.requests[2].finish()
         self.assertFalse(late.answers()[0].closes)
+
+
+class PlaceTests(SynchronousTestCase):
+    """
+    More connections than are allowed, from several addresses.
+    """
+
+    def setUp(self) -> None:
+        """
+        Four are allowed. One comes from an office, and is idle for longest.
+        """
+        self.waiting = Deciding()
+        self.office = Talk(self.waiting, address=at("192.0.2.1"), max_connections=4)
+        self.site = self.office.site
+        self.port = Port()
+        self.site.accept_from([self.port])
+        self.office.send(get())
+        self.answer(0)
+
+    def answer(self, number: int) -> None:
+        """
+        Answer a request.
+        """
+        request = self.waiting.requests[number]
+        request.respond(200, [], 0)
+        request.finish()
+
+    def connect(self, host: str) -> Talk:
+        """
+        One more.
+        """
+        return Talk(site=self.site, address=at(host))
+
+    def ended(self, *talks: Talk) -> list[str]:
+        """
+        How they have ended.
+        """
+        self.site.clock.advance(0)
+        return [talk.transport.ended for talk in talks]
+
+    def test_whoever_has_most_makes_room(self) -> None:
+        """
+        Not whoever has been idle for longest: who opens one after the other closes his own.
+        """
+        crowd = [self.connect("198.51.100.1") for _ in range(10)]
+        self.assertEqual(self.ended(self.office, *crowd[-3:]), [""] * 4)
+        self.assertEqual(self.ended(*crowd[:7]), ["closed"] * 7)
+        newcomer = self.connect("203.0.113.1")
+        self.assertEqual(self.ended(self.office, newcomer, *crowd[-3:]), ["", "", "closed", "", ""])
+        self.assertTrue(self.port.reads)
+
+    def test_busy_ones_make_no_room_for_their_own(self) -> None:
+        """
+        When nearly all are busy with one address, that gets no more, and idle ones of others stay.
+        """
+        crowd = [self.connect("198.51.100.1") for _ in range(3)]
+        for talk in crowd:
+            talk.send(get())
+        late = self.connect("198.51.100.1")
+        self.assertEqual(self.ended(self.office, late, *crowd), ["", "closed", "", "", ""])
+        self.assertTrue(self.port.reads)
+
+    def test_bodies_that_are_not_there_make_room_for_others(self) -> None:
+        """
+        Where nothing else does: whoever waits for the rest of most bodies waits for one less.
+        """
+        crowd = [self.connect("198.51.100.1") for _ in range(3)]
+        for number, talk in enumerate(crowd):
+            talk.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
+            self.waiting.requests[number + 1].read_body(100, lambda body: None, lambda error: None)
+        newcomer = self.connect("203.0.113.1")
+        self.assertEqual(self.ended(newcomer, self.office), ["", ""])
+        self.assertEqual(sorted(self.ended(*crowd)), ["", "", "aborted"])
+
+    def test_one_network_is_one_place(self) -> None:
+        """
+        Of IPv6.
+        """
+        crowd = [self.connect(f"2001:db8::{number}") for number in range(1, 10)]
+        self.assertEqual(self.ended(self.office, *crowd[-3:]), [""] * 4)
+
+
+def at(host: str) -> IPv4Address:
+    """
+    A client's address.
+    """
+    return IPv4Address("TCP", host, 12345)
 
 
 class EndTests(SynchronousTestCase):
