@@ -21,7 +21,6 @@ from aibridge.web.channel import Channel
 from aibridge.web.crowding import Crowd
 from aibridge.web.hangup import HangUps
 from aibridge.web.ids import Ids
-from aibridge.web.link import Link
 from aibridge.web.request import HOLD_S, Request
 from aibridge.web.rounds import Rounds
 from aibridge.web.settings import HttpSettings
@@ -116,7 +115,7 @@ class BridgeSite(server.Site):
         self.pace: Deadlines[Any] = Deadlines(reactor, PACE_S if settings.min_body_rate else 0.0, Channel.body_paced)
         self.least_came = math.ceil(settings.min_body_rate * PACE_S)
         self.rounds = Rounds(reactor)
-        self.keep_alive = Deadlines(reactor, settings.keep_alive_timeout, Channel.close)
+        self.keep_alive: Deadlines[Channel] = Deadlines(reactor, settings.keep_alive_timeout, Channel.close)
         self.write = Deadlines(reactor, settings.write_timeout, Channel.write_late)
         self.linger = Deadlines(reactor, LINGER_S, Channel.abort)
         self.held = Deadlines(reactor, HOLD_S, Channel.flush)
@@ -184,7 +183,7 @@ class BridgeSite(server.Site):
             for port in self.ports:
                 port.stopReading()
 
-    def _who_makes_room(self, channel: Channel) -> Link | None:
+    def _who_makes_room(self, channel: Channel) -> Channel | None:
         crowd = self._crowd
         if crowd.places > 1:
             victim = crowd.first_of_most(lambda each: each in self.keep_alive or each in self.header)
