@@ -165,6 +165,13 @@ class Answer:
         self._protocol = protocol
         protocol.makeConnection(self.transport)
 
+    @property
+    def is_delivered(self) -> bool:
+        """
+        Whether somebody wants its body.
+        """
+        return self._protocol is not None
+
     def body(self, data: bytes) -> None:
         """
         A piece comes.

@@ -9,6 +9,10 @@ from typing import Any
 
 import attrs
 
+from aibridge.admission.keypool import Key, KeyPool, Wanted
+from aibridge.admission.verdict import judge
+from aibridge.dialects.errorbody import NOTHING
+from aibridge.dialects.limits import UNKNOWN, Limits
 from aibridge.errors import BridgeError
 from aibridge.log import FIELDS, Completion
 from aibridge.options import declaration
@@ -64,6 +68,16 @@ def provider(
     """
     settings = ProviderSettings(name=name or type_, type=type_, base_url=base_url, **options)
     return Provider.from_settings(settings, None if key is None else Secret(key), demo_url)
+
+
+def cool_down(pool: KeyPool, key: Key, status: int, wait_s: float | None, now: float, model: str = "m") -> None:
+    """
+    A key is found wanting: answered so, for a model, what another would serve.
+    """
+    choice = pool.choose(Wanted(("", model), only=key.id), now, heeds=False)
+    verdict = judge(status, Limits(retry_after_s=wait_s), NOTHING)
+    pool.heard(choice, UNKNOWN, verdict, status, now)
+    pool.confirmed(choice, verdict, status, now)
 
 
 def concrete_errors() -> list[type[BridgeError]]:

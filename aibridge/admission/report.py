@@ -15,7 +15,7 @@ import attrs
 
 from aibridge.admission.breaker import State as BreakerState
 from aibridge.admission.breakers import Breakers
-from aibridge.admission.keypool import LIMITED, Key, KeyPool
+from aibridge.admission.keypool import Key, KeyPool
 from aibridge.admission.learned import Learned
 from aibridge.admission.limit import State
 from aibridge.admission.policies import Policies
@@ -297,12 +297,16 @@ def _provider(limiters: Limiters, name: str, now: float) -> Told:
 
 
 def _key(number: int, key: Key, now: float) -> Told:
-    state = "usable"
-    if key.is_resting(now):
-        state = "rate_limited" if key.cause == LIMITED else "unauthorized"
+    """
+    A key, and each model, or route that names none, of which its provider has said something that holds.
+    """
     return {
         "key": number,
-        "state": state,
-        "rests_s": round(max(0.0, key.until - now), 3),
-        **{name: round(value, 3) for name, value in key.pace.told(now).items()},
+        "state": key.state(now),
+        "rests_s": round(max(0.0, key.cooldown.until - now), 3),
+        "models": [
+            {"route": route, "model": model, **{name: round(value, 3) for name, value in told.items()}}
+            for (route, model), pace in key.paces()
+            if (told := pace.told(now))
+        ],
     }

@@ -73,12 +73,12 @@ ADVICE: Final[dict[str, tuple[str, str]]] = {
         "Look for what failed before: completions with the same model, and aibridge_upstream_errors_total.",
     ),
     "keys_resting": (
-        "The provider had answered 429 to every key it has here.",
-        "Add keys, or limit requests or tokens for that provider; aibridge limits shows how long each key rests.",
+        "Every key of the provider was cooling down for this model, as its answers had shown.",
+        "Add keys, or limit requests or tokens for that provider; aibridge limits shows how long each cools down.",
     ),
     "keys_refused": (
         "The provider had answered 401 to every key it has here.",
-        "Check them where they are kept; each is tried again after a minute.",
+        "Check them where they are kept; each is tried again after a second, and then at growing intervals.",
     ),
     "provider_wait": (
         "The provider had said what is left of its limit, and that was used up, so it was not asked.",

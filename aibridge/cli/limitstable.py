@@ -15,7 +15,8 @@ from aibridge.daemon.values import number
 Told = dict[str, Any]
 
 NOTHING: Final = "-"
-NO_KEY: Final = {"key": NOTHING, "state": NOTHING, "rests_s": 0}
+NO_KEY: Final[dict[str, Any]] = {"key": NOTHING, "state": NOTHING, "rests_s": 0, "models": []}
+NO_MODEL: Final[dict[str, Any]] = {"route": "", "model": ""}
 
 
 def lines(told: Told, address: str) -> Iterator[str]:
@@ -159,31 +160,45 @@ def _breakers(breakers: Told | None, is_live: bool) -> Iterator[str]:
 
 
 def _providers(providers: list[Told]) -> Iterator[str]:
-    head = ["KEYS", "ORDER", "KEY", "STATE", "RESTS", "THE PROVIDER SAID", "RETRIES LEFT"]
+    head = ["KEYS", "ORDER", "KEY", "STATE", "MODEL", "COOLS DOWN", "THE PROVIDER SAID", "RETRIES LEFT"]
     rows = [
         [
             provider["provider"],
             _or(provider["key_order"]),
             str(key["key"]),
             key["state"],
-            f"{number(key['rests_s'])} s" if key["rests_s"] else NOTHING,
-            _said(key),
+            _model(key, model),
+            _seconds(max(key["rests_s"], model.get("wait_s", 0))),
+            _said(model),
             NOTHING if provider["retries_left"] is None else str(math.floor(provider["retries_left"] + 1e-9)),
         ]
         for provider in providers
         # One without keys may have retries all the same.
         for key in provider["keys"] or ([NO_KEY] if provider["retries_left"] is not None else [])
+        for model in key["models"] or [NO_MODEL]
     ]
     if rows:
         yield ""
         yield from table([head, *rows])
 
 
-def _said(key: Told) -> str:
-    said = [f"wait {number(key['wait_s'])} s"] if "wait_s" in key else []
-    said += [
+def _model(key: Told, model: Told) -> str:
+    """
+    What the provider has spoken of: a model, a route that it limits by itself, or all there is under the key.
+    """
+    if key["rests_s"] and model is NO_MODEL:
+        return "all"
+    return model["model"] or model["route"] or NOTHING
+
+
+def _seconds(seconds: float) -> str:
+    return f"{number(seconds)} s" if seconds else NOTHING
+
+
+def _said(model: Told) -> str:
+    said = [
         f"{number(left)} {name.removesuffix('_left').replace('_', ' ')} left"
-        for name, left in key.items()
+        for name, left in model.items()
         if name.endswith("_left")
     ]
     return ", ".join(said) or NOTHING

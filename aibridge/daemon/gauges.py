@@ -115,13 +115,21 @@ class Gauges(Collector):
         bridge = self._bridge
         now = bridge.now()
         keys: list[Sample] = []
+        cooling: list[Sample] = []
         budgets: list[Sample] = []
         for name, account in bridge.terms.accounts.items():
             if account.keys is not None:
                 keys.extend(((name, state), count) for state, count in account.keys.counts(now).items())
+                cooling.append(((name,), account.keys.cooling(now)))
             if account.retries:
                 budgets.append(((name,), account.budget.balance(now)))
         yield _gauge("aibridge_key_pool_state", "Provider keys, by how they stand.", ("provider", "state"), keys)
+        yield _gauge(
+            "aibridge_cooling_models",
+            "Models, and routes that name none, that cool down, each counted once for each key.",
+            ("provider",),
+            cooling,
+        )
         yield _gauge("aibridge_retry_budget", "Retries that could be made now.", ("provider",), budgets)
         connections: list[Sample] = []
         for name, agent in self._upstreams.agents().items():

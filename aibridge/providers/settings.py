@@ -125,15 +125,15 @@ class ProviderSettings(TransportSettings):
     )
     keys: tuple[str, ...] = option(
         (),
-        why="References to further keys of the same account or of others, after key if that is set; a key that the "
-        "provider answers 429 or 401 rests, and the next one is used.",
+        why="References to further keys of the same account or of others, after key if that is set; a request that the "
+        "provider refuses for its key or a limit is sent with one other, and the key cools down if that one is served.",
         most=16,
         secret=True,
     )
     key_order: str = option(
         "first",
-        why="Which of several keys is used: the first that does not rest, since prompt caches are an account's own, or "
-        "each in turn.",
+        why="Which of several keys is used: the first that does not cool down, since prompt caches are an account's "
+        "own, or each in turn.",
         choices=KEY_ORDERS,
     )
     credentials: str = option(

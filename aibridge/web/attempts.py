@@ -4,8 +4,7 @@ a request may be sent again.
 
 Note [Another try]: an answer that is not passed on is thrown away before the client has seen a byte of it. So one try
 follows another only as long as nothing has been said, and only if the body is still there as a whole. The last answer
-is passed on as it came, whatever it says, except where every key was refused: then the client is told when the first
-of them can be used again, which no single answer says.
+is passed on as it came, whatever it says. Which keys are tried is a matter of `aibridge.web.hearing`.
 """
 
 from __future__ import annotations
@@ -20,14 +19,16 @@ from twisted.python.failure import Failure
 from twisted.web.client import ResponseFailed, ResponseNeverReceived
 
 from aibridge import errors
-from aibridge.admission.keypool import Key
 from aibridge.admission.retries import may_retry
+from aibridge.admission.verdict import GOOD, Verdict
 from aibridge.auth.credentials import central
-from aibridge.dialects.limits import UNKNOWN, read_limits
+from aibridge.dialects.limits import read_limits
 from aibridge.providers.types import KeyStyle
 from aibridge.relay.call import Cancellable
 from aibridge.relay.client import response_pairs
 from aibridge.web.account import Account
+from aibridge.web.collected import Collected
+from aibridge.web.hearing import Hearing, speaks_of_the_request
 from aibridge.web.upstreamrequest import UpstreamRequest
 
 NOTHING: Final = UpstreamRequest(b"", b"", [])
@@ -81,12 +82,11 @@ class Attempts:
         "_call",
         "_chance",
         "_clock",
-        "_key",
-        "_mark",
+        "_collected",
+        "_hearing",
         "_pause",
         "_request",
         "_style",
-        "_tried",
         "_wall_clock",
         "count",
         "hint",
@@ -105,14 +105,13 @@ class Attempts:
         self._account = account
         self._clock = clock
         self._wall_clock = wall_clock
+        self._hearing = Hearing(account, clock, wall_clock)
         self._chance = chance
         self._style = style
         self._request = NOTHING
         self._call: Cancellable | None = None
         self._pause: IDelayedCall | None = None
-        self._key: Key | None = None
-        self._mark = (0, 0, 0)
-        self._tried: list[Key] = []
+        self._collected: Collected | None = None
         self.count = 0
         self.hint = ""
 
@@ -137,38 +136,43 @@ class Attempts:
         pause, self._pause = self._pause, None
         if pause is not None:
             pause.cancel()
+        collected, self._collected = self._collected, None
+        if collected is not None:
+            collected.cancel()
+        self._hearing.end()
 
     @property
     def key(self) -> int:
         """
         See the class.
         """
-        keys, key = self._account.keys, self._key
-        # It may have been taken away by a reload since.
-        return 0 if keys is None or key is None or key not in keys.keys else keys.keys.index(key) + 1
+        return self._hearing.number
 
     @property
     def key_id(self) -> str:
         """
         See the class.
         """
-        return "" if self._key is None else self._key.id
+        choice = self._hearing.choice
+        return "" if choice is None else choice.key.id
 
     # -- one try -------------------------------------------------------------------------------------------------
 
     def _ask(self) -> None:
-        account, request = self._account, self._request
+        self._hearing.choose(self._request)
+        self._send()
+
+    def _send(self) -> None:
+        request, choice = self._request, self._hearing.choice
         shown = request.shown
-        if shown is None and account.keys is not None:
-            self._key = key = account.choose(account.keys, self._tried, self._clock.seconds(), request)
-            self._mark = key.pace.mark
-            credential = central(key.secret, self._style)
+        if choice is not None:
+            credential = central(choice.key.secret, self._style)
             self.hint = credential.hint
             shown = list(credential.pairs)
         self.count = count = self.count + 1
         pairs = request.pairs + shown if shown else request.pairs
-        call = account.client.ask(self, request.method, request.url, pairs, request.body)
-        if self._asker is not None and self._pause is None and self.count == count:
+        call = self._account.client.ask(self, request.method, request.url, pairs, request.body)
+        if self._asker is not None and self._collected is None and self._pause is None and self.count == count:
             # It was not over before it was there.
             self._call = call
 
@@ -185,45 +189,52 @@ class Attempts:
         """
         The head of an answer is there.
         """
-        asker = self._asker
         self._call = None
-        if asker is None:
+        if self._asker is None:
             return
+        hearing = self._hearing
         try:
-            if self._key is not None and self._judged(response, self._key):
-                self._discard(response)
-                self._ask_again()
+            if hearing.matters and response.code >= 400:
+                collected = Collected(response, self._clock, self._judged)
+                if collected.is_waited_for:
+                    self._collected = collected
                 return
-            if self._may_retry(response.code, response):
-                self._discard(response)
-                return
+            if hearing.matters:
+                hearing.good(response)
+            self._pass_on(response, GOOD)
         except Exception:
             self._break(Failure())
+
+    def _judged(self, collected: Collected) -> None:
+        """
+        An error is there, with what it says.
+        """
+        self._collected = None
+        if self._asker is None:
             return
-        self._asker = None
+        hearing = self._hearing
+        try:
+            verdict = hearing.error(collected, self._request)
+            if hearing.may_try_another:
+                collected.cancel()
+                self._send()
+            else:
+                self._pass_on(collected, verdict)
+        except Exception:
+            self._break(Failure())
+
+    def _pass_on(self, response: Any, verdict: Verdict) -> None:
+        """
+        The answer is the client's, unless there is to be a retry.
+        """
+        if not speaks_of_the_request(verdict) and self._may_retry(response.code, response):
+            self._discard(response)
+            return
+        asker, self._asker = self._asker, None
         # It is not sent again, and its body may be large.
         self._request = NOTHING
-        asker.answered(response)
-
-    def _judged(self, response: Any, key: Key) -> bool:
-        """
-        What an answer says of a key.
-
-        :return: whether another one is to be tried.
-        """
-        account, status = self._account, int(response.code)
-        if not account.heeds and status != 429 and status != 401:
-            return False
-        now = self._clock.seconds()
-        limits = read_limits(response_pairs(response), self._wall_clock())
-        if account.heeds and (limits is not UNKNOWN or status >= 400 or key.pace.is_careful):
-            key.pace.heard(limits, status, now, self._mark)
-        if not account.may_change_keys or account.keys is None:
-            return False
-        if not account.keys.report(key, status, limits.retry_after_s, now) or not self._request.is_repeatable:
-            return False
-        self._tried.append(key)
-        return True
+        if asker is not None:
+            asker.answered(response)
 
     def failed(self, failure: Failure) -> None:
         """
@@ -233,6 +244,7 @@ class Attempts:
         error = error_of(failure)
         if self._asker is None:
             return
+        self._hearing.end()
         if error is None:
             self._break(failure)
         elif not self._may_retry(error, None):
@@ -253,11 +265,12 @@ class Attempts:
         if not may_retry(outcome, self._request.method, bytes_sent=1, started=False, retry_after_s=wait):
             return False
         pause = max(wait or 0.0, PAUSE_S * 2.0 ** (self.count - 1) * (1.0 + self._chance()))
-        if account.heeds and self._key is not None:
+        if account.heeds:
             # Sooner it would be refused here, and the retry wasted.
-            pause = max(pause, self._key.pace.told(self._clock.seconds()).get("wait_s", 0.0))
+            pause = max(pause, self._hearing.wait_s)
         if pause > MOST_PAUSE_S or not account.budget.take(self._clock.seconds()):
             return False
+        self._hearing.begin_again()
         self._pause = self._clock.callLater(pause, self._ask_again)
         return True
 

@@ -8,12 +8,17 @@ from typing import Any
 
 import pytest
 
+from aibridge.admission.keypool import Wanted
 from aibridge.admission.keypools import KeyPools
-from aibridge.errors import KeysResting
+from aibridge.errors import ProviderWait
 from aibridge.providers.settings import ProviderSettings
 from aibridge.secret import Secret
+from making import cool_down
 
 A, B, C = (Secret(f"sk-{name}") for name in "abc")
+
+
+M = Wanted(("", "m"))
 
 
 def provider(name: str = "one", **changes: Any) -> ProviderSettings:
@@ -30,8 +35,8 @@ def test_each_provider_has_its_own() -> None:
     providers = [provider("one"), provider("two", key_order="round-robin"), provider("none"), provider("empty")]
     pools = KeyPools().adopt(providers, {"one": (A, B), "two": (B, C), "empty": (), "gone": (A,)})
     assert list(pools) == ["one", "two"]
-    assert [pools["one"].choose(0.0).secret for _ in range(3)] == [A, A, A]
-    assert [pools["two"].choose(0.0).secret for _ in range(3)] == [B, C, B]
+    assert [pools["one"].choose(M, 0.0).key.secret for _ in range(3)] == [A, A, A]
+    assert [pools["two"].choose(M, 0.0).key.secret for _ in range(3)] == [B, C, B]
 
 
 def test_what_stays() -> None:
@@ -40,14 +45,14 @@ def test_what_stays() -> None:
     """
     pools = KeyPools()
     before = pools.adopt([provider()], {"one": (A, B)})["one"]
-    before.report(before.choose(0.0), 429, 100.0, 0.0)
+    cool_down(before, before.keys[0], 429, 100.0, 0.0)
     after = pools.adopt([provider(key_order="round-robin")], {"one": (C, A)})["one"]
     assert after is before
     assert after.round_robin
-    assert [after.choose(1.0).secret for _ in range(2)] == [C, C]
+    assert [after.choose(M, 0.5).key.secret for _ in range(2)] == [C, C]
     assert pools.adopt([provider()], {"one": (A,)})["one"] is before
-    with pytest.raises(KeysResting):
-        before.choose(1.0)
+    with pytest.raises(ProviderWait):
+        before.choose(M, 0.5)
 
 
 @pytest.mark.parametrize("changes", [{"type": "anthropic"}, {"base_url": "https://elsewhere.example.com"}])
@@ -57,10 +62,10 @@ def test_another_provider_of_the_same_name(changes: dict[str, Any]) -> None:
     """
     pools = KeyPools()
     before = pools.adopt([provider()], {"one": (A,)})["one"]
-    before.report(before.choose(0.0), 401, None, 0.0)
+    cool_down(before, before.keys[0], 401, None, 0.0)
     after = pools.adopt([provider(**changes)], {"one": (A,)})["one"]
     assert after is not before
-    assert after.choose(1.0).secret == A
+    assert after.choose(M, 1.0).key.secret == A
 
 
 def test_who_was_away() -> None:
@@ -80,6 +85,6 @@ def test_rests_are_told() -> None:
     """
     told: list[tuple[str, int]] = []
     pools = KeyPools(lambda name, cause: told.append((name, cause)))
-    for pool in pools.adopt([provider("one"), provider("two")], {"one": (A,), "two": (B,)}).values():
-        pool.report(pool.choose(0.0), 429, 1.0, 0.0)
+    for pool in pools.adopt([provider("one"), provider("two")], {"one": (A, B), "two": (B, C)}).values():
+        cool_down(pool, pool.keys[0], 429, 1.0, 0.0)
     assert told == [("one", 429), ("two", 429)]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aibridge.admission.breaker import BreakerTerms
 from aibridge.admission.breakers import Breakers
-from aibridge.admission.keypool import KeyPool
+from aibridge.admission.keypool import KeyPool, Wanted
 from aibridge.admission.learned import Asked, Learned
 from aibridge.admission.permit import Claim, Permit
 from aibridge.admission.policies import Policies, Refusal
@@ -22,7 +22,9 @@ from aibridge.admission.report import TOKEN, Limiters, report
 from aibridge.admission.retries import RetryBudget
 from aibridge.admission.seats import Seats
 from aibridge.admission.seatterms import SeatTerms
-from aibridge.dialects.limits import Allowance, Limits
+from aibridge.admission.verdict import GOOD, judge
+from aibridge.dialects.errorbody import NOTHING
+from aibridge.dialects.limits import UNKNOWN, Allowance, Limits
 from aibridge.dialects.usage import Usage
 from aibridge.model import Class, Principal
 from aibridge.secret import Secret
@@ -335,16 +337,27 @@ class TestProviders:
         """
         pool = KeyPool([Secret(f"{CANARY}{n}") for n in range(3)], round_robin=True)
         first, second, third = pool.keys
-        pool.report(first, 429, 20.0, NOW)
-        pool.report(second, 401, None, NOW)
-        third.pace.wait(NOW)
-        third.pace.heard(Limits(requests=Allowance(remaining=7, reset_s=30)), 200, NOW, third.pace.mark)
+        for key, status in ((first, 429), (second, 401)):
+            choice = pool.choose(Wanted(("", "m"), only=key.id), NOW)
+            pool.confirmed(choice, judge(status, Limits(retry_after_s=20.0), NOTHING), status, NOW)
+        choice = pool.choose(Wanted(("/v1/models", ""), only=third.id), NOW)
+        pool.heard(choice, Limits(requests=Allowance(remaining=7, reset_s=30)), GOOD, 200, NOW)
         one, two = report(limiters(pools={"one": pool}), None, NOW)["providers"]
         assert one["key_order"] == "round-robin"
         assert one["keys"] == [
-            {"key": 1, "state": "rate_limited", "rests_s": 20.0},
-            {"key": 2, "state": "unauthorized", "rests_s": 60.0},
-            {"key": 3, "state": "usable", "rests_s": 0.0, "requests_left": 7.0},
+            {
+                "key": 1,
+                "state": "rate_limited",
+                "rests_s": 0.0,
+                "models": [{"route": "", "model": "m", "wait_s": 20.0}],
+            },
+            {"key": 2, "state": "unauthorized", "rests_s": 20.0, "models": []},
+            {
+                "key": 3,
+                "state": "usable",
+                "rests_s": 0.0,
+                "models": [{"route": "/v1/models", "model": "", "requests_left": 7.0}],
+            },
         ]
         assert two == {"provider": "two", "key_order": None, "keys": [], "retries_left": None}
 
@@ -376,7 +389,8 @@ def test_it_is_plain(principal: Principal | None, requests: list[str]) -> None:
     for provider in requests:
         made.seats.enter(Claim("2", Class.BATCH, provider), NOW)
         made.policies.check(principal or ADA, provider, NOW, 100)
-        pool.report(pool.keys[0], 429, None, NOW)
+        choice = pool.choose(Wanted(("", "m")), NOW, heeds=False)
+        pool.heard(choice, UNKNOWN, judge(429, UNKNOWN, NOTHING), 429, NOW)
         assert made.breakers is not None
         made.breakers.failed((provider, "/x", "m"), 0, NOW)
     told = report(made, principal, NOW)

@@ -8,7 +8,7 @@ from typing import Any
 
 from aibridge.admission.breaker import BreakerTerms
 from aibridge.admission.breakers import Breakers
-from aibridge.admission.keypool import KeyPool
+from aibridge.admission.keypool import KeyPool, Wanted
 from aibridge.admission.learned import Asked, Learned
 from aibridge.admission.permit import Claim
 from aibridge.admission.policies import Policies
@@ -17,7 +17,9 @@ from aibridge.admission.report import Limiters, report
 from aibridge.admission.retries import RetryBudget
 from aibridge.admission.seats import Seats
 from aibridge.admission.seatterms import SeatTerms
+from aibridge.admission.verdict import GOOD, judge
 from aibridge.cli.limitstable import lines
+from aibridge.dialects.errorbody import NOTHING
 from aibridge.dialects.limits import Allowance, Limits
 from aibridge.dialects.usage import Usage
 from aibridge.model import Class, Principal
@@ -90,10 +92,13 @@ def busy() -> Limiters:
         made.policies.check(ADA, "one", 0.0, 1000)
     assert made.breakers is not None
     made.breakers.failed(("one", "/v1/messages", "m\x1b"), 0, 0.0)
-    first, second = made.pools["one"].keys
-    made.pools["one"].report(first, 429, 20.0, 0.0)
-    second.pace.wait(0.0)
-    second.pace.heard(Limits(tokens=Allowance(500, 10), retry_after_s=4.0), 429, 0.0, second.pace.mark)
+    pool = made.pools["one"]
+    first, second = pool.keys
+    choice = pool.choose(Wanted(("", "big"), only=first.id), 0.0)
+    pool.confirmed(choice, judge(429, Limits(retry_after_s=20.0), NOTHING), 429, 0.0)
+    pool.heard(pool.choose(Wanted(("", "big"), only=second.id), 0.0), Limits(tokens=Allowance(500, 10)), GOOD, 200, 0.0)
+    choice = pool.choose(Wanted(("/v1/models", ""), only=second.id), 0.0)
+    pool.confirmed(choice, judge(401, Limits(retry_after_s=4.0), NOTHING), 401, 0.0)
     return made
 
 
@@ -110,15 +115,15 @@ def test_in_force() -> None:
     assert "Buckets take " in text
     assert "A breaker opens after 1 failure, for 30 s; then 3 have to succeed: breaker.enabled (/a.toml)." in text
     assert "one /v1/messages m\\x1b open 30 s" in text
-    assert "one first 1 rate_limited 20 s - 3" in text
-    assert "one first 2 usable - wait 4 s, 500 tokens left 3" in text
+    assert "one first 1 rate_limited big 20 s - 3" in text
+    assert "one first 2 unauthorized big 4 s 500 tokens left 3" in text
 
 
 def test_retries_without_keys() -> None:
     """
     Are shown, and a provider that has neither is not.
     """
-    assert "one - - - - - 3" in shown(limiters(budgets={"one": RetryBudget()}))
+    assert "one - - - - - - 3" in shown(limiters(budgets={"one": RetryBudget()}))
     assert "KEYS" not in shown(limiters())
 
 

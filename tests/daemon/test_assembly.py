@@ -17,6 +17,7 @@ from aibridge.secret import Secret
 from aibridge.web.ending import NOBODY
 from aibridge.web.terms import Terms
 from fakes import KnowsOne
+from making import cool_down
 
 ONE = ProviderSettings(name="one", type="openai")
 TWO = ProviderSettings(name="two", type="anthropic", connect_timeout=3.0)
@@ -151,13 +152,13 @@ class ShopTests(SynchronousTestCase):
         before = self.terms(settings, one=(stays, goes))
         pool = before.accounts["one"].keys
         assert pool is not None
-        pool.report(pool.keys[0], 429, 50.0, 0.0)
+        cool_down(pool, pool.keys[0], 429, 50.0, 0.0)
         self.assertEqual(self.rested, [("one", 429)])
         before.policies.check(NOBODY, "one", 0.0)
         after = self.terms(attrs.evolve(settings, provider=(ONE,)), one=(stays, comes))
         now = after.accounts["one"].keys
         assert now is not None
-        self.assertEqual([key.is_resting(1.0) for key in now.keys], [True, False])
+        self.assertEqual([key.state(1.0) for key in now.keys], ["rate_limited", "usable"])
         self.assertIs(after.accounts["one"].budget, before.accounts["one"].budget)
         self.assertEqual(list(after.accounts), ["one"])
         self.assertEqual(after.policies.states(NOBODY, "one", 0.0)[0].remaining, 2)

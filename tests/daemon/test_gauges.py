@@ -18,6 +18,7 @@ from aibridge.web.bridge import BridgeResource
 from aibridge.web.settings import HttpSettings
 from aibridge.web.site import BridgeSite
 from fakes import Answer, Asked, Fixture, bridge
+from making import cool_down
 
 
 class GaugesTests(SynchronousTestCase):
@@ -116,9 +117,13 @@ class GaugesTests(SynchronousTestCase):
         fixture = bridge(keys=("sk-one", "sk-two"))
         account = fixture.bridge.terms.accounts["openai"]
         pool: Any = account.keys
-        pool.report(pool.keys[0], 401, None, fixture.clock.seconds())
+        now = fixture.clock.seconds()
+        cool_down(pool, pool.keys[0], 401, None, now)
+        cool_down(pool, pool.keys[1], 429, None, now, "m")
+        cool_down(pool, pool.keys[1], 429, None, now, "n")
         told = self.told(fixture)
         states = [told["key_pool_state", "openai", state] for state in ("usable", "rate_limited", "unauthorized")]
-        self.assertEqual(states, [1, 0, 1])
+        self.assertEqual(states, [0, 1, 1])
+        self.assertEqual(told["cooling_models", "openai"], 2)
         self.assertNotIn(("retry_budget", "openai"), told)
         self.assertEqual(self.told(bridge(account={"retries": 1}))["retry_budget", "openai"], 3.0)

@@ -4,15 +4,14 @@ Which key of a provider is used.
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.trial.unittest import SynchronousTestCase
 
 from aibridge import errors
 from aibridge.admission.keypool import KeyPool
-from aibridge.admission.pace import APART_S, BEHIND_S
 from aibridge.admission.retries import RetryBudget
-from aibridge.dialects.limits import UNKNOWN, Limits
+from aibridge.admission.verdict import GOOD, judge
+from aibridge.dialects.errorbody import NOTHING
+from aibridge.dialects.limits import Allowance, Limits
 from aibridge.secret import Secret
 from aibridge.web.account import Account
 from aibridge.web.upstreamrequest import UpstreamRequest
@@ -32,31 +31,31 @@ class ChooseTests(SynchronousTestCase):
     `Account.choose`.
     """
 
-    def chosen(self, account: Account, pool: KeyPool, now: float, *tried: Any) -> str:
+    def test_what_is_asked_for(self) -> None:
         """
-        The text of the key.
+        Whose it is, the model or the route, and how large it is estimated, are what a key is chosen by.
         """
-        return account.choose(pool, tried, now, UpstreamRequest(b"GET", b"http://p/", [])).secret.reveal()
+        made, pool = account("one")
+        limits = Limits(requests=Allowance(9, 60.0), output_tokens=Allowance(100, 60.0))
+        request = UpstreamRequest(b"POST", b"http://p/", [], model="m", principal="bob", output_tokens=70)
+        choice = made.choose(pool, (), 0.0, request)
+        pool.heard(choice, limits, GOOD, 200, 0.0)
+        made.choose(pool, (), 0.0, request)
+        self.assertRaises(errors.ProviderWait, made.choose, pool, (), 0.0, request)
+        for name, value in (("principal", "alice"), ("model", "n"), ("route", "/r"), ("output_tokens", 0)):
+            other = UpstreamRequest(b"POST", b"http://p/", [], model="m", principal="bob", output_tokens=70)
+            setattr(other, name, value)
+            self.assertIs(made.choose(pool, (), 0.0, other).key, pool.keys[0])
 
-    def test_the_first_that_is_usable(self) -> None:
+    def test_providers_that_are_not_heeded(self) -> None:
         """
-        Neither one that rests, nor one that the exchange has used.
+        A single key never waits.
         """
-        made, pool = account("one", "two", "three")
-        self.assertEqual(self.chosen(made, pool, 0.0), "one")
-        pool.report(pool.keys[0], 429, 5.0, 0.0)
-        self.assertEqual(self.chosen(made, pool, 1.0), "two")
-        self.assertEqual(self.chosen(made, pool, 1.0, pool.keys[1]), "three")
-        self.assertEqual(self.chosen(made, pool, 5.0), "one")
-
-    def test_one_that_was_told_to_wait_is_passed_over(self) -> None:
-        """
-        Where providers are heeded.
-        """
-        for heeds, chosen in ((True, "two"), (False, "one")):
-            made, pool = account("one", "two", heeds=heeds)
-            pool.keys[0].pace.heard(Limits(retry_after_s=5.0), 429, 0.0, (0, 0, 0))
-            self.assertEqual(self.chosen(made, pool, 1.0), chosen)
+        made, pool = account("one", heeds=False)
+        request = UpstreamRequest(b"POST", b"http://p/", [])
+        limits = Limits(requests=Allowance(0, 60.0))
+        pool.heard(made.choose(pool, (), 0.0, request), limits, judge(429, limits, NOTHING), 429, 0.0)
+        self.assertIs(made.choose(pool, (), 0.0, request).key, pool.keys[0])
 
     def test_the_key_that_is_asked_for(self) -> None:
         """
@@ -64,46 +63,7 @@ class ChooseTests(SynchronousTestCase):
         """
         made, pool = account("one", "two")
         request = UpstreamRequest(b"GET", b"http://p/", [], key_id=pool.keys[1].id)
-        self.assertIs(made.choose(pool, (), 0.0, request), pool.keys[1])
+        self.assertIs(made.choose(pool, (), 0.0, request).key, pool.keys[1])
         self.assertRaises(errors.KeysRefused, made.choose, pool, (pool.keys[1],), 0.0, request)
         pool.adopt([Secret("one")])
         self.assertRaises(errors.KeysRefused, made.choose, pool, (), 0.0, request)
-
-    def test_all_have_to_wait(self) -> None:
-        """
-        The shortest time is told, and to the next one to come behind that.
-        """
-        made, pool = account("one", "two")
-        for key, wait in zip(pool.keys, (7.0, 5.0), strict=True):
-            key.pace.heard(Limits(retry_after_s=wait), 429, 0.0, (0, 0, 0))
-        for behind in range(3):
-            error = self.assertRaises(errors.ProviderWait, self.chosen, made, pool, 1.0)
-            self.assertAlmostEqual(error.retry_after_s, 4.0 + BEHIND_S + behind * APART_S)
-
-    def test_all_rest(self) -> None:
-        """
-        429 with the shortest rest, or 502 where none is accepted.
-        """
-        made, pool = account("one", "two", heeds=False)
-        pool.report(pool.keys[0], 429, 9.0, 0.0)
-        pool.report(pool.keys[1], 401, None, 0.0)
-        error = self.assertRaises(errors.KeysResting, self.chosen, made, pool, 1.0)
-        self.assertEqual(error.retry_after_s, 8.0)
-        made, pool = account("one", "two", heeds=False)
-        for key in pool.keys:
-            pool.report(key, 401, None, 0.0)
-        self.assertRaises(errors.KeysRefused, self.chosen, made, pool, 1.0)
-
-    def test_a_single_key_does_not_rest(self) -> None:
-        """
-        There is nothing to use instead; but it waits as long as it is told.
-        """
-        made, pool = account("one")
-        self.assertFalse(made.may_change_keys)
-        pool.report(pool.keys[0], 401, None, 0.0)
-        self.assertEqual(self.chosen(made, pool, 1.0), "one")
-        pool.keys[0].pace.heard(Limits(retry_after_s=5.0), 429, 1.0, (1, 0, 0))
-        error = self.assertRaises(errors.ProviderWait, self.chosen, made, pool, 2.0)
-        self.assertEqual(error.retry_after_s, 4.0 + BEHIND_S)
-        pool.keys[0].pace.heard(UNKNOWN, 200, 6.0, (1, 0, 0))
-        self.assertEqual(self.chosen(made, pool, 6.0), "one")

@@ -16,7 +16,7 @@ from twisted.web.client import ResponseFailed
 
 from aibridge import errors
 from aibridge.admission.keypool import KeyPool
-from aibridge.admission.pace import HOLD_S
+from aibridge.admission.pace import BEHIND_S
 from aibridge.admission.retries import RetryBudget
 from aibridge.errors import BridgeError
 from aibridge.providers.types import KeyStyle
@@ -34,6 +34,44 @@ def waits(seconds: int) -> list[tuple[bytes, bytes]]:
     The fields of an answer that asks for it.
     """
     return [JSON, (b"Retry-After", b"%d" % seconds)]
+
+
+def used_up(seconds: int) -> list[tuple[bytes, bytes]]:
+    """
+    The fields of an answer that says that no request is left for so long.
+    """
+    reset = (b"x-ratelimit-reset-requests", b"%ds" % seconds)
+    return [JSON, (b"x-ratelimit-remaining-requests", b"0"), reset]
+
+
+def read(response: Any) -> tuple[bytes, bool]:
+    """
+    The body of an answer that is whole, and whether it has ended.
+    """
+
+    class Reader:
+        data, ended = b"", False
+
+        def makeConnection(self, transport: Any) -> None:
+            """
+            It begins.
+            """
+
+        def dataReceived(self, data: bytes) -> None:
+            """
+            A piece.
+            """
+            self.data += data
+
+        def connectionLost(self, reason: Failure) -> None:
+            """
+            The end.
+            """
+            self.ended = True
+
+    reader = Reader()
+    response.deliverBody(reader)
+    return reader.data, reader.ended
 
 
 @attrs.define(eq=False)
@@ -97,8 +135,16 @@ class AttemptsTests(SynchronousTestCase):
         self.pool = KeyPool(map(Secret, keys)) if keys else None
         account = Account(self.upstream, self.pool, self.budget, retries=retries, heeds=heeds)
         self.attempts = Attempts(self.asker, account, self.clock, lambda: 1.7e9, lambda: 0.0, KeyStyle.BEARER)
-        request = UpstreamRequest(method, b"http://p/", [(b"A", b"1")], shown, body, input_tokens=10, output_tokens=20)
+        self.account = account
+        request = UpstreamRequest(method, b"http://p/", [(b"A", b"1")], shown, body, principal="bob", input_tokens=10)
         self.attempts.begin(request)
+
+    def again(self, principal: str = "bob") -> None:
+        """
+        Another request of somebody's, for the same account.
+        """
+        self.attempts = Attempts(self.asker, self.account, self.clock, lambda: 1.7e9, lambda: 0.0, KeyStyle.BEARER)
+        self.attempts.begin(UpstreamRequest(b"POST", b"http://p/", [], None, b"{}", principal=principal))
 
     @property
     def keys(self) -> list[bytes]:
@@ -107,11 +153,29 @@ class AttemptsTests(SynchronousTestCase):
         """
         return [dict(call.headers).get(b"Authorization", b"").removeprefix(b"Bearer ") for call in self.upstream.calls]
 
-    def answer(self, code: int, pairs: list[tuple[bytes, bytes]] | None = None) -> Answer:
+    def answer(self, code: int, pairs: list[tuple[bytes, bytes]] | None = None, body: bytes = b"{}") -> Answer:
         """
-        The provider answers the latest call.
+        The provider answers the latest call; an error at once as a whole.
         """
-        return self.upstream.calls[-1].answer(Answer(code, pairs))
+        answer = self.upstream.calls[-1].answer(Answer(code, pairs))
+        if code >= 400 and answer.is_delivered:
+            answer.body(body)
+            answer.end()
+        return answer
+
+    @property
+    def codes(self) -> list[int]:
+        """
+        The answers that were passed on.
+        """
+        return [answer.code for answer in self.asker.answers]
+
+    def states(self) -> dict[str, int]:
+        """
+        How the keys stand.
+        """
+        assert self.pool is not None
+        return {state: count for state, count in self.pool.counts(self.clock.seconds()).items() if count}
 
     def test_one(self) -> None:
         """
@@ -133,8 +197,7 @@ class AttemptsTests(SynchronousTestCase):
         self.assertEqual(self.upstream.calls[0].headers, [(b"A", b"1"), (b"X-Api-Key", b"own")])
         self.answer(429, waits(9))
         self.assertEqual((len(self.asker.answers), len(self.upstream.calls), self.attempts.key), (1, 1, 0))
-        assert self.pool is not None
-        self.assertFalse(any(key.is_resting(100.0) for key in self.pool.keys))
+        self.assertEqual(self.states(), {"usable": 2})
 
     def test_no_key(self) -> None:
         """
@@ -148,17 +211,51 @@ class AttemptsTests(SynchronousTestCase):
 
     def test_the_next_key(self) -> None:
         """
-        After 429 and 401, before the client has heard anything; the client gets the answer to the last one.
+        After 429 and 401, before the client has heard anything; what the next one is answered is the client's, and
+        tells that it was the key.
         """
-        self.begin("one", "two", "three")
-        first, second = self.answer(429, waits(9)), self.answer(401)
-        last = self.answer(200)
-        self.assertEqual(self.keys, [b"one", b"two", b"three"])
-        self.assertEqual(self.asker.answers, [last])
-        self.assertEqual((self.attempts.count, self.attempts.key), (3, 3))
-        for answer in (first, second):
-            answer.body(b"{}")
-            self.assertFalse(answer.transport.aborted)
+        for status, state in ((429, "rate_limited"), (401, "unauthorized")):
+            self.begin("one", "two", "three")
+            first = self.answer(status, waits(9))
+            last = self.answer(200)
+            self.assertEqual(self.keys, [b"one", b"two"])
+            self.assertEqual(self.asker.answers, [last])
+            self.assertEqual((self.attempts.count, self.attempts.key), (2, 2))
+            self.assertEqual(self.attempts.key_id, self.pool.keys[1].id if self.pool else "")
+            self.assertEqual(self.states(), {"usable": 2, state: 1})
+            self.assertFalse(first.transport.aborted)
+
+    def test_two_keys_say_the_same(self) -> None:
+        """
+        Then the client gets that, no third is asked, and none cools down, however often and for whomever.
+        """
+        for status in (401, 402, 429):
+            self.begin("one", "two", "three", heeds=True)
+            for number in range(4):
+                if number:
+                    self.again(principal=f"p{number}")
+                self.answer(status)
+                self.answer(status, body=b'{"error": {"message": "second"}}')
+                self.assertEqual(len(self.upstream.calls), 2 * number + 2)
+                self.assertEqual(self.codes, [status] * (number + 1))
+                self.assertEqual(self.states(), {"usable": 3})
+
+    def test_what_the_body_says_is_about_the_request(self) -> None:
+        """
+        Is passed on, and no key cools down; where the size was refused, another key may have more room.
+        """
+        large = b'{"error": {"message": "Request too large for m on tokens per min (TPM): Limit 3, Requested 4"}}'
+        tenancy = b'{"error": {"code": "mismatched_organization"}}'
+        for status, body, calls in ((429, large, 2), (401, tenancy, 1)):
+            for last in (status, 200):
+                self.begin("one", "two", heeds=True)
+                self.answer(status, waits(20), body=body)
+                if calls == 2:
+                    self.answer(last, waits(20), body=body)
+                self.assertEqual((len(self.keys), self.codes), (calls, [last if calls == 2 else status]))
+                self.assertEqual(self.states(), {"usable": 2})
+                self.again()
+                self.assertEqual(len(self.keys), calls + 1)
 
     def test_403_is_about_the_request(self) -> None:
         """
@@ -166,30 +263,44 @@ class AttemptsTests(SynchronousTestCase):
         """
         for status in (200, 400, 403, 404, 500, 503, 529):
             self.begin("one", "two")
-            answer = self.answer(status)
-            self.assertEqual((self.asker.answers, self.keys), ([answer], [b"one"]))
+            self.answer(status)
+            self.assertEqual((self.codes, self.keys), ([status], [b"one"]))
 
-    def test_all_keys_rest(self) -> None:
+    def test_no_other_key_is_to_be_had(self) -> None:
         """
-        The client is told when the first may be used again.
+        Then the answer is passed on.
         """
         self.begin("one", "two")
-        self.answer(429, waits(9))
-        self.clock.advance(2)
-        self.answer(429, waits(30))
-        self.assertEqual(self.asker.kinds, ["keys_resting"])
-        assert isinstance(self.asker.errors[0], errors.KeysResting)
-        self.assertEqual(self.asker.errors[0].retry_after_s, 7.0)
-        self.assertEqual(self.asker.answers, [])
+        self.answer(429, used_up(30))
+        self.answer(429, used_up(30))
+        self.assertEqual((self.codes, self.states()), ([429], {"rate_limited": 2}))
+        with self.assertRaises(errors.KeysResting) as caught:
+            self.again()
+        self.assertEqual(caught.exception.retry_after_s, 30 + BEHIND_S)
+        self.begin("one", "two")
+        self.answer(429, used_up(30))
+        self.answer(200)
+        self.clock.advance(0.5)
+        self.again(principal="alice")
+        self.answer(401)
+        self.assertEqual((self.codes, self.keys), ([200, 401], [b"one", b"two", b"two"]))
 
     def test_all_keys_refused(self) -> None:
         """
-        502, which no client takes for its own token's fault.
+        502, which no client takes for its own token's fault, where each was found out by another's success.
         """
-        self.begin("one", "two")
+        self.begin("one", "two", "three")
         self.answer(401)
+        self.answer(200)
+        self.again()
         self.answer(401)
-        self.assertEqual(self.asker.kinds, ["keys_refused"])
+        self.answer(200)
+        assert self.pool is not None
+        for who in ("a", "b"):
+            self.again(principal=who)
+            self.answer(401)
+        self.assertEqual(self.states(), {"unauthorized": 3})
+        self.assertRaises(errors.KeysRefused, self.again)
 
     def test_a_single_key(self) -> None:
         """
@@ -197,18 +308,56 @@ class AttemptsTests(SynchronousTestCase):
         """
         for status in (401, 429):
             self.begin("one")
-            answer = self.answer(status, waits(9))
-            self.assertEqual((self.asker.answers, self.asker.errors), ([answer], []))
+            self.answer(status, waits(9))
+            self.assertEqual((self.codes, self.asker.errors), ([status], []))
 
     def test_a_body_that_is_gone(self) -> None:
         """
-        Cannot be sent again: the key rests, and the answer is passed on.
+        Cannot be sent again: the answer is passed on, and the same principal's next request takes the other key.
         """
         self.begin("one", "two", body=object())
-        answer = self.answer(429)
-        self.assertEqual((self.asker.answers, self.keys), ([answer], [b"one"]))
-        assert self.pool is not None
-        self.assertTrue(self.pool.keys[0].is_resting(100.0))
+        self.answer(429)
+        self.assertEqual((self.codes, self.keys), ([429], [b"one"]))
+        self.again()
+        self.assertEqual(self.keys, [b"one", b"two"])
+
+    # -- the body of an error ------------------------------------------------------------------------------------
+
+    def test_an_error_is_passed_on_as_it_came(self) -> None:
+        """
+        Its head at once when its body is whole, and that in one piece.
+        """
+        for heeds, keys in ((True, ("one",)), (True, ("one", "two")), (False, ("one", "two"))):
+            self.begin(*keys, heeds=heeds)
+            answer = self.upstream.calls[-1].answer(Answer(400, waits(7), 11))
+            answer.body(b'{"error"')
+            self.assertEqual(self.codes, [])
+            answer.body(b": 1}")
+            answer.end()
+            (passed,) = self.asker.answers
+            self.assertEqual((passed.code, passed.pairs, passed.length), (400, waits(7), 11))
+            self.assertEqual(read(passed), (b'{"error": 1}', True))
+
+    def test_what_is_not_judged_is_not_waited_for(self) -> None:
+        """
+        An error to a key of the client's own, or where nothing depends on it.
+        """
+        for heeds, shown in ((False, None), (True, [(b"X-Api-Key", b"own")])):
+            self.begin("one", heeds=heeds, shown=shown)
+            answer = self.upstream.calls[-1].answer(Answer(429))
+            self.assertEqual(self.asker.answers, [answer])
+
+    def test_left_while_an_error_comes(self) -> None:
+        """
+        Ends the call, and leaves nothing behind.
+        """
+        self.begin("one", heeds=True)
+        answer = self.upstream.calls[-1].answer(Answer(429))
+        self.attempts.cancel()
+        self.assertTrue(answer.transport.aborted)
+        answer.end()
+        self.clock.advance(100)
+        self.assertEqual((self.codes, self.clock.getDelayedCalls()), ([], []))
 
     # -- heeding -------------------------------------------------------------------------------------------------
 
@@ -218,21 +367,25 @@ class AttemptsTests(SynchronousTestCase):
         """
         for heeds in (True, False):
             self.begin("one", heeds=heeds)
-            self.answer(429, waits(9))
-            assert self.pool is not None
-            self.assertEqual(self.pool.keys[0].pace.wait(101.0), 8.0 if heeds else 0.0)
+            self.answer(429, used_up(9))
+            self.again(principal="alice") if not heeds else self.assertRaises(errors.ProviderWait, self.again)
+            self.assertEqual(len(self.upstream.calls), 1 if heeds else 2)
 
-    def test_nobody_may_go(self) -> None:
+    def test_what_has_no_answer_is_put_back(self) -> None:
         """
-        Then nothing is asked.
+        Whether the provider failed, or its client left: of two requests that were left, two may still be sent.
         """
+        left = [JSON, (b"x-ratelimit-remaining-requests", b"2"), (b"x-ratelimit-reset-requests", b"60s")]
         self.begin("one", heeds=True)
-        self.answer(429, waits(9))
-        account = Account(self.upstream, self.pool, self.budget, heeds=True)
-        attempts = Attempts(self.asker, account, self.clock, lambda: 1.7e9, lambda: 0.0, KeyStyle.BEARER)
-        with self.assertRaises(errors.ProviderWait):
-            attempts.begin(UpstreamRequest(b"POST", b"http://p/", [], None, b"{}"))
-        self.assertEqual((len(self.upstream.calls), attempts.count), (1, 0))
+        self.answer(200, left)
+        for _ in range(5):
+            self.again()
+            self.upstream.calls[-1].fail(errors.UpstreamReset())
+            self.again()
+            self.attempts.cancel()
+        for _ in range(2):
+            self.again()
+        self.assertRaises(errors.ProviderWait, self.again)
 
     def test_the_provider_takes_more_again(self) -> None:
         """
@@ -240,15 +393,13 @@ class AttemptsTests(SynchronousTestCase):
         been sent.
         """
         self.begin("one", heeds=True)
-        self.answer(429, waits(9))
+        self.answer(429, used_up(9))
         self.clock.advance(9)
-        account = Account(self.upstream, self.pool, self.budget, heeds=True)
         for most in (1, 1, 2, 12):
             before = len(self.upstream.calls)
             with self.assertRaises(errors.ProviderWait):
                 for _ in range(20):
-                    attempts = Attempts(self.asker, account, self.clock, lambda: 1.7e9, lambda: 0.0, KeyStyle.BEARER)
-                    attempts.begin(UpstreamRequest(b"POST", b"http://p/", [], None, b"{}"))
+                    self.again()
             sent = self.upstream.calls[before:]
             self.assertEqual(len(sent), most)
             for call in sent:
@@ -260,6 +411,7 @@ class AttemptsTests(SynchronousTestCase):
         """
         self.begin("one", "two")
         self.answer(429, waits(9))
+        self.answer(200)
         self.assertEqual(self.attempts.key, 2)
         assert self.pool is not None
         self.pool.adopt([Secret("three")])
@@ -312,20 +464,28 @@ class AttemptsTests(SynchronousTestCase):
         self.clock.advance(0.1)
         self.assertEqual(len(self.upstream.calls), 2)
         self.begin("one", retries=1)
-        answer = self.answer(429, waits(6))
-        self.assertEqual((self.asker.answers, self.clock.getDelayedCalls()), ([answer], []))
+        self.answer(429, waits(6))
+        self.assertEqual((self.codes, self.clock.getDelayedCalls()), ([429], []))
 
     def test_as_long_as_the_key_has_to_wait(self) -> None:
         """
-        Also where the provider named no time, so that the retry is not refused here.
+        So that the retry is not refused here.
         """
         self.begin("one", retries=1, heeds=True)
-        self.answer(429)
-        self.clock.advance(HOLD_S * 0.99)
+        self.answer(429, used_up(2))
+        self.clock.advance(1.99)
         self.assertEqual(len(self.upstream.calls), 1)
-        self.clock.advance(HOLD_S * 0.02)
+        self.clock.advance(0.02)
         answer = self.answer(200)
         self.assertEqual((self.asker.answers, self.asker.kinds), ([answer], []))
+
+    def test_what_would_be_answered_the_same(self) -> None:
+        """
+        Is not sent again.
+        """
+        self.begin("one", retries=1, heeds=True)
+        self.answer(429, body=b'{"error": {"message": "Request too large"}}')
+        self.assertEqual((self.codes, self.clock.getDelayedCalls()), ([429], []))
 
     def test_what_may_have_been_done(self) -> None:
         """
@@ -415,7 +575,7 @@ class AttemptsTests(SynchronousTestCase):
             def ask(self, receiver: Any, *arguments: Any) -> Any:
                 call = super().ask(receiver, *arguments)
                 if len(self.calls) == 1:
-                    call.answer(Answer(429))
+                    call.answer(Answer(429)).end()
                 else:
                     call.fail(errors.PoolTimeout())
                 return call

@@ -330,7 +330,7 @@ class AccountTests(SynchronousTestCase):
         """
         fixture = bridge(keys=("sk-one-0123456789", "sk-two-0123456789abcdef"))
         Asked().ask(fixture.bridge)
-        fixture.upstream.calls[0].answer(Answer(429))
+        fixture.upstream.calls[0].answer(Answer(429)).end()
         fixture.upstream.calls[1].answer(Answer(200)).end()
         (done,) = fixture.done
         self.assertEqual((done.attempts, done.key, done.hint), (2, 2, "sk-t...cdef"))
@@ -339,12 +339,13 @@ class AccountTests(SynchronousTestCase):
         """
         Is no exchange with a provider.
         """
-        fixture = bridge(keys=("sk-one", "sk-two"))
+        used_up = [(b"x-ratelimit-remaining-requests", b"0"), (b"x-ratelimit-reset-requests", b"60s")]
+        fixture = bridge(keys=("sk-one", "sk-two"), account={"heeds": True})
         registry = fixture.bridge.metrics.registry
         for _ in range(3):
             asked = Asked().ask(fixture.bridge)
             while not asked.status:
-                fixture.upstream.calls[-1].answer(Answer(429))
+                fixture.upstream.calls[-1].answer(Answer(429, used_up)).end()
         self.assertEqual([done.attempts for done in fixture.done], [2, 0, 0])
         counted = [
             sample.value

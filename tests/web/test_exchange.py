@@ -256,15 +256,16 @@ class AdmissionTests(SynchronousTestCase):
 
     def test_what_is_refused_behind_the_buckets_counts_in_none(self) -> None:
         """
-        By a breaker, or since all keys rest; what was sent to a provider counts, whatever became of it.
+        By a breaker, or since all keys cool down; what was sent to a provider counts, whatever became of it.
         """
+        used_up = [(b"x-ratelimit-remaining-requests", b"0"), (b"x-ratelimit-reset-requests", b"60s")]
         for fixture, status in (
             (bridge(rate_limit=0.001, rate_burst=5.0, breaker=BreakerTerms(failure_threshold=1)), 503),
-            (bridge(rate_limit=0.001, rate_burst=5.0, keys=("sk-one", "sk-two")), 429),
+            (bridge(rate_limit=0.001, rate_burst=5.0, keys=("sk-one", "sk-two"), account={"heeds": True}), 429),
         ):
             asked = begin(fixture)
             while not asked.status:
-                fixture.upstream.calls[-1].answer(Answer(status)).end()
+                fixture.upstream.calls[-1].answer(Answer(status, used_up)).end()
             for _ in range(3):
                 refused = begin(fixture)
                 self.assertEqual(refused.status, status)
@@ -352,7 +353,7 @@ class AdmissionTests(SynchronousTestCase):
                 for name, account in fixture.bridge.terms.accounts.items()
                 if name.encode() in uri and account.keys is not None
             ]
-            self.assertEqual(key.pace.told(1000.0), {"tokens_left": left}, uri)
+            self.assertEqual(key.pace(("", "m")).told(1000.0), {"tokens_left": left}, uri)
 
     def test_breaker(self) -> None:
         """

@@ -1,0 +1,216 @@
+"""
+When something is left alone, for whom, and how it is found out that it need not be.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aibridge.admission.cooldown import (
+    FIRST_S,
+    HINT_S,
+    MOST_APART_S,
+    MOST_BETWEEN_S,
+    MOST_PRINCIPALS,
+    MOST_S,
+    CoolDown,
+)
+
+BOB, ALICE = "bob", "alice"
+
+
+def probes(cooldown: CoolDown, principal: str, began: float, ends: float, step: float = 0.1) -> list[float]:
+    """
+    When one who asks all the time may send.
+    """
+    times = []
+    for count in range(int((ends - began) / step)):
+        now = began + count * step
+        if not cooldown.wait(principal, now):
+            cooldown.sent(principal, now)
+            times.append(round(now, 3))
+    return times
+
+
+def test_nobody_waits() -> None:
+    """
+    Until something is heard.
+    """
+    cooldown = CoolDown()
+    assert cooldown.is_quiet
+    assert cooldown.wait(BOB, 0.0) == 0
+    assert not cooldown.is_closed(0.0)
+
+
+def test_one_alone_who_is_told_nothing() -> None:
+    """
+    Nobody waits, not even he; another key is better for him, for a while.
+    """
+    cooldown = CoolDown()
+    for now in (0.0, 1.0, 2.0):
+        assert not cooldown.met(BOB, 429, None, 1.0, 1, now)
+        assert cooldown.wait(BOB, now) == cooldown.wait(ALICE, now) == 0
+    assert cooldown.is_hinted(BOB, 2.0 + HINT_S / 2)
+    assert not cooldown.is_hinted(BOB, 2.0 + HINT_S)
+    assert not cooldown.is_hinted(ALICE, 2.0)
+
+
+def test_one_alone_who_is_told_how_long() -> None:
+    """
+    Waits, but for probes; nobody else does.
+    """
+    cooldown = CoolDown()
+    assert not cooldown.met(BOB, 429, 20.0, 1.0, 1, 0.0)
+    assert cooldown.wait(BOB, 0.5) == 19.5
+    assert cooldown.wait(ALICE, 0.5) == 0
+    assert probes(cooldown, BOB, 0.0, 20.0) == [1.0, 3.0, 7.0, 15.0]
+    for now in (20.0, 20.5, 21.0):
+        assert cooldown.wait(BOB, now) == 0
+        cooldown.sent(BOB, now)
+        assert cooldown.wait(BOB, now) == 0.5
+        assert cooldown.wait(ALICE, now) == 0
+    cooldown.good(2)
+    assert cooldown.wait(BOB, 21.0) == 0
+
+
+@pytest.mark.parametrize(("told", "closed_s"), [(None, 1.0), (7.0, 7.0), (1e6, MOST_S), (-1.0, 0.0)])
+def test_two_meet_the_same(told: float | None, closed_s: float) -> None:
+    """
+    Then it is closed for all, for as long as was said, up to a bound.
+    """
+    cooldown = CoolDown()
+    assert not cooldown.met(BOB, 429, told, 1.0, 1, 0.0)
+    assert cooldown.met(ALICE, 429, told, 1.0, 2, 0.1)
+    assert cooldown.until == 0.1 + closed_s
+    assert cooldown.wait("eve", 0.1) == pytest.approx(closed_s)
+
+
+def test_not_at_the_same_time() -> None:
+    """
+    What was met long ago, by a request that another key answered alike, or before one that was served, is not met
+    twice.
+    """
+    cooldown = CoolDown()
+    cooldown.met(BOB, 429, None, 1.0, 1, 0.0)
+    assert not cooldown.met(ALICE, 429, None, 1.0, 2, HINT_S)
+    cooldown = CoolDown()
+    cooldown.met(BOB, 429, None, 1.0, 1, 0.0, alone=True)
+    assert not cooldown.met(ALICE, 429, None, 1.0, 2, 0.0)
+    cooldown = CoolDown()
+    cooldown.met(BOB, 429, None, 1.0, 1, 0.0)
+    assert not cooldown.good(2)
+    assert not cooldown.met(ALICE, 429, None, 1.0, 3, 0.0)
+
+
+def test_a_request_that_was_under_way() -> None:
+    """
+    Refutes nothing: it was sent before.
+    """
+    cooldown = CoolDown()
+    cooldown.met(BOB, 429, None, 1.0, 5, 0.0)
+    cooldown.good(5)
+    assert cooldown.met(ALICE, 429, None, 1.0, 6, 0.0)
+    assert not cooldown.good(6)
+    assert cooldown.is_closed(0.0)
+    assert cooldown.good(7)
+    assert not cooldown.is_closed(0.0)
+
+
+def test_probes_grow_apart() -> None:
+    """
+    The first after a second, each further one after twice as long, up to a bound.
+    """
+    cooldown = CoolDown()
+    cooldown.close(300.0, 429, 1, 0.0)
+    times = probes(cooldown, BOB, 0.0, 299.0)
+    assert times[0] == FIRST_S
+    apart = [after - before for before, after in itertools.pairwise(times)]
+    assert apart == pytest.approx([min(2.0 * 2**n, MOST_APART_S) for n in range(len(apart))])
+    assert max(apart) == MOST_APART_S
+
+
+def test_each_has_his_own_probes() -> None:
+    """
+    Whoever uses up his own leaves another's, who comes later, as they are; but never are two sent at once.
+    """
+    cooldown = CoolDown()
+    cooldown.close(300.0, 429, 1, 0.0)
+    assert probes(cooldown, BOB, 0.0, 50.0)[-1] < 50.0
+    assert cooldown.wait(BOB, 50.0) > 0
+    assert cooldown.wait(ALICE, 50.0) == 0
+    cooldown.sent(ALICE, 50.0)
+    assert cooldown.wait("eve", 50.0) > 0
+    assert cooldown.wait("eve", 50.0 + MOST_BETWEEN_S) == 0
+
+
+def test_a_crowd_of_probers() -> None:
+    """
+    Those of whom there are too many to be remembered share one place.
+    """
+    cooldown = CoolDown()
+    cooldown.close(300.0, 429, 1, 0.0)
+    now = FIRST_S
+    for number in range(MOST_PRINCIPALS + 1):
+        assert cooldown.wait(f"p{number}", now) == 0
+        cooldown.sent(f"p{number}", now)
+        now += MOST_BETWEEN_S
+    assert probes(cooldown, "another", now, now + 20.0)
+    assert len(cooldown._probers) == MOST_PRINCIPALS + 1
+
+
+def test_never_shortened() -> None:
+    """
+    Of several, what asks for longest holds; only a good answer ends it sooner.
+    """
+    cooldown = CoolDown()
+    for until in (5.0, 30.0, 10.0):
+        cooldown.close(until, 429, 1, 0.0)
+    assert cooldown.until == 30.0
+    cooldown.open()
+    assert cooldown.wait(BOB, 0.0) == 0
+
+
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["met", "good", "ask"]),
+        st.none() | st.floats(0, 400),
+        st.floats(0, 3),
+    ),
+    max_size=60,
+)
+
+
+@given(STEPS)
+def test_one_never_closes_it_for_another(steps: list[tuple[str, float | None, float]]) -> None:
+    """
+    Whatever one alone meets.
+    """
+    cooldown, now = CoolDown(), 0.0
+    for number, (what, wait, step) in enumerate(steps):
+        now += step
+        if what == "met":
+            assert not cooldown.met(BOB, 429, wait, 1.0, number, now)
+        elif what == "good":
+            cooldown.good(number)
+        elif not cooldown.wait(BOB, now):
+            cooldown.sent(BOB, now)
+        assert cooldown.wait(ALICE, now) == 0
+
+
+@given(st.lists(st.tuples(st.text(max_size=3), st.none() | st.floats(0, 9), st.floats(0, 1)), max_size=300))
+def test_it_is_bounded(steps: list[tuple[str, float | None, float]]) -> None:
+    """
+    However many meet something, and probe.
+    """
+    cooldown, now = CoolDown(), 0.0
+    for number, (name, wait, step) in enumerate(steps):
+        now += step
+        cooldown.met(f"{name}{number}", 429, wait, 1.0, number, now, alone=number % 2 == 0)
+        if not cooldown.wait(name, now):
+            cooldown.sent(name, now)
+        assert len(cooldown._hints) <= MOST_PRINCIPALS
+        assert len(cooldown._probers) <= MOST_PRINCIPALS + 1
