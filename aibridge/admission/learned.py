@@ -96,19 +96,21 @@ class Experience:
 
     :ivar output: tokens of one answer, on average.
     :ivar bytes: of one body.
-    :ivar input: tokens of input.
-    :ivar fresh: those of them that did not come from the vendor's cache.
+    :ivar input: tokens of input, but for those there are more of than the body has bytes.
+    :ivar apart: tokens of input beyond those, which a provider had already: earlier turns, files.
+    :ivar fresh: tokens of input that did not come from the vendor's cache.
     """
 
-    __slots__ = ("_weight", "bytes", "fresh", "input", "output")
+    __slots__ = ("_weight", "apart", "bytes", "fresh", "input", "output")
 
-    def __init__(self, output: float, bytes: float, input: float, fresh: float) -> None:
+    def __init__(self, output: float, bytes: float, input: float, fresh: float, apart: float = 0.0) -> None:
         # What it begins with counts like one exchange.
         self._weight = 1.0
         self.output = output
         self.bytes = bytes
         self.input = input
         self.fresh = fresh
+        self.apart = apart
 
     def learn(self, output: float, bytes: float, input: float, fresh: float, *, most: float) -> None:
         """
@@ -120,7 +122,9 @@ class Experience:
         if most >= self.output:
             self.output += (output - self.output) / weight
         self.bytes += (bytes - self.bytes) / weight
-        self.input += (input - self.input) / weight
+        within = input if input < bytes else bytes
+        self.input += (within - self.input) / weight
+        self.apart += (input - within - self.apart) / weight
         self.fresh += (fresh - self.fresh) / weight
 
     def raise_output(self, output: float) -> None:
@@ -163,6 +167,7 @@ class Learned:
             input = fresh = taken_for(body_bytes, 1.0 / BYTES_PER_TOKEN)
         else:
             input = taken_for(body_bytes, min(1.0, max(1.0 / MOST_RATIO, known.input / known.bytes)))
+            input = min(input + math.ceil(known.apart), MOST_INPUT)
             fresh = min(input, taken_for(body_bytes, known.fresh / known.bytes))
         # More than any model writes is refused by the provider, and takes nothing of its limits.
         named = None if asked.maximum is None or asked.maximum > MOST_OUTPUT else most * choices
@@ -236,7 +241,7 @@ def _beginning(wider: Experience | None, asked: Asked) -> Experience:
     What is known of a kind before its first answer.
     """
     if wider is not None:
-        return Experience(wider.output, wider.bytes, wider.input, wider.fresh)
+        return Experience(wider.output, wider.bytes, wider.input, wider.fresh, wider.apart)
     tokens = asked.body_bytes / BYTES_PER_TOKEN
     return Experience(float(asked.prior), float(asked.body_bytes), tokens, tokens)
 

@@ -23,8 +23,10 @@ longer time no more is used than leaks. In expectation there is no debt at all; 
 `aibridge.admission.learned`. With an overshoot of 1 and a bucket that holds what one request may use, ``m`` is 1: all
 that is allowed is reserved.
 
-What a request may use is its input, as expected, and the output that it allows, or `MOST_OUTPUT`. The input is wrong by
-no more than `MOST_RATIO` times as long as there is no more of it than the body has bytes.
+What a request may use is its input, as expected, and the output that it allows, or `MOST_OUTPUT`. Of the input in its
+body no more than `MOST_RATIO` times as much is used as was expected, since a token has a byte at least. What the
+provider had already (earlier turns that a request only names, files, pictures by their address) is expected by its mean
+alone: the bound does not hold for it, but for what a model can read at most.
 """
 
 from __future__ import annotations

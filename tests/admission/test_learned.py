@@ -136,16 +136,30 @@ class TestLearning:
         found = learned.expect(asked(maximum=300))
         assert (found.output, found.beyond) == (300, 0)
 
-    @pytest.mark.parametrize(("bytes_per_token", "tokens"), [(1, 4000), (0.5, 4000), (3, 1334), (16, 250), (600, 250)])
+    @pytest.mark.parametrize(("bytes_per_token", "tokens"), [(1, 4000), (0.5, 10000), (3, 1334), (16, 250), (600, 250)])
     def test_pictures_and_dense_text(self, bytes_per_token: float, tokens: int) -> None:
         """
-        A body is taken for what such bodies had, within bounds: never for more tokens than bytes, nor for nothing.
+        A body is taken for what such bodies had, within bounds: never for nothing, and for more tokens than bytes
+        only as far as they were not in it.
         """
         learned = Learned()
         for _ in range(200):
             learned.learn(asked(body_bytes=6000), Usage(input=int(6000 / bytes_per_token)))
         assert learned.expect(asked()).input == pytest.approx(tokens, rel=0.01)
         assert least_input(4000) <= learned.expect(asked()).input
+
+    def test_what_the_provider_had_already(self) -> None:
+        """
+        A request that names earlier turns has more input than bytes; that is expected of the next one, whatever the
+        size of its body.
+        """
+        learned = Learned()
+        for _ in range(100):
+            learned.learn(asked(body_bytes=400), Usage(input=50_000, cache_read=100))
+        for body_bytes in (400, 4000):
+            found = learned.expect(asked(body_bytes=body_bytes))
+            assert found.input == pytest.approx(49_700 + body_bytes, rel=0.01)
+            assert found.fresh <= found.input
 
     def test_an_empty_body(self) -> None:
         """
@@ -155,6 +169,8 @@ class TestLearning:
         learned.learn(asked(body_bytes=0), Usage(input=5000, output=10))
         assert learned.expect(asked(body_bytes=0)).input == 0
         assert learned.expect(asked(body_bytes=400)).input == 100
+        learned.learn(asked(), Usage(input=1000, output=10))
+        assert learned.expect(asked()).input > 1000
 
     def test_parts_only_raise(self) -> None:
         """
