@@ -14,7 +14,7 @@ from aibridge.dialects.parts import COUNTED, NOTHING, WHOLE, Part
 from aibridge.dialects.reading import SMALL, Reading, error_of, has_told, text_of, word
 from aibridge.dialects.usage import Report, Usage, count_of, extras_of, object_of
 
-PART: Final = Part(
+PART: Final[Part] = Part(
     {
         b"id": WHOLE,
         b"model": WHOLE,

@@ -24,7 +24,7 @@ EVENT: Final = Part(
 )
 """What is asked for of an event."""
 
-BODY: Final = Part(
+BODY: Final[Part] = Part(
     {
         b"id": WHOLE,
         b"type": WHOLE,

@@ -31,7 +31,7 @@ _FIELDS: Final = dict.fromkeys((b"id", b"model", b"error", b"usage", b"status", 
 EVENT: Final = Part({b"type": WHOLE, b"error": WHOLE, b"code": WHOLE, b"response": Part(_FIELDS), b"delta": COUNTED})
 """What is asked for of an event. Those that end a part of the answer, or all of it, tell its texts once more."""
 
-BODY: Final = Part({**_FIELDS, b"output": COUNTED})
+BODY: Final[Part] = Part({**_FIELDS, b"output": COUNTED})
 """What is asked for of a whole response."""
 
 _texts: Any = re.compile(rb'"delta": ?"([^"\\\n]*+(?:\\.[^"\\\n]*+)*+)').findall

@@ -19,6 +19,7 @@ from aibridge.daemon.listeners import StartError
 from aibridge.daemon.notify import Notifier
 from aibridge.daemon.problems import Kind, Origin
 from aibridge.daemon.settings import DaemonSettings, ListenSettings
+from aibridge.web.settings import HttpSettings
 
 
 class Told(Notifier):
@@ -47,6 +48,7 @@ class Settings:
     daemon: DaemonSettings = attrs.field(factory=DaemonSettings)
     changed: tuple[str, ...] = ()
     listen: ListenSettings = attrs.field(factory=ListenSettings)
+    http: HttpSettings = attrs.field(factory=HttpSettings)
 
     def restart_needed(self, new: Settings) -> list[str]:
         """
