@@ -23,7 +23,7 @@ from aibridge.wire.chunked import ChunkedBody
 WINDOW: Final = 65536
 """Bytes of a body that may wait for their reader."""
 
-CHUNKS_AT_ONCE: Final = 128
+CHUNKS_AT_ONCE: Final = 64
 """Chunks that are decoded before others have their turn."""
 
 MOST_DISCARDED: Final = 262144

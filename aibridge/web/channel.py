@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 _log = Logger(namespace=__name__)
 
-MOST_AT_ONCE: Final = 8
-"""Pipelined requests of one connection that may be answered in one turn of the reactor, while others wait."""
+MOST_AT_ONCE: Final = 1
+"""Pipelined requests of one connection that may be answered in one turn of the reactor; then others have theirs."""
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 

@@ -2,7 +2,7 @@
 Work that is done in portions, one portion for each of those who have some, round and round.
 
 Whoever has much to do would keep the reactor from all others for as long as it takes. Portions of some hundred
-microseconds, of which a few are done in one turn whatever the number of those who wait, keep it free.
+microseconds, of which two are done in one turn whatever the number of those who wait, keep it free.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from twisted.logger import Logger
 
 _log = Logger(namespace=__name__)
 
-AT_ONCE: Final = 4
+AT_ONCE: Final = 2
 """Portions that are done in one turn of the reactor."""
 
 

@@ -124,6 +124,17 @@ class PipelineTests(SynchronousTestCase):
     Several requests, sent without waiting.
     """
 
+    def test_one_in_a_turn(self) -> None:
+        """
+        What else was sent ahead waits until others have had their turn.
+        """
+        talk = Talk(Echo())
+        talk.send(get() * 5)
+        self.assertEqual(talk.transport.received.count(b"HTTP/1.1 200"), 1)
+        self.assertFalse(talk.transport.reads)
+        self.assertEqual(len(talk.answers()), 5)
+        self.assertTrue(talk.transport.reads)
+
     def test_one_request_is_in_flight_at_a_time(self) -> None:
         """
         The next one is not even seen before the one before it is answered (CVE-2023-46137, CVE-2024-41671).

@@ -9,7 +9,7 @@ from httptools import HttpParserError, HttpRequestParser
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from aibridge.wire.chunked import MOST_EXTRA, ChunkedBody
+from aibridge.wire.chunked import LEAST_EACH, MOST_EXTRA, MOST_SMALL, ChunkedBody
 from wire_corpus import CASES
 
 
@@ -112,6 +112,32 @@ def test_what_says_nothing_is_bounded_in_sum() -> None:
     assert decoded(extended * (most + 1) + b"0\r\n\r\n")[3]
     assert decoded(b"0\r\n" + b"X: y\r\n" * 600 + b"\r\n")[2]
     assert decoded(b"0\r\n" + b"X: y\r\n" * 700 + b"\r\n")[3]
+
+
+def test_small_chunks_are_bounded_in_number() -> None:
+    """
+    So many whatever their size; more in a body that is large for their number.
+    """
+    for size, count, fault in (
+        (1, MOST_SMALL - 1, False),
+        (1, MOST_SMALL + 200, True),
+        (LEAST_EACH, 2 * MOST_SMALL, False),
+        (LEAST_EACH // 2, 3 * MOST_SMALL, True),
+    ):
+        assert decoded(encoded([b"x" * size] * count))[3] is fault, (size, count)
+
+
+def test_in_portions() -> None:
+    """
+    So many lines and chunks at a time; what was not looked at is kept, and is looked at without more bytes.
+    """
+    body, raw = ChunkedBody(), encoded([b"x"] * 100)
+    told, behind = body.feed(raw + b"next", 50)
+    assert (told, behind, body.is_behind) == (b"x" * 25, b"", True)
+    while body.is_behind:
+        piece, behind = body.feed(b"", 50)
+        told += piece
+    assert (told, behind, body.ended) == (b"x" * 100, b"next", True)
 
 
 @pytest.mark.parametrize(
