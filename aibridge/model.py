@@ -38,6 +38,10 @@ class Class(enum.Enum):
     BATCH = "batch"
 
 
+def _own_id(principal: Principal) -> str:
+    return principal.id
+
+
 @attrs.frozen(kw_only=True)
 class Principal:
     """
@@ -51,6 +55,8 @@ class Principal:
     :ivar origin: where whoever it is comes from, if he could as well have another id with each request, since nobody
         verifies his token: what there is for all newcomers is shared between origins first. Empty where ids are
         given, and so are not without end.
+    :ivar party: who it is where things are shared out between principals: its id, or one that it has in common with
+        others of its origin.
     """
 
     id: str
@@ -60,6 +66,7 @@ class Principal:
     rate_burst: float | None = None
     max_in_flight: int | None = None
     origin: str = attrs.field(default="", eq=False)
+    party: str = attrs.field(default=attrs.Factory(_own_id, takes_self=True), eq=False)
 
 
 class CredentialKind(enum.Enum):

@@ -10,6 +10,7 @@ from hashlib import sha256
 from zope.interface import implementer
 
 from aibridge.identity.address import place_of, site_of
+from aibridge.identity.parties import Parties
 from aibridge.interfaces import IIdentity
 from aibridge.model import Class, Principal
 
@@ -23,7 +24,7 @@ class Anyone:
     A client that shows something else each time is somebody else each time: limits by principal hold only for those
     who need their key to be a good one. The gate holds for all. What is remembered of principals is shared out by
     where they come from, so that keys that were made up cost those who come from there: see Note [Origins] in
-    `aibridge.admission.bucket`.
+    `aibridge.admission.bucket`, and Note [Parties] in `aibridge.identity.parties`.
 
     :param class_: of everybody.
     """
@@ -32,18 +33,21 @@ class Anyone:
 
     def __init__(self, class_: Class = Class.DEFAULT) -> None:
         self._class = class_
+        self._parties = Parties()
 
     def identify(self, token: bytes | None, client_host: str, now: float) -> Principal:
         """
         See `IIdentity.identify`; never fails.
         """
         place = place_of(client_host)
+        origin = site_of(place)
         if token is None:
-            return self._at(place)
-        digest = sha256(token).hexdigest()
-        return Principal(
-            id=f"shown:{digest[:32]}", name=f"shown-{digest[:8]}", class_=self._class, origin=site_of(place)
-        )
+            id, name = f"address:{place}", place or "unknown"
+        else:
+            digest = sha256(token).hexdigest()
+            id, name = f"shown:{digest[:32]}", f"shown-{digest[:8]}"
+        party = self._parties.party_of(id, origin, now)
+        return Principal(id=id, name=name, class_=self._class, origin=origin, party=party)
 
     def principal_named(self, name: str) -> Principal | None:
         """

@@ -72,7 +72,7 @@ class Entrance:
         self._since = 0.0
         self._gives_up = gives_up
         most = terms.max_in_flight if principal.max_in_flight is None else principal.max_in_flight
-        self._claim = Claim(principal.id, principal.class_, provider, most)
+        self._claim = Claim(principal.party, principal.class_, provider, most)
         self._turn: Deferred[Permit] | None = None
         self._permit: Permit | None = None
         self._charged_at = NEVER

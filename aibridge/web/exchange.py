@@ -149,7 +149,7 @@ class Exchange(Ending):
             provider.name,
             gives_up=request.header(COUNTS_RETRIES) is not None,
         )
-        self._intake = intake = Intake(bridge.bodies, request, principal.id, terms.max_body)
+        self._intake = intake = Intake(bridge.bodies, request, principal.party, terms.max_body)
         body = intake.at_once()
         if body is not None:
             self._came(route, body)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from zope.interface.verify import verifyObject
 
 from aibridge.identity.anyone import Anyone
+from aibridge.identity.parties import EACH
 from aibridge.interfaces import IIdentity
 from aibridge.model import Class
 
@@ -71,6 +72,20 @@ def test_origin() -> None:
     for token in (None, b"key"):
         assert Anyone().identify(token, "192.0.2.1", 0.0).origin == "192.0.2.1"
         assert Anyone().identify(token, "2001:db8:1:2::1", 0.0).origin == "2001:db8:1::/48"
+
+
+def test_parties() -> None:
+    """
+    Of an address the first few are shared out to as they are, and all others as one; elsewhere nobody is concerned.
+    """
+    anyone = Anyone()
+    office = [anyone.identify(b"key-%d" % number, "192.0.2.1", 0.0) for number in range(EACH)]
+    assert [principal.party for principal in office] == [principal.id for principal in office]
+    flood = {anyone.identify(b"made up %d" % number, "192.0.2.1", 0.0).party for number in range(1000)}
+    assert flood == {"origin:192.0.2.1"}
+    assert anyone.identify(b"key-0", "192.0.2.1", 0.0).party == office[0].id
+    newcomer = anyone.identify(b"made up 0", "192.0.2.2", 0.0)
+    assert newcomer.party == newcomer.id
 
 
 def test_by_name() -> None:

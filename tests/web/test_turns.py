@@ -16,6 +16,8 @@ from aibridge.admission.seats import Seats
 from aibridge.admission.seatterms import SeatTerms
 from aibridge.admission.shares import Obstacle
 from aibridge.errors import AtCapacity
+from aibridge.identity.anyone import Anyone
+from aibridge.identity.parties import EACH
 from aibridge.model import Class
 from aibridge.web.turns import Turns
 
@@ -107,3 +109,39 @@ class TurnsTests(SynchronousTestCase):
         self.turns.adopt(SeatTerms(max_concurrency=1), self.clock.seconds())
         self.enter()
         self.assertIsInstance(self.enter(), AtCapacity)
+
+
+class MadeUpTests(SynchronousTestCase):
+    """
+    Those who are somebody else with each request, where nobody verifies who they are.
+    """
+
+    def test_they_have_few_turns(self) -> None:
+        """
+        However many of them wait: whoever comes from another address has his turn after one of each party, and room to
+        wait for it in a queue that they have filled.
+        """
+        clock, anyone = Clock(), Anyone()
+        terms = SeatTerms(max_concurrency=1, queue_size=500, queue_timeout_s=10.0)
+        turns = Turns(clock, Seats(terms, clock.seconds, lambda: 0.0))
+
+        def enter(key: bytes, host: str) -> Any:
+            claim = Claim(anyone.identify(key, host, 0.0).party, Class.DEFAULT, "p")
+            return turns.seats.at_once(claim, 0.0) or turns.wait(claim, 0.0)
+
+        permit = enter(b"first", "192.0.2.1")
+        flood = [enter(b"made up %d" % number, "192.0.2.1") for number in range(600)]
+        told: list[object] = []
+        for answer in flood:
+            if isinstance(answer, Deferred):
+                answer.addBoth(told.append)
+        served: list[Permit] = []
+        newcomer = enter(b"new", "192.0.2.2")
+        self.assertIsInstance(newcomer, Deferred)
+        newcomer.addCallback(served.append)
+        for _ in range(EACH + 2):
+            permit.give_back(0.0)
+            if served:
+                break
+            permit = next(each for each in reversed(told) if isinstance(each, Permit))
+        self.assertEqual(len(served), 1)
