@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IAddress, IProtocol, IPushProducer, ISSLTransport
@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 
 _log = Logger(namespace=__name__)
+
+
+SECURED_READ: Final = 8192
+"""Bytes that are read at once below TLS. All records in them are decrypted in the same turn of the reactor, and each
+takes as long for one byte as for some thousand."""
 
 
 def host_of(address: IAddress) -> str:
@@ -100,6 +105,9 @@ class Link:
         if self.client_host != "unix":
             with contextlib.suppress(AttributeError):
                 transport.setTcpNoDelay(True)
+        lower = getattr(transport, "transport", None)
+        if lower is not None and self.isSecure() and hasattr(lower, "bufferSize"):
+            lower.bufferSize = SECURED_READ
         self.write = eager_write(transport)
         transport.registerProducer(self, True)
 

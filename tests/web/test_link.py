@@ -10,8 +10,9 @@ from twisted.internet.interfaces import IPullProducer, IPushProducer, ISSLTransp
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import alsoProvides, implementer
 
+from aibridge.web.link import SECURED_READ
 from aibridge.web.site import LINGER_S
-from channels import FULL, Talk, get, post
+from channels import CLIENT, FULL, Talk, Transport, get, post
 
 
 @implementer(IPushProducer)
@@ -371,3 +372,26 @@ class EndTests(SynchronousTestCase):
         self.assertTrue(talk.channel.isSecure())
         talk.send(b"nonsense\r\n\r\n")
         self.assertEqual(talk.transport.ended, "closed")
+
+
+class SecuredTests(SynchronousTestCase):
+    """
+    Connections with TLS.
+    """
+
+    def test_little_is_decrypted_at_once(self) -> None:
+        """
+        What is read in one turn is decrypted in one turn, so that less is read than without TLS.
+        """
+
+        class Socket:
+            bufferSize = 65536
+
+        for is_secure in (True, False):
+            talk = Talk()
+            transport: Any = Transport(talk.clock, talk.channel)
+            transport.transport = Socket()
+            if is_secure:
+                alsoProvides(transport, ISSLTransport)
+            talk.site.buildProtocol(CLIENT).makeConnection(transport)
+            self.assertEqual(transport.transport.bufferSize, SECURED_READ if is_secure else 65536)
