@@ -63,7 +63,7 @@ class Walk:
             providers={name: limit for name in PROVIDERS if (limit := choice((0, 1, 1, 2, 3)))},
             queue_size=choice((0, 1, 2, 3, 5, 8)),
             queue_timeout_s=choice((3.0, 10.0)),
-            interactive_share=choice((0.0, 0.0, 0.25, 0.5, 1.0)),
+            interactive_share=choice((0.0, 0.0, 0.5, 1.0)),
         )
 
     def told(self, permit: Permit, request: Request) -> None:

@@ -69,6 +69,29 @@ class TestLimits:
         assert [asking.answer().status for asking in here] == [200, 200]
         daemon.until(IN_USE, 0)
 
+    def test_ones_own_wait_for_a_full_provider_keeps_nobody_from_an_idle_one(
+        self, deployment: Deployment, holder: Holder, other: Holder
+    ) -> None:
+        """
+        Not even the same principal, with a full queue: it goes at once, and what waits goes on waiting.
+        """
+        ada = deployment.token("ada", "--class", "interactive")
+        tables = table(holder, "max_concurrency = 1") + table(other, name="other")
+        admission = "max_concurrency = 10\nqueue_size = 1\nqueue_timeout = 600\ninteractive_share = 0.3\n"
+        daemon = start(deployment, f"{tables}[admission]\n{admission}")
+        here = [Asking(daemon.url, said(ada))]
+        first = holder.next()
+        here.append(Asking(daemon.url, said(ada)))
+        daemon.until(LENGTH, 1)
+        for _ in range(3):
+            elsewhere = Asking(daemon.url, said(ada, path="/other/v1/chat/completions"))
+            other.next().answer()
+            assert elsewhere.answer().status == 200
+        assert daemon.metric(LENGTH) == 1
+        first.answer()
+        holder.next().answer()
+        assert [asking.answer().status for asking in here] == [200, 200]
+
     def test_one_that_waits_for_a_full_provider(self, deployment: Deployment, holder: Holder, other: Holder) -> None:
         """
         It holds no permit while it waits, and keeps nobody else from going elsewhere.

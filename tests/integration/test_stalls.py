@@ -4,10 +4,14 @@ Who holds up the reactor is found out.
 
 from __future__ import annotations
 
+import time
+from urllib.error import HTTPError
+
 import pytest
 
-from daemons import ROOT, Daemon, Deployment
+from daemons import PATIENCE_S, ROOT, Daemon, Deployment
 from lag import TURN_S, LagProbe
+from wires import connect, read_all, reset
 
 
 def test_ordinary_work_is_short(demo: Daemon) -> None:
@@ -52,4 +56,46 @@ def test_a_long_page_of_metrics_holds_up_nobody(deployment: Deployment, principa
         page = daemon.page("/metrics")
     assert page.count("\naibridge_interceptions_total{") == principals * 6
     assert page.count("\naibridge_tokens_total{") == principals * 18
+    assert probe.longest_s <= TURN_S, probe
+
+
+def until_scraped(daemon: Daemon) -> None:
+    """
+    Wait until there is room for one more scrape.
+    """
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            daemon.page("/metrics")
+            return
+        except HTTPError as error:
+            assert error.code == 503
+            assert time.monotonic() < until
+
+
+def test_a_crowd_of_scrapers_holds_up_nobody(deployment: Deployment) -> None:
+    """
+    Twenty at once, of which some read nothing, some leave, and those beyond what may be on its way are sent away.
+    """
+    deployment.token("tests")
+    deployment.configure('[[provider]]\nname = "demo"\ntype = "demo"\n')
+    through = [ROOT / "tests" / "crowdedmetrics.py"]
+    daemon = deployment.start(environ={"PRINCIPALS": "2000"}, through=through)
+    request = b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    with LagProbe(daemon) as probe:
+        streams = [connect(daemon.admin) for _ in range(20)]
+        for stream in streams:
+            stream.sendall(request)
+        for stream in streams[:4]:
+            stream.recv(1000)
+            reset(stream)
+        told = [read_all(stream) for stream in streams[8:]]
+        for stream in streams[4:]:
+            stream.close()
+        until_scraped(daemon)
+    statuses = {page.split(b" ", 2)[1] for page in told}
+    assert statuses <= {b"200", b"503"}
+    assert b"503" in statuses
+    for page in told:
+        assert page.startswith(b"HTTP/1.1 503") or page.endswith(b"\r\n0\r\n\r\n")
     assert probe.longest_s <= TURN_S, probe
