@@ -169,6 +169,7 @@ def test_whatever_limits_it(deployment: Deployment, form: str) -> None:
     deployment.configure(
         f'{tables}{limit}provider = "tight"\n{limit}provider = "up"\nshadow = true\n'
         "[admission]\nmax_in_flight = 2\ngate_shadow = true\nrate_limit = 0.001\nrate_burst = 12\n"
+        "token_default_output = 5000\n"
         "[breaker]\nenabled = true\nfailure_threshold = 1\ntimeout = 600\n"
         f'[log]\nlevel = "debug"\nformat = "{form}"\ncompletions = "{log}"\n'
     )

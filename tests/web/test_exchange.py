@@ -331,6 +331,16 @@ class AdmissionTests(SynchronousTestCase):
         (state,) = fixture.bridge.terms.policies.states(fixture.identity.principal, "openai", 1000.0)
         self.assertEqual(state.level, 100)
 
+    def test_an_absurd_maximum_in_a_bucket_of_all(self) -> None:
+        """
+        Leaves room for others: one request alone does not fill what everybody shares, whatever it allows.
+        """
+        tokens = Policy(scope=Scope.GLOBAL, unit=Unit.TOKENS_PER_MINUTE, limit=60, burst=10000)
+        fixture = bridge(policies=[tokens])
+        for most in (2**53 - 1, 131072, 100):
+            body = b'{"model":"m","max_tokens":%d}' % most
+            self.assertEqual(begin(fixture, Asked(body=body.ljust(400))).status, 0)
+
     def test_what_the_provider_is_taken_to_count(self) -> None:
         """
         Follows the vendor's rule: with OpenAI the most that is allowed, with Anthropic what is expected, and so
