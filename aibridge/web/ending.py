@@ -301,6 +301,9 @@ class Ending:
             return
         if report.usage is not None and source is usage.Source.PROVIDER:
             learned.learn(asked, report.usage)
+        elif source is usage.Source.ESTIMATED and report.complete and report.unread is None:
+            # It is whole, and charged what was seen of it: nobody will know better.
+            learned.learn(asked, usage.Usage(input=self._completion.tokens_in, output=output))
         elif source is not usage.Source.NONE and report.unread is None:
             learned.learn_at_least(asked, output)
 

@@ -218,7 +218,7 @@ class TestUsed:
         assert level(daemon) == 2306
         request = said(token, "other", max_tokens=700)
         asking = Asking(daemon.url, request)
-        holder.next().answer(whole(b"\x1b\x2a", extra="Content-Encoding: br\r\n"))
+        holder.next().answer(whole(b"\x1b\x2a", extra="Content-Encoding: compress\r\n"))
         answer = asking.answer()
         assert level(daemon) == 2306 + taken_for(request) + 700
         assert daemon.completion(answer.id)["usage"] == "estimated"
@@ -267,8 +267,8 @@ class TestUsed:
         request = said(token, path=PATHS[dialect], stream=True, max_tokens=900)
         seen, charged = {
             Dialect.CHAT: (data(*[chunk({"content": "a"}) for _ in range(7)]), taken_for(request) + 7),
-            Dialect.RESPONSES: (RESPONSES_START, taken_for(request) + 2),
-            Dialect.MESSAGES: (MESSAGES_START, 18295 + 3),
+            Dialect.RESPONSES: (RESPONSES_START, taken_for(request) + 10),
+            Dialect.MESSAGES: (MESSAGES_START, 18295 + 7),
         }[dialect]
         asking = Asking(daemon.url, request)
         turn = holder.next()

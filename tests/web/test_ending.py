@@ -233,8 +233,9 @@ class UsageTests(SynchronousTestCase):
 
     def test_others_are_taken_for_what_was_used(self) -> None:
         """
-        What the provider told of a whole answer is learned, and what is seen of one that broke off can only raise it;
-        errors, and answers that cannot be read, teach nothing.
+        What the provider told of a whole answer is learned, and so is what was seen of one of which it told nothing;
+        what is seen of an answer that broke off can only raise it. Errors, and answers that cannot be read, teach
+        nothing.
         """
         whole = b'{"choices":[{"finish_reason":"stop"}],"usage":{"prompt_tokens":100,"completion_tokens":%d}}'
         error = b'{"error":{"type":"server_error"},"usage":{"prompt_tokens":0,"completion_tokens":0}}'
@@ -265,6 +266,8 @@ class UsageTests(SynchronousTestCase):
         self.assertEqual(output(), 150.0)
         answered(200, STREAM, *[CHUNK] * 600, left=True)
         self.assertEqual(output(), 300.0)
+        answered(200, STREAM, *[CHUNK] * 40, DONE)
+        self.assertEqual(output(), 235.0)
 
     def test_what_cannot_be_read(self) -> None:
         """
