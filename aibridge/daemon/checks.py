@@ -20,7 +20,7 @@ from aibridge.daemon.admissionchecks import check_admission, warning
 from aibridge.daemon.problems import NOT_SHOWN, Fault, KeyPath, quoted
 from aibridge.daemon.secrets import unreadable, why
 from aibridge.daemon.settings import PROVIDER, ListenSettings, LogSettings, Settings
-from aibridge.identity.file import read_file
+from aibridge.identity.file import known_entries
 from aibridge.providers.provider import TYPES
 from aibridge.providers.settings import ProviderSettings
 from aibridge.providers.types import KeyStyle
@@ -139,7 +139,7 @@ def check_auth(auth: AuthSettings, *, embedded: bool, given: Collection[str]) ->
 def _tokens(path: str) -> Tokens:
     where = ("auth", "tokens_file")
     try:
-        tokens = read_file(path)
+        tokens = known_entries(path)
     except TokensUnusable as error:
         for problem in error.problems:
             yield Fault(path=where, found=problem, allowed="")

@@ -33,6 +33,11 @@ MOST_BYTES: Final = 8388608
 ENTRIES_AT_ONCE: Final = 250
 """That are made ready to be looked up in one step, which takes some milliseconds."""
 
+LARGE: Final = 131072
+"""Bytes of a file that takes long enough to be read in several turns."""
+
+Read = tuple[tuple[Entry, ...], TokenTable]
+
 State = tuple[int, ...]
 """What tells one content of a file from another without reading it."""
 
@@ -97,6 +102,7 @@ class FileIdentity(TableIdentity):
 
     :param path: absolute.
     :param in_thread: calls a function in a thread, for a Deferred of what it returns.
+    :ivar entries: what the file said last.
     """
 
     _log = Logger()
@@ -107,9 +113,10 @@ class FileIdentity(TableIdentity):
         failures: Failures,
         clock: IReactorTime,
         wall_clock: Callable[[], float],
-        in_thread: Callable[[Callable[[], TokenTable]], Deferred[TokenTable]] = maybeDeferred,
+        in_thread: Callable[[Callable[[], Read]], Deferred[Read]] = maybeDeferred,
     ) -> None:
         super().__init__(TokenTable(()), failures, wall_clock)
+        self.entries: tuple[Entry, ...] = ()
         self._path = path
         self._clock = clock
         self._in_thread = in_thread
@@ -126,7 +133,9 @@ class FileIdentity(TableIdentity):
         :raises TokensUnusable: it cannot be used as it is.
         """
         self._seen = _state(self._path)
-        self._table = read_table(self._path)
+        self.entries = read_file(self._path)
+        self._table = TokenTable(self.entries)
+        _FOLLOWED[self._path] = self
         if not self._table:
             self._log.warn("{path} has no tokens, so that nobody can come in. {hint}", **self._hint())
         self._loop = loop = LoopingCall(self._look)
@@ -140,6 +149,8 @@ class FileIdentity(TableIdentity):
         loop, self._loop = self._loop, None
         if loop is not None:
             loop.stop()
+            if _FOLLOWED.get(self._path) is self:
+                del _FOLLOWED[self._path]
         step, self._step = self._step, None
         if step is not None:
             step.cancel()
@@ -158,7 +169,7 @@ class FileIdentity(TableIdentity):
         self._is_reading = True
         self._read(_table_steps(self._path))
 
-    def _read(self, steps: Generator[None, None, TokenTable]) -> None:
+    def _read(self, steps: Generator[None, None, Read]) -> None:
         """
         Take one step. See Note [Little by little].
         """
@@ -168,7 +179,7 @@ class FileIdentity(TableIdentity):
         except StopIteration as done:
             self._changed(done.value)
         except Undivided:
-            read = self._in_thread(lambda: read_table(self._path, TokenReader()))
+            read = self._in_thread(self._read_at_once)
             read.addCallbacks(self._changed, self._unusable)
             read.addErrback(self._unusable)
         except Exception:
@@ -176,12 +187,16 @@ class FileIdentity(TableIdentity):
         else:
             self._step = self._clock.callLater(0, self._read, steps)
 
-    def _changed(self, table: TokenTable) -> None:
+    def _read_at_once(self) -> Read:
+        entries = read_file(self._path, TokenReader())
+        return entries, TokenTable(entries)
+
+    def _changed(self, read: Read) -> None:
         self._is_reading = False
         if self._loop is None:
             return
-        self._table = table
-        self._log.info("{count} tokens read from {path}.", count=len(table), path=self._path)
+        self.entries, self._table = read
+        self._log.info("{count} tokens read from {path}.", count=len(self.entries), path=self._path)
 
     def _unusable(self, failure: Failure) -> None:
         self._is_reading = False
@@ -198,6 +213,21 @@ class FileIdentity(TableIdentity):
 
     def _stopped_looking(self, failure: object) -> None:
         self._log.critical("Changes of {path} are not followed any more: {failure}", path=self._path, failure=failure)
+
+
+_FOLLOWED: Final[dict[str, FileIdentity]] = {}
+"""Who follows which file in this process."""
+
+
+def known_entries(path: str) -> tuple[Entry, ...]:
+    """
+    The entries of ``tokens.toml`` for those who cannot wait for a large one: if it is followed, what it said last; what
+    it says now is known, or told to be wrong, as soon as that is read.
+
+    :raises TokensUnusable: as `read_file` does.
+    """
+    follower, state = _FOLLOWED.get(path), _state(path)
+    return follower.entries if follower is not None and state is not None and state[2] >= LARGE else read_file(path)
 
 
 _READER: Final = TokenReader()
@@ -226,9 +256,9 @@ def read_file(path: str, reader: TokenReader = _READER) -> tuple[Entry, ...]:
         return reader.read(read_text(path))
 
 
-def _table_steps(path: str) -> Generator[None, None, TokenTable]:
+def _table_steps(path: str) -> Generator[None, None, Read]:
     """
-    What `read_table` does, in steps.
+    The entries and their table, in steps.
 
     :raises Undivided: that cannot be.
     """
@@ -239,7 +269,7 @@ def _table_steps(path: str) -> Generator[None, None, TokenTable]:
         table.add(entries[start : start + ENTRIES_AT_ONCE])
         if start + ENTRIES_AT_ONCE < len(entries):
             yield
-    return table
+    return entries, table
 
 
 @contextmanager

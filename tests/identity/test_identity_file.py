@@ -24,7 +24,18 @@ from aibridge.auth.tokenfile import TokenFile, TokensUnusable
 from aibridge.auth.tokens import RANDOM_BYTES, Entry, Token, TokenTable
 from aibridge.errors import TooManyFailures, Unauthenticated
 from aibridge.identity.failures import Failures
-from aibridge.identity.file import MOST_BYTES, POLL_S, FileIdentity, TableIdentity, is_open, read_table, read_text
+from aibridge.identity.file import (
+    LARGE,
+    MOST_BYTES,
+    POLL_S,
+    FileIdentity,
+    Read,
+    TableIdentity,
+    is_open,
+    known_entries,
+    read_table,
+    read_text,
+)
 from aibridge.interfaces import IIdentity
 from aibridge.model import Class
 
@@ -370,6 +381,19 @@ class FollowTests(FileCase):
         self.clock.advance(POLL_S)
         self.assertEqual(self.knows(identity), {3})
 
+    def test_a_large_file_that_others_ask_for(self) -> None:
+        """
+        Whoever cannot wait is told what it said last, as long as it is followed; a small one is read.
+        """
+        self.write(text_of(1))
+        identity = self.identity()
+        self.write(text_of(2))
+        self.assertEqual([entry.name for entry in known_entries(str(self.path))], ["name 2"])
+        self.write("# large\n" * LARGE)
+        self.assertEqual([entry.name for entry in known_entries(str(self.path))], ["name 1"])
+        identity.stop()
+        self.assertEqual(known_entries(str(self.path)), ())
+
     def test_a_large_file_when_it_stops(self) -> None:
         """
         Nobody reads on.
@@ -387,9 +411,9 @@ class FollowTests(FileCase):
         One that cannot be read in steps is read in a thread, and what comes of it after the end is not used.
         """
         self.write(text_of(1))
-        waiting: list[tuple[Callable[[], TokenTable], Deferred[TokenTable]]] = []
+        waiting: list[tuple[Callable[[], Read], Deferred[Read]]] = []
 
-        def in_thread(read: Callable[[], TokenTable]) -> Deferred[TokenTable]:
+        def in_thread(read: Callable[[], Read]) -> Deferred[Read]:
             waiting.append((read, Deferred()))
             return waiting[-1][1]
 

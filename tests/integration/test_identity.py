@@ -144,6 +144,7 @@ class TestManyTokens:
             daemon.wait_for("cannot be used")
             assert ask(daemon, first)[0] == 200
             replace(deployment.tokens, tokens_file(10_000, rate=6.0))
+            daemon.reload()
             daemon.wait_for("10000 tokens read from")
         assert probe.longest_s <= TURN_S, probe
         assert ask(daemon, first)[0] == 401
