@@ -57,6 +57,9 @@ MOST_BEHIND_S: Final = 20.0
 
 LEAST_WAIT_S: Final = 1.0
 
+OVERTAKEN_S: Final = 0.5
+"""How much later than a request an earlier one may reach the provider, on another connection."""
+
 LIMITED: Final = 429
 
 _UNITS: Final = ("requests", "tokens", "input_tokens", "output_tokens")
@@ -108,6 +111,7 @@ class Pace:
         "_base",
         "_doubted",
         "_extra",
+        "_flying",
         "_heard",
         "_is_counted",
         "_probe_at",
@@ -134,6 +138,8 @@ class Pace:
         # Rule 2, by what is counted, see `_UNITS`; and principal → tokens of requests that are not answered yet.
         self._shares: dict[int, _Share] = {}
         self._reserved: dict[str, tuple[int, int]] = {}
+        # When those were sent that are not answered yet, by their numbers.
+        self._flying: dict[int, float] = {}
         # It cools down by what was said or counted to be left, rather than by a refusal.
         self._is_counted = False
         self._doubted = False
@@ -193,6 +199,7 @@ class Pace:
         """
         beyond = self._window and self._sent >= self._base + self._window + self._extra
         self._sent = number = self._sent + 1
+        self._flying[number] = now
         if beyond:
             self._extra += 1
             # Who comes a little late does not delay the next one.
@@ -309,6 +316,8 @@ class Pace:
         self._heard = ticket.number
         shares = {}
         since = float(self._sent - ticket.number)
+        if limits.requests is not None and limits.requests.remaining - since < len(self._flying):
+            since += self._overtaken(ticket.number, now)
         for unit, allowance in enumerate((limits.requests, limits.tokens, limits.input_tokens, limits.output_tokens)):
             if allowance is not None and allowance.reset_s > 0:
                 left = float(allowance.remaining) - (0.0 if unit else since)
@@ -324,6 +333,17 @@ class Pace:
             self._is_counted = False
             self.cooldown.open()
 
+    def _overtaken(self, number: int, now: float) -> int:
+        """
+        How many requests were sent before that one, and so lately that the provider may not have counted them.
+        """
+        count = 0
+        for earlier in reversed(self._flying):
+            if self._flying[earlier] < now - OVERTAKEN_S:
+                break
+            count += earlier < number
+        return count
+
     def _used_up(self, until: float, now: float) -> None:
         """
         Nothing is left, as the provider says or by our count of what it said; see Note [Whom to believe].
@@ -334,7 +354,7 @@ class Pace:
             return
         if not self.cooldown.is_closed(now):
             self._is_counted = True
-        is_soon = self._proven_at == NEVER and until - now > 2 * FIRST_S
+        is_soon = self._proven_at == NEVER and until - now > 5 * FIRST_S
         first_s = UNPROVEN_FIRST_S if is_soon else FIRST_S
         self.cooldown.close(until, LIMITED, self._sent, now, first_s)
 
@@ -369,6 +389,7 @@ class Pace:
         """
         An estimate is put back: the answer's own report has what was counted, and an error costs nothing.
         """
+        self._flying.pop(ticket.number, None)
         input_, output = self._reserved.get(ticket.principal, (0, 0))
         input_ -= ticket.input_tokens
         output -= ticket.output_tokens
