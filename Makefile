@@ -9,18 +9,20 @@ TEST_STAMP := $(VENV)/.installed-test
 CHECK_STAMP := $(VENV)/.installed-check
 BENCH_STAMP := $(VENV)/.installed-bench
 NODE_STAMP := tests/clients/node_modules/.installed
+CLIENTS_STAMP := tests/clients/cli/node_modules/.installed
 SOURCES := $(shell find aibridge twisted -name '*.py') setup.cfg setup.py pyproject.toml
 # More than there are cores: a test that talks to a process waits for it.
 JOBS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: help run run-proxy test test-all test-sources check format docs bench bench-check bench-overload bench-heeding debian clean
+.PHONY: help run run-proxy clients test test-all test-sources check format docs bench bench-check bench-overload bench-heeding debian clean
 
 help:
 	@echo "make run         start the bridge in the foreground on its embedded default"
 	@echo "make run-proxy   start bridge and AI Proxy, with simulated providers under real providers' names"
 	@echo "make test        run the tests"
 	@echo "make test-all    run the slow ones as well"
+	@echo "make clients     install the coding agents that the slow tests use"
 	@echo "make test-sources run them on the sources alone, nothing compiled, nothing installed"
 	@echo "make check       lint, types, floors, pairing of modules and tests"
 	@echo "make bench       measure side by side with nginx and others (see docs/performance.md)"
@@ -71,6 +73,14 @@ $(NODE_STAMP): tests/clients/package.json
 	elif npm install --prefix tests/clients --no-package-lock --no-audit --no-fund --fetch-retries 1 --silent; \
 	then touch $@; else echo "npm could not install the SDKs for Node: they are not tested"; fi
 
+# Coding agents, of some 500 MB, for the slow tests alone; likewise.
+$(CLIENTS_STAMP): tests/clients/cli/package.json
+	@if ! command -v npm >/dev/null; then echo "npm is not here: coding agents are not tested"; \
+	elif npm install --prefix tests/clients/cli --no-package-lock --no-audit --no-fund --ignore-scripts \
+	--fetch-retries 1 --silent; then touch $@; else echo "npm could not install coding agents: they are not tested"; fi
+
+clients: $(CLIENTS_STAMP)
+
 run: $(STAMP)
 	@exec $(BIN)/twistd -n --pidfile= aibridge $(ARGS)
 
@@ -83,7 +93,7 @@ test: $(STAMP) $(TEST_STAMP) $(NODE_STAMP)
 	$(BIN)/pytest -n $(JOBS) -m "not slow" $(ARGS)
 	PYTHONPATH=$(CURDIR) $(BIN)/pytest -n $(JOBS) -m "not slow and not integration" $(ARGS)
 
-test-all: $(STAMP) $(TEST_STAMP) $(NODE_STAMP)
+test-all: $(STAMP) $(TEST_STAMP) $(NODE_STAMP) $(CLIENTS_STAMP)
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
 	PYTHONPATH=$(CURDIR) $(BIN)/pytest -n $(JOBS) $(ARGS)
 
@@ -125,4 +135,4 @@ bench-heeding: $(STAMP)
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis benchmarks/bin \
-	  tests/clients/node_modules
+	  tests/clients/node_modules tests/clients/cli/node_modules

@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from benchmarks.heeding.matrix import ABOVE, BELOW, bursts
 from benchmarks.heeding.matrix import scene as loaded
 from benchmarks.heeding.mistakes import Mistake
-from benchmarks.heeding.rules import Rule
+from benchmarks.heeding.rules import all_rules
 from benchmarks.heeding.scene import Change, Outcome, Scene, run
 
 LEAST_BELOW = 0.99
 """Of what is served without heeding, where the provider refuses nobody."""
 LEAST_ABOVE = 0.95
 """Of it, where it has to refuse: heeding keeps a part of a limit in hand."""
+
+RETRIES = 2
 
 
 @dataclass(frozen=True)
@@ -94,18 +97,35 @@ def of_mistake(mistake: Mistake, change: Change | None = None) -> Row:
     return Row(scene, mistake.served, run(scene, heeds=False), heeding, tuple(bars))
 
 
-def of_load(rule: Rule, load: float, seconds: float, change: Change | None = None) -> Row:
+def of_load(scene: Scene, least: float, change: Change | None = None) -> Row:
     """
     What comes of a rule under a load.
+
+    :param least: has to be served, of what is served without heeding.
     """
-    scene = loaded(rule, load, seconds)
     heeding, without = run(scene, change=change), run(scene, heeds=False)
-    row = Row(scene, (), without, heeding, ())
-    least = LEAST_BELOW if load < 1 else LEAST_ABOVE
-    refused = Bar("refusals by the provider", heeding.refused, without.refused, is_least=False)
-    return Row(
-        scene, (), without, heeding, (Bar("served, of what is served without heeding", row.ratio, least), refused)
+    ratio = Row(scene, (), without, heeding, ()).ratio
+    bars = (
+        Bar("served, of what is served without heeding", ratio, least),
+        Bar("refusals by the provider", heeding.refused, without.refused, is_least=False),
     )
+    return Row(scene, (), without, heeding, bars)
+
+
+def all_loads(seconds: float) -> list[tuple[Scene, float]]:
+    """
+    All rules under all loads, with what has to be served.
+    """
+    return [
+        load
+        for rule in all_rules()
+        for load in (
+            (loaded(rule, BELOW, seconds), LEAST_BELOW),
+            (bursts(rule, seconds), LEAST_BELOW),
+            (loaded(rule, ABOVE, seconds), LEAST_ABOVE),
+            (loaded(rule, ABOVE, seconds, RETRIES), LEAST_ABOVE),
+        )
+    ]
 
 
 def played(todo: Iterable[Callable[[], Row]], say: Callable[[str], None]) -> list[Row]:

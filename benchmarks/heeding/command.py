@@ -11,11 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.command import positive
-from benchmarks.heeding.bars import Row, of_load, of_mistake, played
-from benchmarks.heeding.matrix import ABOVE, BELOW, scene
+from benchmarks.heeding.bars import Row, all_loads, of_load, of_mistake, played
 from benchmarks.heeding.mistakes import all_mistakes
 from benchmarks.heeding.report import report, write
-from benchmarks.heeding.rules import all_rules
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "limits.md"
 
@@ -51,11 +49,7 @@ def everything(seconds: float) -> list[tuple[str, Callable[[], Row]]]:
     """
     return [
         *((mistake.scene.name, partial(of_mistake, mistake)) for mistake in all_mistakes(seconds)),
-        *(
-            (scene(rule, load, seconds).name, partial(of_load, rule, load, seconds))
-            for rule in all_rules()
-            for load in (BELOW, ABOVE)
-        ),
+        *((scene.name, partial(of_load, scene, least)) for scene, least in all_loads(seconds)),
     ]
 
 

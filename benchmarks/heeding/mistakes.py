@@ -65,15 +65,42 @@ def _bob(every_s: float, **more: object) -> Caller:
     return Caller(**{"name": BOB, "every_s": every_s, "steady": True, **more})  # type: ignore[arg-type]  # likewise
 
 
-def too_large(rule: Rule, keys: int, every_s: float, seconds: float, *headers: tuple[bytes, bytes]) -> Mistake:
+TOO_LARGE = "Request too large on tokens per min (TPM): Limit 30000, Requested 50000."
+UNFAMILIAR = "Tokens per minute: 50000 wanted, 30000 granted."
+"""In words that nobody has seen before."""
+
+
+def too_large(
+    rule: Rule,
+    keys: int,
+    every_s: float,
+    seconds: float,
+    *headers: tuple[bytes, bytes],
+    message: str = TOO_LARGE,
+    others: int = 1,
+) -> Mistake:
     """
-    Bob repeats a request that is larger than what the account may use in a minute, and so is answered 429 each time.
+    Bob repeats a request that is larger than what the account may use in a minute, and so is answered 429 each time;
+    and so do others, if there are several.
     """
-    body = spoken.refusal(rule.words, "Request too large on tokens per min (TPM): Limit 30000, Requested 50000.")
-    when = ", retry-after" if headers else ""
-    name = f"too-large requests of another, {rule.words}, {_keys(keys)}, every {every_s:g} s{when}"
-    scene = Scene(name, rule, (_alice(), _bob(every_s)), seconds, only(BOB, 429, body, *headers), keys)
-    return Mistake(scene, own=(BOB,), most_tries=min(keys, 2))
+    body = spoken.refusal(rule.words, message)
+
+    def answer(asked: Asked) -> Scripted | None:
+        return Scripted(429, body, list(headers)) if asked.caller.startswith(BOB) else None
+
+    bobs = [_bob(every_s * 1.1**n, name=f"{BOB}{n or ''}") for n in range(others)]
+    parts = [
+        f"too-large requests of {'another' if others == 1 else f'{others} others'}",
+        rule.words,
+        _keys(keys),
+        f"every {every_s:g} s",
+        *(["retry-after"] if headers else []),
+        *(["unfamiliar words"] if message is UNFAMILIAR else []),
+    ]
+    scene = Scene(", ".join(parts), rule, (_alice(), *bobs), seconds, lambda: answer, keys)
+    # Whoever is told when to come back may be kept from coming sooner.
+    own = () if headers else tuple(bob.name for bob in bobs)
+    return Mistake(scene, own=own, most_tries=min(keys, 2))
 
 
 def foreign_organization(header: str, keys: int, seconds: float) -> Mistake:
@@ -135,14 +162,16 @@ def one_model_used_up(rule: Rule, seconds: float) -> Mistake:
     return Mistake(scene, served=tuple(served))
 
 
-def generous_maximum(per_minute: float, seconds: float) -> Mistake:
+def generous_maximum(per_minute: float, seconds: float, principal: str = "") -> Mistake:
     """
-    Five clients allow 128,000 tokens of output, as coding agents do, and get some 500; the provider counts what it
-    produces.
+    Five clients, perhaps of one principal, allow 128,000 tokens of output, as coding agents do, and get some 500; the
+    provider counts what it produces.
     """
     rule = anthropic(f"{per_minute:.0f} output tokens", Quota(OUTPUT, per_minute))
-    callers = tuple(Caller(f"agent-{n}", 6.0, output=500, max_tokens=128_000) for n in range(5))
-    scene = Scene(f"max_tokens far above what is written, {per_minute:.0f} tokens/min", rule, callers, seconds)
+    callers = tuple(Caller(f"agent-{n}", 6.0, output=500, max_tokens=128_000, principal=principal) for n in range(5))
+    of_one = ", of one" if principal else ""
+    name = f"max_tokens far above what is written{of_one}, {per_minute:.0f} tokens/min"
+    scene = Scene(name, rule, callers, seconds)
     return Mistake(scene, served=())
 
 
@@ -181,6 +210,9 @@ def recovered(words: str, keys: int, status: int, seconds: float) -> Mistake:
     return Mistake(scene, served=(ALICE, BOB))
 
 
+BOTH = ((1, TOO_LARGE), (1, UNFAMILIAR), (3, UNFAMILIAR))
+
+
 def all_mistakes(seconds: float = 300.0) -> list[Mistake]:
     """
     Everything that is looked at.
@@ -192,6 +224,9 @@ def all_mistakes(seconds: float = 300.0) -> list[Mistake]:
         *(too_large(rule, 1, every_s, seconds) for rule in (AMPLE, AMPLE_ANTHROPIC) for every_s in RHYTHMS),
         *(too_large(AMPLE, keys, 0.5, seconds) for keys in (2, 3, 16)),
         *(too_large(AMPLE, keys, 0.5, seconds, again) for keys in (1, 2)),
+        *(too_large(AMPLE, keys, 0.5, seconds, message=UNFAMILIAR) for keys in (1, 3)),
+        too_large(AMPLE_ANTHROPIC, 1, 0.5, seconds, again, message=UNFAMILIAR),
+        *(too_large(AMPLE, keys, 0.5, seconds, message=message, others=2) for keys, message in BOTH),
         absurd_maximum(MOST_JSON, 400, 1, seconds),
         absurd_maximum(MOST_JSON, 400, 0, seconds),
         absurd_maximum(140_000, 400, 0, seconds),
@@ -204,6 +239,7 @@ def all_mistakes(seconds: float = 300.0) -> list[Mistake]:
         one_model_used_up(requests, seconds),
         generous_maximum(400_000.0, seconds),
         generous_maximum(80_000.0, seconds),
+        generous_maximum(80_000.0, seconds, ALICE),
         own_limits(8, False),
         own_limits(8, True),
         own_limits(30, True),

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from aibridge.providers.counting import ANTHROPIC, AZURE, CEREBRAS, GROQ, MISTRAL, OPENAI, Counting, Output
 from benchmarks.documents import filled
 from benchmarks.heeding.bars import Row
 from benchmarks.table import as_markdown, as_text
@@ -47,6 +48,29 @@ def cells(rows: Sequence[Row]) -> list[list[str]]:
     ]
 
 
+VENDORS: tuple[Counting, ...] = (OPENAI, AZURE, ANTHROPIC, CEREBRAS, GROQ, MISTRAL)
+"""Of whom it is known how they count."""
+
+OUTPUT = {
+    Output.PRODUCED: "as it is written",
+    Output.MAXIMUM: "as the request allows, when it comes",
+    Output.LARGER: "as the request allows, or its input if that is more, for both",
+}
+
+
+def vendors() -> list[list[str]]:
+    """
+    How vendors count tokens, by what the bridge reserves.
+    """
+    return [
+        ["vendor", "output counts", "input from its cache counts", "source"],
+        *(
+            [one.vendor, OUTPUT[one.output], "yes" if one.counts_cached else "no", f"[page]({one.source})"]
+            for one in VENDORS
+        ),
+    ]
+
+
 def report(rows: Sequence[Row]) -> str:
     """
     The table, and which bars are missed.
@@ -59,4 +83,5 @@ def write(rows: Sequence[Row], page: Path) -> None:
     """
     Write the table into the page, between its marks.
     """
-    page.write_text(filled(page.read_text(), as_markdown(cells(rows)), COMMAND))
+    parts = ["How vendors count tokens:", as_markdown(vendors()), "What is served:", as_markdown(cells(rows))]
+    page.write_text(filled(page.read_text(), "\n\n".join(parts), COMMAND))

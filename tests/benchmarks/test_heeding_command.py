@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from aibridge.providers.counting import BY_HOST, BY_TYPE
 from benchmarks.documents import begin_of, filled
 from benchmarks.heeding.bars import Bar, Row, played
 from benchmarks.heeding.callers import Fate
 from benchmarks.heeding.command import PAGE, everything, main
 from benchmarks.heeding.mistakes import AMPLE
-from benchmarks.heeding.report import COMMAND, report, write
+from benchmarks.heeding.report import COMMAND, VENDORS, report, write
 from benchmarks.heeding.scene import Outcome, Scene
 
 
@@ -62,8 +63,16 @@ def test_the_page(tmp_path: Path) -> None:
     write([row("good", 8)], page)
     text = page.read_text()
     assert "| good | 80.0% |" in text
+    assert all(one.source.startswith("https://") and f"| {one.vendor} | " in text for one in VENDORS)
     assert text.startswith("before\n")
     assert text.endswith("after\n")
+
+
+def test_no_vendor_is_left_out() -> None:
+    """
+    Whoever has a rule is in the table.
+    """
+    assert set(VENDORS) == {*BY_HOST.values(), *BY_TYPE.values()}
 
 
 def test_names_are_names() -> None:
