@@ -269,6 +269,8 @@ def bridge(
     account: Mapping[str, Any] | None = None,
     seats: Mapping[str, Any] | None = None,
     breaker: BreakerTerms | None = None,
+    provider: Mapping[str, Any] | None = None,
+    round_robin: bool = False,
     **terms: Any,
 ) -> Fixture:
     """
@@ -279,6 +281,8 @@ def bridge(
     :param rate_limit: requests a second for each principal, before `policies`.
     :param account: arguments of `Account`.
     :param seats: arguments of `SeatTerms`.
+    :param provider: further settings of each of them.
+    :param round_robin: their keys are used in turn.
     :param breaker: calls go through breakers.
     """
     clock = Clock()
@@ -287,7 +291,9 @@ def bridge(
     identity = identity or KnowsOne()
     first = Secret(keys[0]) if keys else None
     providers = [
-        Provider.from_settings(ProviderSettings(name=name, type=name, credentials=credentials), first)
+        Provider.from_settings(
+            ProviderSettings(name=name, type=name, credentials=credentials, **(provider or {})), first
+        )
         for name in ("openai", "anthropic")
     ]
     done: list[Completion] = []
@@ -305,7 +311,10 @@ def bridge(
             identity=identity,
             accounts={
                 provider.name: Account(
-                    upstream, KeyPool(map(Secret, keys)) if keys else None, RetryBudget(), **(account or {})
+                    upstream,
+                    KeyPool(map(Secret, keys), round_robin) if keys else None,
+                    RetryBudget(),
+                    **(account or {}),
                 )
                 for provider in providers
             },

@@ -167,6 +167,7 @@ class Shop:
             accounts=self._accounts(settings, secrets, self._upstreams.adopt(prepared)),
             policies=policies,
             max_body=settings.http.max_body,
+            max_upload=settings.http.max_upload,
             max_in_flight=admission.max_in_flight,
             breaks=settings.breaker.enabled,
             count_passthrough=admission.count_passthrough,

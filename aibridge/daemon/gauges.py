@@ -54,6 +54,23 @@ class Gauges(Collector):
         lost = self._bridge.completions.lost
         yield _gauge("aibridge_completions_lost", "Completion lines that could not be written.", (), [((), lost)])
 
+        yield from self._stored()
+
+    def _stored(self) -> Iterator[Metric]:
+        ledger = self._bridge.ledger
+        known = len(ledger.objects)
+        yield _gauge("aibridge_stored_objects", "Stored objects of which it is known who made them.", (), [((), known)])
+        lost = 0 if ledger.lost is None else ledger.lost()
+        yield _gauge(
+            "aibridge_stored_objects_lost", "Changes to them that could not be written down.", (), [((), lost)]
+        )
+        yield _gauge(
+            "aibridge_stored_objects_given_up",
+            "Those that had to be forgotten for want of room.",
+            (),
+            [((), ledger.objects.given_up)],
+        )
+
     def _gate(self) -> Iterator[Metric]:
         seats = self._bridge.turns.seats
         terms = seats.terms

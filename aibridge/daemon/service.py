@@ -18,6 +18,7 @@ from aibridge.daemon.assembly import Shop, Upstreams
 from aibridge.daemon.config import Loaded
 from aibridge.daemon.demo import DemoListener
 from aibridge.daemon.gauges import Gauges
+from aibridge.daemon.journal import Journal
 from aibridge.daemon.lifecycle import DaemonService
 from aibridge.daemon.limiting import limiters
 from aibridge.daemon.notify import Notifier
@@ -35,6 +36,7 @@ class BridgeService(DaemonService[Loaded]):
 
     :param bridge: made for the configuration; its terms are replaced when that is read again.
     :param make_identity: who answers for tokens under a configuration.
+    :param journal: of stored objects, if there is one.
     :param on_change: told of every configuration that comes into force: log level, completion log.
     :param banner: called with this service once it listens.
     """
@@ -56,6 +58,7 @@ class BridgeService(DaemonService[Loaded]):
         make_identity: Callable[[Loaded], IIdentity],
         on_change: Callable[[Loaded], None],
         banner: Callable[[BridgeService], None],
+        journal: Journal | None = None,
     ) -> None:
         super().__init__(reactor, loaded, notifier, load=load, reloads=bridge.metrics.reloads)
         self.bridge = bridge
@@ -65,6 +68,7 @@ class BridgeService(DaemonService[Loaded]):
         self._make_identity = make_identity
         self._on_change = on_change
         self._banner = banner
+        self._journal = journal
         http = loaded.settings.http
         # Connections to the simulated provider end in this process too.
         each = 3 if any(provider.type == "demo" for provider in loaded.settings.provider) else 2
@@ -94,8 +98,19 @@ class BridgeService(DaemonService[Loaded]):
         """
         Take requests, and greet.
         """
+        # Only now, as a thread does not outlive becoming a daemon.
+        self._remember()
         super().startService()
         self._banner(self)
+
+    def _remember(self) -> None:
+        if self._journal is None:
+            self._log.info("Without daemon.state_dir a restart forgets who made which stored object.")
+            return
+        try:
+            self._journal.start()
+        except OSError as error:
+            self._log.error("Who made which stored object is not kept over a restart: {error}.", error=error)
 
     @property
     def busy_with(self) -> int:
@@ -204,3 +219,5 @@ class BridgeService(DaemonService[Loaded]):
         self._upstreams.close()
         await maybeDeferred(self.bridge.terms.identity.stop)
         self.bridge.completions.flush()
+        if self._journal is not None:
+            self._journal.stop()

@@ -158,6 +158,22 @@ class BridgeDaemonSettings(DaemonSettings):
     ``[daemon]``: how the process lives, and what it takes from its surroundings.
     """
 
+    state_dir: str = option(
+        "",
+        why="Directory of this daemon alone for what outlives a restart: who made which stored object. Empty means "
+        "that it is forgotten; under systemd it is the unit's StateDirectory.",
+        env=("AIBRIDGE_STATE_DIR", "STATE_DIRECTORY"),
+        restart=True,
+        **OPTIONAL_PATH,
+    )
+    max_stored_objects: int = option(
+        65536,
+        why="Most stored objects (responses, files, batches and the like) of which it is kept in mind who made them, "
+        "about 400 bytes each; beyond that each principal's longest unused are given up.",
+        least=16,
+        most=16777216,
+        restart=True,
+    )
     trust_env: bool = option(
         False,
         why="Whether providers without a proxy of their own are reached through the one that HTTPS_PROXY names, except "

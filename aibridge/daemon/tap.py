@@ -21,11 +21,12 @@ from aibridge.daemon.assembly import Shop, Upstreams
 from aibridge.daemon.banner import banner
 from aibridge.daemon.config import Loaded, load
 from aibridge.daemon.demo import DemoListener
+from aibridge.daemon.journal import Journal
 from aibridge.daemon.lag import Lag
 from aibridge.daemon.notify import Notifier
 from aibridge.daemon.process import DaemonOptions, Log, heed_signals, read_or_exit, spare_what_lasts, the_reactor
 from aibridge.daemon.service import BridgeService
-from aibridge.daemon.settings import Settings
+from aibridge.daemon.settings import BridgeDaemonSettings, Settings
 from aibridge.exposition import Registry
 from aibridge.identity.build import build_identity
 from aibridge.identity.failures import Failures
@@ -33,8 +34,10 @@ from aibridge.identity.file import TableIdentity
 from aibridge.interfaces import IIdentity
 from aibridge.log import as_json, as_text
 from aibridge.metrics import Metrics
+from aibridge.providers.objects import Objects
 from aibridge.secret import Secret
 from aibridge.web.bodies import Bodies
+from aibridge.web.claims import Ledger
 from aibridge.web.completions import Completions
 from aibridge.web.ids import Ids
 from aibridge.web.terms import Bridge
@@ -101,6 +104,7 @@ def _assemble(reactor: Any, metrics: Metrics, loaded: Loaded, read: Any, environ
         return bridge.terms.identity if unchanged else build_identity(now.settings.auth, reactor, time.time)
 
     prepared = upstreams.prepare(settings, loaded.proxies)
+    ledger, journal = ledger_of(settings.daemon)
     bridge = Bridge(
         terms=shop.terms(settings, loaded.secrets, identity, prepared, reactor.seconds()),
         clock=reactor,
@@ -112,6 +116,7 @@ def _assemble(reactor: Any, metrics: Metrics, loaded: Loaded, read: Any, environ
         metrics=metrics,
         completions=completions,
         bodies=Bodies(reactor, settings.http.bodies, settings.http.max_bodies_wait),
+        ledger=ledger,
     )
     service = BridgeService(
         reactor,
@@ -121,6 +126,7 @@ def _assemble(reactor: Any, metrics: Metrics, loaded: Loaded, read: Any, environ
         shop,
         demo,
         Notifier(environ),
+        journal=journal,
         load=read,
         make_identity=identity_for,
         on_change=lambda now: log.in_force(now.settings.log),
@@ -130,6 +136,17 @@ def _assemble(reactor: Any, metrics: Metrics, loaded: Loaded, read: Any, environ
     spare_what_lasts(reactor)
     Lag(reactor, metrics.lagged).start()
     return service
+
+
+def ledger_of(settings: BridgeDaemonSettings) -> tuple[Ledger, Journal | None]:
+    """
+    What is known of stored objects, and the file that it is kept in if there is a place for one.
+    """
+    objects = Objects(settings.max_stored_objects)
+    if not settings.state_dir:
+        return Ledger(objects), None
+    journal = Journal(settings.state_dir, objects, settings.max_stored_objects)
+    return Ledger(objects, journal.write, lambda: journal.lost), journal
 
 
 def _breakers(settings: Settings, metrics: Metrics) -> Breakers:

@@ -79,7 +79,7 @@ class Rule:
     :ivar makes: the kind of object that its answer is, or carries.
     :ivar deletes: what its path names is gone afterwards.
     :ivar lists: its answer shows everybody's objects, whoever asks.
-    :ivar tells_usage: its answer tells a usage in a way of its own, see `aibridge.dialects.spent`.
+    :ivar reads: whose answers tell a usage as its own do, where that is another dialect.
     :ivar most_output: tokens of output that its answers have at most where a request names no maximum, or None if
         nobody knows.
     :ivar why: of a refused one: what it is, in a word or two.
@@ -93,7 +93,7 @@ class Rule:
     makes: Stored | None = None
     deletes: bool = False
     lists: bool = False
-    tells_usage: bool = False
+    reads: Dialect | None = None
     most_output: int | None = None
     why: str = ""
 
@@ -140,7 +140,7 @@ def counted(
     dialect: Dialect | None = None,
     form: Form = Form.HELD,
     makes: Stored | None = None,
-    tells_usage: bool = True,
+    reads: Dialect | None = None,
     most_output: int | None = None,
 ) -> Rule:
     """
@@ -153,7 +153,7 @@ def counted(
         dialect=dialect,
         form=form,
         makes=makes,
-        tells_usage=tells_usage,
+        reads=reads,
         most_output=most_output,
     )
 

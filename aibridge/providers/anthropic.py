@@ -16,7 +16,7 @@ ANTHROPIC = ProviderType(
     rules=(
         bridged("/v1/messages", Dialect.MESSAGES, makes=Stored.CONTAINER),
         free("POST", "/v1/messages/count_tokens", form=Form.HELD),
-        counted("/v1/messages/batches", form=Form.HELD, makes=Stored.MESSAGE_BATCH, tells_usage=False),
+        counted("/v1/messages/batches", form=Form.HELD, makes=Stored.MESSAGE_BATCH),
         free("GET", "/v1/messages/batches", lists=True),
         free("GET", "/v1/messages/batches/{message_batch}"),
         free("DELETE", "/v1/messages/batches/{message_batch}"),

@@ -40,7 +40,7 @@ class Route:
     :ivar uses: the ids in its path that are somebody's.
     :ivar makes: what kind of object its answer is, or has the id of.
     :ivar deletes: the object that its path names is gone when it has been answered.
-    :ivar tells_usage: its answer tells a usage that is none of its dialect's.
+    :ivar reads: the dialect in which its answer tells its usage.
     :ivar most_output: tokens of output that its answers have at most where a request names no maximum, or None.
     :ivar label: the route's pattern, for metrics and logs.
     """
@@ -56,8 +56,8 @@ class Route:
         "makes",
         "most_output",
         "provider",
+        "reads",
         "refused",
-        "tells_usage",
         "uses",
     )
 
@@ -72,7 +72,7 @@ class Route:
         self.uses: tuple[tuple[int, Stored], ...] = rule.uses
         self.makes: Stored | None = rule.makes
         self.deletes: bool = rule.deletes
-        self.tells_usage: bool = rule.tells_usage
+        self.reads: Dialect = rule.reads or self.dialect
         self.most_output: int | None = rule.most_output
         self.label: str = provider.type.prefix + rule.label
 

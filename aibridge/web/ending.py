@@ -10,6 +10,7 @@ look-up that is done too late) finds `_ended` and stops.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import Deferred
@@ -91,6 +92,26 @@ class Ending:
         if not self._ended:
             _log.failure("Exchange {id} failed in the bridge itself.", failure, id=self._completion.request_id)
             self._fail(errors.InternalError())
+
+    def _go_on(self, step: Callable[[Route], None]) -> None:
+        """
+        Take a step that had to be waited for.
+        """
+        if self._ended:
+            return
+        try:
+            assert self._route is not None
+            step(self._route)
+        except errors.BridgeError as error:
+            self._fail(error)
+        except Exception:
+            self.broken(Failure())
+
+    def _probed(self) -> None:
+        self._ended = True
+        self._bridge.exchanges.discard(self)
+        self._request.on_departure = None
+        self._request.answer(200, b"", b"")
 
     def _client_left(self) -> None:
         self._fail(errors.ClientLeft())

@@ -14,7 +14,6 @@ costs a tenth of an awaited Deferred.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
@@ -36,10 +35,12 @@ from aibridge.relay.headers import carries, connection_values, content_of, decla
 from aibridge.relay.pump import Pump
 from aibridge.web import faults
 from aibridge.web.attempts import Attempts
+from aibridge.web.claims import Claims
 from aibridge.web.ending import Ending
 from aibridge.web.entrance import Entrance
 from aibridge.web.intake import Intake
 from aibridge.web.outcome import watched
+from aibridge.web.passing import passing
 from aibridge.web.upstreamrequest import UpstreamRequest
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ class Exchange(Ending):
         self._body: bytes | None = None
         self._facts = facts.UNREAD
         self._url = b""
+        self._holds = True
+        self._claims: Claims | None = None
 
     # -- may it go now? ------------------------------------------------------------------------------------------
 
@@ -110,12 +113,6 @@ class Exchange(Ending):
         else:
             self._identified(found, route)
 
-    def _probed(self) -> None:
-        self._ended = True
-        self._bridge.exchanges.discard(self)
-        self._request.on_departure = None
-        self._request.answer(200, b"", b"")
-
     def _identified_late(self, principal: Principal) -> None:
         self._lookup = None
         self._go_on(lambda route: self._identified(principal, route))
@@ -128,16 +125,22 @@ class Exchange(Ending):
         bridge, request, terms, completion = self._bridge, self._request, self._terms, self._completion
         provider, self._principal = route.provider, principal
         completion.principal = principal.name
-        declared = request.declared_length
-        if declared is not None and declared > terms.max_body:
-            raise errors.BodyTooLarge
         self._credential = credential = decide(
             self._credentials, provider.credentials, provider.key, provider.key_style
         )
         completion.credential = credential.word
         completion.hint = credential.hint
-        if route.refused and not credential.is_clients:
-            raise refusal_of(route, request.method)
+        if not credential.is_clients:
+            if route.refused:
+                raise refusal_of(route, request.method)
+            self._claims = Claims(bridge.ledger, route, principal.id, terms.accounts[provider.name].keys)
+            self._claims.check_path(self._url)
+        # What is free, and the client's own affair, need not be read.
+        self._holds = route.holds(request.header(b"content-type")) and (route.counted or not credential.is_clients)
+        most = terms.max_body if self._holds else terms.max_upload
+        declared = request.declared_length
+        if declared is not None and declared > most:
+            raise errors.BodyTooLarge
         token = self._credentials.token
         if token is not None and terms.identity.verifies_tokens and carries(token, request.uri):
             raise errors.BadRequest("The bridge token does not belong into the URL.")
@@ -149,12 +152,12 @@ class Exchange(Ending):
             provider.name,
             gives_up=request.header(COUNTS_RETRIES) is not None,
         )
-        self._intake = intake = Intake(bridge.bodies, request, principal.party, terms.max_body)
+        self._intake = intake = Intake(bridge.bodies, request, principal.party, most)
         body = intake.at_once()
         if body is not None:
             self._came(route, body)
         elif not self._is_hopeless(route):
-            if route.counted:
+            if self._holds:
                 intake.whole(self._came_late, self._fail)
             else:
                 intake.begin(self._came_late, self._fail)
@@ -186,8 +189,7 @@ class Exchange(Ending):
             return False
         reservation = least = None
         if route.counted and terms.policies.counts_tokens:
-            body = self._body
-            if body is not None:
+            if self._body is not None or not self._holds:
                 reservation = self._bridge.learned.expect(self._asks(route, self._facts))
             else:
                 size = request.declared_length or 0
@@ -207,8 +209,11 @@ class Exchange(Ending):
 
     def _came(self, route: Route, body: bytes) -> None:
         self._body = body
-        if route.counted:
-            self._body_at = self._bridge.now()
+        if self._holds:
+            if route.counted:
+                self._body_at = self._bridge.now()
+            if self._claims is not None:
+                self._claims.check_body(body, self._request)
             if not self._is_known(body):
                 return
         self._enter_gate(route, body)
@@ -254,24 +259,28 @@ class Exchange(Ending):
         bridge, completion, terms, entrance = self._bridge, self._completion, self._terms, self._entrance
         body, self._body = self._body, None
         assert body is not None and entrance is not None and self._intake is not None
+        payload: Any = self._intake.stream or body or None
+        completion.bytes_in = len(body) if self._holds else self._request.declared_length or 0
+        if not self._holds:
+            payload = passing(payload, self._request, completion, self._claims)
         if not route.counted:
-            if terms.count_passthrough and not self._charge(None):
-                return
-            completion.bytes_in = self._request.declared_length or 0
-            self._send(route, self._intake.stream or body or None, (0, 0))
+            if not terms.count_passthrough or self._charge(None):
+                self._send(route, payload, (0, 0))
             return
-        completion.bytes_in = len(body)
         read = self._facts
         self._body_size = read.size
-        completion.model, completion.stream = read.model, read.stream
-        self._asked = asked = self._asks(route, read)
+        if self._holds:
+            completion.model, completion.stream = read.model, read.stream
+        asked = self._asks(route, read)
+        # What crosses as it comes teaches nothing: its tokens have nothing to do with its size.
+        self._asked = asked if self._holds else None
         self._reservation = reservation = bridge.learned.expect(asked)
         if not self._charge(reservation if terms.policies.counts_tokens else None):
             return
         if terms.breaks:
             entrance.meet_breaker(route.label, read.model, self._body_at)
         self._began = bridge.metrics.began(completion.provider, read.model, route.label)
-        self._send(route, body, route.provider.counting.counted(reservation))
+        self._send(route, payload, route.provider.counting.counted(reservation))
 
     def _charge(self, reservation: Reservation | None) -> bool:
         """
@@ -285,20 +294,6 @@ class Exchange(Ending):
             return True
         self._fail(refusal)
         return False
-
-    def _go_on(self, step: Callable[[Route], None]) -> None:
-        """
-        Take a step that had to be waited for.
-        """
-        if self._ended:
-            return
-        try:
-            assert self._route is not None
-            step(self._route)
-        except errors.BridgeError as error:
-            self._fail(error)
-        except Exception:
-            self.broken(Failure())
 
     # -- the way up ----------------------------------------------------------------------------------------------
 
@@ -329,6 +324,7 @@ class Exchange(Ending):
         asked = UpstreamRequest(request.method, self._url, pairs, shown, body, principal=self._principal.id)
         asked.model, asked.route = self._completion.model, "" if route.bridged else route.label
         asked.input_tokens, asked.output_tokens = tokens
+        asked.key_id = "" if self._claims is None else self._claims.key_id
         self._attempts.begin(asked)
 
     # -- the way back --------------------------------------------------------------------------------------------
@@ -368,9 +364,12 @@ class Exchange(Ending):
         request.respond(response.code, pairs, length, self._limits(route, received, None))
         content_type, encoding = content_of(received)
         if route.counted:
-            reader = reader_for(route.dialect, content_type, encoding, memory=bridge.memory)
+            reader = reader_for(route.reads, content_type, encoding, memory=bridge.memory)
             self._reader = watched(reader, self._entrance) if begins_well else reader
-        self._pump = Pump(request, boundary_of(content_type, encoding), self._pumped, self._reader, bridge.slices)
+        reading: Any = self._reader
+        if self._claims is not None and self._attempts is not None:
+            reading = self._claims.reader(reading, response.code, received, self._attempts.key_id)
+        self._pump = Pump(request, boundary_of(content_type, encoding), self._pumped, reading, bridge.slices)
         response.deliverBody(self._pump)
 
     def unanswered(self, error: errors.BridgeError) -> None:
@@ -385,6 +384,8 @@ class Exchange(Ending):
         if error is not None:
             self._fail(error)
             return
+        if self._claims is not None:
+            self._claims.end()
         self._end("completed")
         self._request.finish()
 

@@ -102,9 +102,17 @@ class HttpSettings:
     )
     max_body: int = option(
         33554432,
-        why="Largest request body (32 MiB, the largest that a provider documents).",
+        why="Largest request body that is held and read (32 MiB, the largest that a provider documents).",
         least=1024,
         most=1073741824,
+        unit="bytes",
+    )
+    max_upload: int = option(
+        536870912,
+        why="Largest request body that crosses as it comes: files, pictures, sound (512 MiB, OpenAI's largest file); "
+        "none of it is held.",
+        least=1024,
+        most=17179869184,
         unit="bytes",
     )
     max_connections: int = option(

@@ -17,10 +17,12 @@ from aibridge.dialects.sse import Memory
 from aibridge.interfaces import IIdentity
 from aibridge.log import Completion
 from aibridge.metrics import Metrics
+from aibridge.providers.objects import Objects
 from aibridge.providers.routes import Routes
 from aibridge.relay.slices import Slices
 from aibridge.web.account import Account
 from aibridge.web.bodies import Bodies
+from aibridge.web.claims import Ledger
 from aibridge.web.completions import Completions
 from aibridge.web.turns import Turns
 
@@ -35,7 +37,8 @@ class Terms:
 
     :ivar accounts: provider name → what exchanges need of it.
     :ivar policies: the buckets that each request meets.
-    :ivar max_body: bytes.
+    :ivar max_body: bytes of a body that is held.
+    :ivar max_upload: bytes of one that is not.
     :ivar max_in_flight: of one principal; 0 is no limit.
     :ivar breaks: calls go through circuit breakers.
     :ivar count_passthrough: passthrough requests count towards the rate.
@@ -48,6 +51,7 @@ class Terms:
     accounts: Mapping[str, Account]
     policies: Policies
     max_body: int
+    max_upload: int = 536870912
     max_in_flight: int = 0
     breaks: bool = False
     count_passthrough: bool = False
@@ -68,6 +72,7 @@ class Bridge:
     :ivar bodies: the memory that request bodies take.
     :ivar slices: does what takes long, such as reading what stands for much, between other things.
     :ivar memory: what is held of answers to read them.
+    :ivar ledger: who made which stored object.
     :ivar draining: no exchange begins any more.
     :ivar exchanges: those that are running.
     :ivar emptied: called when the last of them has ended.
@@ -86,6 +91,7 @@ class Bridge:
         metrics: Metrics,
         completions: Completions[Completion],
         bodies: Bodies,
+        ledger: Ledger | None = None,
     ) -> None:
         self.terms = terms
         self.clock = clock
@@ -99,6 +105,7 @@ class Bridge:
         self.completions = completions
         self.learned = Learned()
         self.bodies = bodies
+        self.ledger = Ledger(Objects()) if ledger is None else ledger
         self.draining = False
         self.slices = Slices(clock)
         self.memory = Memory()

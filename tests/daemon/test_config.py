@@ -84,6 +84,7 @@ SOURCES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "log.format": ('"json"', "json", ("text",)),
     "log.completions": ('""', "", ("/dev/null",)),
     "metrics.by_principal": ("false", "", ("true",)),
+    "daemon.state_dir": ('"/a"', "", ("/b", "/c")),
     "daemon.trust_env": ("true", "", ("false",)),
     "daemon.drain_timeout": ("1", "3m", ("2",)),
 }

@@ -211,8 +211,8 @@ class TestFailover:
         token = deployment.token("ada")
         daemon = start(deployment, keyed, keys("K1", "K2"))
         keyed.said[SECRETS["K1"]] = status(429, "Retry-After: 30")
-        count = post("/claude/v1/messages/count_tokens", token, {"model": "m"})
-        assert [ask(daemon.url, count).status for _ in range(2)] == [429, 200]
+        file = post("/claude/v1/files", token, b"x" * 500_000)
+        assert [ask(daemon.url, file).status for _ in range(2)] == [429, 200]
         assert keyed.keys == ["K1", "K2"]
 
     def test_clients_keys_are_theirs(self, deployment: Deployment, keyed: Keyed) -> None:

@@ -195,7 +195,8 @@ class TestKnown:
         [
             ("openai", b"/v1/chat/completions", Dialect.CHAT, "/v1/chat/completions"),
             ("openai", b"/v1/responses?a", Dialect.RESPONSES, "/v1/responses"),
-            ("openai", b"/v1/files", Dialect.CHAT, ""),
+            ("openai", b"/v1/files", Dialect.CHAT, "/v1/files"),
+            ("openai", b"/v1/nothing", Dialect.CHAT, ""),
             ("anthropic", b"/v1/messages", Dialect.MESSAGES, "/v1/messages"),
             ("anthropic", b"/nowhere", Dialect.MESSAGES, ""),
             ("demo", b"/v1/messages", Dialect.MESSAGES, "/v1/messages"),

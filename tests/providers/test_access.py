@@ -107,7 +107,7 @@ def test_shapes() -> None:
     chat = bridged("/chat/completions", Dialect.CHAT)
     assert (chat.methods, chat.treatment, chat.form) == (("POST",), Treatment.BRIDGED, Form.HELD)
     embeddings = counted("/embeddings")
-    assert (embeddings.treatment, embeddings.form, embeddings.tells_usage) == (Treatment.COUNTED, Form.HELD, True)
+    assert (embeddings.treatment, embeddings.form, embeddings.reads) == (Treatment.COUNTED, Form.HELD, None)
     models = free("GET", "/models")
     assert (models.methods, models.treatment, models.form) == (("GET",), Treatment.FREE, Form.STREAM)
 

@@ -755,7 +755,7 @@ class RequestTests(SynchronousTestCase):
         Nothing is sent where there is nothing.
         """
         fixture = bridge()
-        begin(fixture, Asked(method=b"DELETE", uri=b"/openai/v1/responses/r1", body=b""))
+        begin(fixture, Asked(method=b"GET", uri=b"/openai/v1/models/m", body=b""))
         self.assertIsNone(fixture.upstream.calls[0].data)
 
     def test_body_fails(self) -> None:

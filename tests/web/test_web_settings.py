@@ -40,4 +40,4 @@ def test_what_a_reload_can_change() -> None:
     What connections are made with needs a restart; what each request is asked does not.
     """
     live = [field.name for field in attrs.fields(BridgeHttpSettings) if not declaration(field).restart]
-    assert live == ["max_body", "max_bodies", "max_bodies_wait"]
+    assert live == ["max_body", "max_upload", "max_bodies", "max_bodies_wait"]

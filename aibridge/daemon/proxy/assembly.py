@@ -88,7 +88,8 @@ class Assembly:
                 proxy=parts.upstream,
                 resolves_here=settings.proxy.upstream_resolve == "here",
             ),
-            max_body=settings.http.max_body,
+            # None of them is held here; which may be that large is the bridge's to say.
+            max_body=max(settings.http.max_body, settings.http.max_upload),
         )
 
     def close(self) -> None:

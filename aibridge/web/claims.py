@@ -1,0 +1,250 @@
+"""
+What an exchange has to do with stored objects: those it names have to be its principal's, and go to the key that made
+them; those its answer is, or has, are its principal's from then on.
+
+None of it concerns a request that shows a key of the client's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from aibridge import errors
+from aibridge.admission.keypool import KeyPool
+from aibridge.dialects.decoding import TooMuch, Undecodable, decoding_of
+from aibridge.dialects.made import Made
+from aibridge.dialects.references import Watch, keeps, names_objects, references
+from aibridge.model import Dialect, Stored
+from aibridge.providers.missing import unknown
+from aibridge.providers.objects import Line, Object, Objects
+from aibridge.providers.routes import Route
+from aibridge.providers.settings import ANYONE
+from aibridge.relay.headers import content_of
+from aibridge.relay.pump import Reader
+from aibridge.web.along import Along
+
+if TYPE_CHECKING:
+    from aibridge.web.request import Request
+
+Pair = tuple[bytes, bytes]
+
+MOST_DECODED: Final = 8 * 1024 * 1024
+"""Bytes that an encoded body is looked through for names of objects; to undo as much takes a few dozen milliseconds."""
+
+_FORMS: Final = (b"multipart/", b"application/x-www-form-urlencoded")
+
+
+class Ledger:
+    """
+    What is known of all stored objects, and where changes are written down.
+
+    :param write: is given each change; it neither waits nor raises.
+    :param lost: how many of them could not be written down.
+    """
+
+    __slots__ = ("lost", "objects", "write")
+
+    def __init__(
+        self,
+        objects: Objects,
+        write: Callable[[Line], None] | None = None,
+        lost: Callable[[], int] | None = None,
+    ) -> None:
+        self.objects = objects
+        self.write = write
+        self.lost = lost
+
+    def note(self, line: Line | None) -> None:
+        """
+        Write a change down, if it is one.
+        """
+        if line is not None and self.write is not None:
+            self.write(line)
+
+
+class Claims:
+    """
+    Those of one exchange.
+
+    :param principal: the id of whose exchange it is.
+    :param keys: of the provider, if it has any.
+    :ivar key_id: of the key that made what is named; empty if any will do.
+    """
+
+    __slots__ = (
+        "_ids",
+        "_is_kept",
+        "_keys",
+        "_ledger",
+        "_made",
+        "_principal",
+        "_provider",
+        "_refers",
+        "_route",
+        "_watch",
+        "key_id",
+    )
+
+    def __init__(self, ledger: Ledger, route: Route, principal: str, keys: KeyPool | None) -> None:
+        self._ledger = ledger
+        self._route = route
+        self._provider = route.provider.name
+        self._principal = principal
+        self._keys = keys
+        self._ids: list[tuple[Stored, str]] = []
+        self._is_kept = True
+        self._refers = False
+        self.key_id = ""
+        self._watch: Watch | None = None
+        self._made: Made | None = None
+
+    # -- what is named -------------------------------------------------------------------------------------------
+
+    def check_path(self, url: bytes) -> None:
+        """
+        What the path names.
+
+        :raises ObjectUnknown: it is not the principal's.
+        :raises ObjectsApart: no key reaches all of it.
+        """
+        if self._route.uses:
+            self._ids = self._route.ids(url)
+            for kind, id in self._ids:
+                found = self._check(kind, id, "")
+                if found is not None and found.refers:
+                    self._refers = True
+
+    def check_body(self, body: bytes, request: Request) -> None:
+        """
+        What a JSON body names.
+
+        :raises BodyUnreadable: nobody can see what that is.
+        :raises NotAllowed: it makes a batch of what may name anything.
+        :raises ObjectUnknown: or ObjectsApart, as above.
+        """
+        if not body:
+            return
+        route = self._route
+        body = _decoded(body, request)
+        content_type = request.header(b"content-type")
+        if content_type is not None and content_type.strip().lower().startswith(_FORMS):
+            raise errors.BodyUnreadable("A form is not read here; send JSON.")
+        names = names_objects(body, route.dialect)
+        if route.bridged:
+            self._is_kept = names if route.dialect is Dialect.MESSAGES else keeps(body, route.dialect)
+        if not names:
+            return
+        for kind, id, param in references(body, route.dialect):
+            found = self._check(kind, id, param)
+            if found is not None and found.refers and route.makes is Stored.BATCH:
+                raise errors.NotAllowed(
+                    "The lines of that file name stored objects, which in a batch nobody can tell to be one's own; "
+                    "bring a key of your own."
+                )
+
+    def watch_body(self, request: Request) -> Watch | None:
+        """
+        What looks at a body that crosses as it comes, where that matters: a file may become a batch.
+        """
+        if self._route.makes is Stored.FILE or Stored.UPLOAD in (kind for kind, _ in self._ids):
+            self._watch = Watch(_is_encoded(request))
+        return self._watch
+
+    def _check(self, kind: Stored, id: str, param: str) -> Object | None:
+        found = self._ledger.objects.find(self._provider, kind, id)
+        route = self._route
+        is_own = found is not None and found.principal == self._principal
+        if not is_own and route.provider.settings.stored_objects != ANYONE:
+            raise unknown(kind, id, param, route.dialect)
+        if found is not None:
+            self._go_to(found.key_id, kind, id, param)
+        return found
+
+    def _go_to(self, key_id: str, kind: Stored, id: str, param: str) -> None:
+        keys = self._keys
+        # With one key there is nothing to choose, and a new one may be of the same account.
+        if not key_id or keys is None or len(keys.keys) < 2:
+            return
+        if keys.find(key_id) is None:
+            raise unknown(kind, id, param, self._route.dialect)
+        if self.key_id and self.key_id != key_id:
+            raise errors.ObjectsApart
+        self.key_id = key_id
+
+    # -- what is made --------------------------------------------------------------------------------------------
+
+    def reader(self, reader: Reader | None, status: int, received: list[Pair], key_id: str) -> Reader | None:
+        """
+        The provider has answered: what reads its answer, for the ids in it too if it can have some.
+
+        :param reader: of what it has cost.
+        :param received: its header fields.
+        :param key_id: of the key that was used.
+        """
+        if not 200 <= status < 300:
+            return reader
+        self._done()
+        kind = self._route.makes
+        content_type, encoding = content_of(received)
+        type_ = content_type.partition(b";")[0].strip().lower()
+        if kind is None or not self._is_kept or type_ not in (b"text/event-stream", b"application/json"):
+            return reader
+        try:
+            decoding = decoding_of(encoding)
+        except Undecodable:
+            return reader
+        self._made = made = Made(kind, partial(self._learn, key_id), type_ == b"text/event-stream")
+        return Along(reader, made, decoding)
+
+    def end(self) -> None:
+        """
+        The answer is whole.
+        """
+        made, self._made = self._made, None
+        if made is not None:
+            made.end()
+
+    def _learn(self, key_id: str, kind: Stored, id: str) -> None:
+        refers = self._refers or (self._watch is not None and self._watch.found)
+        ledger = self._ledger
+        ledger.note(ledger.objects.learn(self._provider, kind, id, self._principal, key_id, refers))
+
+    def _done(self) -> None:
+        if not self._ids:
+            return
+        kind, id = self._ids[-1]
+        ledger = self._ledger
+        if self._route.deletes:
+            ledger.note(ledger.objects.forget(self._provider, kind, id))
+        elif kind is Stored.UPLOAD and self._watch is not None and self._watch.found:
+            ledger.note(ledger.objects.mark(self._provider, kind, id))
+
+
+def _is_encoded(request: Request) -> bool:
+    encoding = request.header(b"content-encoding")
+    return encoding is not None and encoding.strip().lower() not in (b"", b"identity")
+
+
+def _decoded(body: bytes, request: Request) -> bytes:
+    """
+    A body without its content encoding.
+    """
+    # Of several fields each is an encoding more (RFC 9110, 5.3).
+    encoding = b",".join(request.headers_named(b"content-encoding"))
+    try:
+        decoding = decoding_of(encoding)
+        if decoding is None:
+            return body
+        decoding.give(body)
+        pieces, size = [], 0
+        while decoding.is_busy:
+            piece = decoding.run()
+            size += len(piece)
+            if size > MOST_DECODED:
+                raise errors.BodyUnreadable("The request body is too large, without its encoding, to be read.")
+            pieces.append(piece)
+    except (Undecodable, TooMuch):
+        raise errors.BodyUnreadable from None
+    return b"".join(pieces)
