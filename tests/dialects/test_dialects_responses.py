@@ -101,10 +101,10 @@ def test_a_failure_without_a_reason() -> None:
 
 def test_an_answer_that_was_cancelled() -> None:
     """
-    Is not whole, and no error either.
+    Is not whole, and its error says why.
     """
     told = report(RESPONSES, compact(response("cancelled")), JSON)
-    assert (told.complete, told.stop, told.error, told.source) == (False, "cancelled", "", Source.NONE)
+    assert (told.complete, told.stop, told.error, told.source) == (False, "cancelled", "cancelled", Source.NONE)
 
 
 @pytest.mark.parametrize("status", ["queued", "in_progress"])
