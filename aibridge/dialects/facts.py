@@ -41,7 +41,7 @@ _decode_small: Any = msgspec.json.Decoder(_Small).decode
 _decode_raw: Any = msgspec.json.Decoder(_Raw).decode
 _decode: Any = msgspec.json.decode
 
-PART: Final = Part({name.encode(): WHOLE for name in _NAMES})
+PART: Final[Part] = Part({name.encode(): WHOLE for name in _NAMES})
 """What is asked for of a request."""
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
