@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _log = Logger(namespace=__name__)
 
 
-SECURED_READ: Final = 8192
+SECURED_READ: Final = 4096
 """Bytes that are read at once below TLS. All records in them are decrypted in the same turn of the reactor, and each
 takes as long for one byte as for some thousand."""
 
