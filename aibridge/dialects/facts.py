@@ -35,13 +35,18 @@ MOST_CHOICES: Final = 128
 # would. The most tokens have three names: OpenAI's newer one for chat completions, that of its responses, and what
 # everybody else and it in older days call it. Whatever type a value has is no reason to leave the others unread.
 _NAMES: Final = ("model", "stream", "n", "max_completion_tokens", "max_output_tokens", "max_tokens")
-_Small: Any = msgspec.defstruct("_Small", [(name, Any, None) for name in _NAMES])
-_Raw: Any = msgspec.defstruct("_Raw", [(name, msgspec.Raw, msgspec.Raw()) for name in _NAMES])
+_OPTIONS: Final = "stream_options"
+
+ABSENT: Final = "absent"
+"""Stands for stream options that are not there."""
+
+_Small: Any = msgspec.defstruct("_Small", [*[(name, Any, None) for name in _NAMES], (_OPTIONS, Any, ABSENT)])
+_Raw: Any = msgspec.defstruct("_Raw", [(name, msgspec.Raw, msgspec.Raw()) for name in (*_NAMES, _OPTIONS)])
 _decode_small: Any = msgspec.json.Decoder(_Small).decode
 _decode_raw: Any = msgspec.json.Decoder(_Raw).decode
 _decode: Any = msgspec.json.decode
 
-PART: Final[Part] = Part({name.encode(): WHOLE for name in _NAMES})
+PART: Final[Part] = Part({name.encode(): WHOLE for name in (*_NAMES, _OPTIONS)})
 """What is asked for of a request."""
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -54,10 +59,11 @@ class Facts:
     :ivar max_tokens: the most that may be written for one answer, thoughts included, or None if the client left that
         to the provider.
     :ivar choices: answers it asked for.
+    :ivar stream_options: as the client has them, or `ABSENT`.
     :ivar size: bytes of the request, without its content encoding; as many as were seen, if it could not be undone.
     """
 
-    __slots__ = ("choices", "max_tokens", "model", "size", "stream")
+    __slots__ = ("choices", "max_tokens", "model", "size", "stream", "stream_options")
 
     def __init__(
         self, model: str = "", stream: bool = False, max_tokens: int | None = None, choices: int = 1, size: int = 0
@@ -67,6 +73,7 @@ class Facts:
         self.max_tokens = max_tokens
         self.choices = choices
         self.size = size
+        self.stream_options: object = ABSENT
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Facts) and repr(self) == repr(other)
@@ -106,7 +113,8 @@ def at_once(body: bytes, content_encoding: bytes | None) -> Facts | None:
         if len(body) <= _SMALL:
             return _facts_of(_decode_small(body), len(body))
         raw = _decode_raw(body)
-        return _facts_of(_Small(*[_value(getattr(raw, name)) for name in _NAMES]), len(body))
+        options = _value(raw.stream_options) if bytes(raw.stream_options) else ABSENT
+        return _facts_of(_Small(*[_value(getattr(raw, name)) for name in _NAMES], options), len(body))
     except (ValueError, RecursionError):
         # It is nested too deep, begins with a mark, or is no JSON.
         return None
@@ -175,6 +183,9 @@ class Reading:
         self._pruned.feed(piece)
 
     def _finish(self) -> None:
+        if self._decoding is not None:
+            # What is short may be longer with its encoding.
+            self.facts.size = self._made
         kept = self._pruned.end()
         if kept:
             with contextlib.suppress(ValueError, RecursionError):
@@ -190,13 +201,15 @@ def _value(raw: Any) -> Any:
 
 
 def _facts_of(request: Any, size: int) -> Facts:
-    return Facts(
+    facts = Facts(
         name_of(request.model),
         request.stream is True,
         _max_tokens(request),
         _count(request.n, MOST_CHOICES) or 1,
         size,
     )
+    facts.stream_options = request.stream_options
+    return facts
 
 
 def name_of(value: object) -> str:

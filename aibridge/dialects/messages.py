@@ -13,7 +13,7 @@ from aibridge.dialects.parts import COUNTED, NOTHING, WHOLE, Part
 from aibridge.dialects.reading import UNKNOWN, Named, error_of, word
 from aibridge.dialects.usage import Usage, count_of, extras_of, object_of
 
-EVENT: Final = Part(
+EVENT: Final[Part] = Part(
     {
         b"type": WHOLE,
         b"error": WHOLE,

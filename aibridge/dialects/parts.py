@@ -22,11 +22,11 @@ class Part:
         self.rest: Part | None = rest
 
 
-WHOLE: Final = Part()
+WHOLE: Final[Part] = Part()
 """All of it, its long texts aside."""
 
-COUNTED: Final = Part()
+COUNTED: Final[Part] = Part()
 """Nothing of it, but the bytes of its texts are counted."""
 
-NOTHING: Final = Part()
+NOTHING: Final[Part] = Part()
 """Nothing of it."""

@@ -26,9 +26,13 @@ How an event begins that has the whole request in it, tools and instructions, bu
 them is read. Codex's are of 40 kB.
 """
 
-_FIELDS: Final = dict.fromkeys((b"id", b"model", b"error", b"usage", b"status", b"incomplete_details"), WHOLE)
+_FIELDS: Final[dict[bytes, Part]] = dict.fromkeys(
+    (b"id", b"model", b"error", b"usage", b"status", b"incomplete_details"), WHOLE
+)
 
-EVENT: Final = Part({b"type": WHOLE, b"error": WHOLE, b"code": WHOLE, b"response": Part(_FIELDS), b"delta": COUNTED})
+EVENT: Final[Part] = Part(
+    {b"type": WHOLE, b"error": WHOLE, b"code": WHOLE, b"response": Part(_FIELDS), b"delta": COUNTED}
+)
 """What is asked for of an event. Those that end a part of the answer, or all of it, tell its texts once more."""
 
 BODY: Final[Part] = Part({**_FIELDS, b"output": COUNTED})

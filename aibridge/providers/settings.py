@@ -15,6 +15,8 @@ KEY_ORDERS = ("first", "round-robin")
 OWN = "own"
 ANYONE = "anyone"
 STORED_OBJECTS = (OWN, ANYONE)
+ADD = "add"
+INCLUDE_USAGE = ("keep", ADD)
 
 
 @attrs.frozen(kw_only=True)
@@ -172,6 +174,14 @@ class ProviderSettings(TransportSettings):
         True,
         why="Whether a key slows down by what the provider says is left of its limits (retry-after, x-ratelimit-*, "
         "anthropic-ratelimit-*), so that a thousand agents do not hammer one that said wait.",
+    )
+    include_usage: str = option(
+        "keep",
+        why="Whether streams of chat completions tell their usage only where the client asks for it, or always: then "
+        "stream_options.include_usage is added to requests without it, and the chunk that comes for it is taken out "
+        "again, for which the provider is asked not to encode its answer. Where no usage is told, it is estimated from "
+        "the texts that were seen.",
+        choices=INCLUDE_USAGE,
     )
     allow: tuple[str, ...] = option(
         (),

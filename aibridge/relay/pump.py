@@ -15,6 +15,7 @@ from twisted.web.client import ResponseDone
 from twisted.web.http import PotentialDataLoss
 from zope.interface import classImplements
 
+from aibridge.dialects.includeusage import TakenOut
 from aibridge.dialects.reader import MOST_AT_ONCE
 from aibridge.dialects.sse import Boundary
 from aibridge.errors import UpstreamError, UpstreamTruncated
@@ -61,6 +62,7 @@ class Pump:
     :param ended: called once: with None when the body was whole, else with what went wrong.
     :param reader: is given a copy of each piece once it has been passed on; one that raises gets no more.
     :param slices: does what the reader has left to do.
+    :param taken_out: what is not to cross.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Pump:
         ended: Callable[[UpstreamError | None], None],
         reader: Reader | None = None,
         slices: Slices | None = None,
+        taken_out: TakenOut | None = None,
     ) -> None:
         self.bytes = 0
         self._reader = reader
@@ -78,6 +81,9 @@ class Pump:
         self._boundary = boundary
         self._ended: Callable[[UpstreamError | None], None] | None = ended
         self._write = sink.write
+        self._taken_out = taken_out
+        if taken_out is not None:
+            self._write = self._write_but
         # See Note [Reading behind].
         self._slices = slices
         self._pieces: deque[bytes] = deque()  # not read yet
@@ -150,6 +156,13 @@ class Pump:
             except Exception:
                 self._unreadable()
 
+    def _write_but(self, data: bytes) -> None:
+        assert self._taken_out is not None
+        crosses = self._taken_out.take(data)
+        self.bytes -= len(data) - len(crosses)
+        if crosses:
+            self._sink.write(crosses)
+
     def _read_behind(self) -> None:
         if self._slices is None:
             while self.go_on():
@@ -209,6 +222,11 @@ class Pump:
         ended, self._ended = self._ended, None
         if ended is None:
             return
+        if self._taken_out is not None:
+            rest = self._taken_out.rest()
+            if rest:
+                self.bytes += len(rest)
+                self._sink.write(rest)
         self._sink.unregisterProducer()
         if reason is WHOLE or reason.check(ResponseDone, PotentialDataLoss):
             # A body that ends with its connection (RFC 9112, 6.3) has no other end that could be waited for.

@@ -21,7 +21,7 @@ from aibridge import errors
 from aibridge.admission.learned import Asked
 from aibridge.admission.ratelimitheaders import lines
 from aibridge.admission.reservation import NOTHING
-from aibridge.dialects import usage
+from aibridge.dialects import facts, usage
 from aibridge.dialects.clients import client_of
 from aibridge.dialects.reader import UsageReader
 from aibridge.log import Completion
@@ -312,6 +312,15 @@ class Ending:
             self._learn(report, source, completion.tokens_out)
         if self._entrance is not None:
             self._entrance.settle(float(tokens), now)
+
+    def _asks(self, route: Route, read: facts.Facts) -> Asked:
+        """
+        What its expected use depends on.
+        """
+        self._agent = client_of(self._request.header(b"user-agent"))
+        principal, prior = self._principal.id, self._terms.default_output
+        most = route.most_output if read.max_tokens is None else read.max_tokens
+        return Asked(principal, read.model, self._agent, read.size, most, read.choices, prior)
 
     def _learn(self, report: usage.Report, source: usage.Source, output: int) -> None:
         """

@@ -21,11 +21,12 @@ from twisted.python.failure import Failure
 from twisted.web.iweb import UNKNOWN_LENGTH
 
 from aibridge import errors
-from aibridge.admission.learned import Asked, least_input
+from aibridge.admission.learned import least_input
 from aibridge.admission.reservation import Reservation
 from aibridge.auth.credentials import NO_CREDENTIALS, Credential, decide, read
 from aibridge.dialects import facts
 from aibridge.dialects.clients import client_of
+from aibridge.dialects.includeusage import TakenOut
 from aibridge.dialects.reader import reader_for
 from aibridge.dialects.sse import boundary_of
 from aibridge.model import Principal
@@ -34,6 +35,7 @@ from aibridge.relay.client import response_pairs
 from aibridge.relay.headers import carries, connection_values, content_of, declared_length, to_client, to_provider
 from aibridge.relay.pump import Pump
 from aibridge.web import faults
+from aibridge.web.addedusage import asking_for_usage, without_encoding
 from aibridge.web.attempts import Attempts
 from aibridge.web.claims import Claims
 from aibridge.web.ending import Ending
@@ -69,6 +71,7 @@ class Exchange(Ending):
         self._credential: Credential | None = None
         self._body: bytes | None = None
         self._facts = facts.UNREAD
+        self._adds_usage = False
         self._url = b""
         self._holds = True
         self._claims: Claims | None = None
@@ -280,7 +283,9 @@ class Exchange(Ending):
         if terms.breaks:
             entrance.meet_breaker(route.label, read.model, self._body_at)
         self._began = bridge.metrics.began(completion.provider, read.model, route.label)
-        self._send(route, payload, route.provider.counting.counted(reservation))
+        asking = asking_for_usage(route, body, read, self._request.header(b"content-encoding"))
+        self._adds_usage = asking is not None
+        self._send(route, asking or payload, route.provider.counting.counted(reservation))
 
     def _charge(self, reservation: Reservation | None) -> bool:
         """
@@ -297,15 +302,6 @@ class Exchange(Ending):
 
     # -- the way up ----------------------------------------------------------------------------------------------
 
-    def _asks(self, route: Route, read: facts.Facts) -> Asked:
-        """
-        What its expected use depends on.
-        """
-        self._agent = client_of(self._request.header(b"user-agent"))
-        principal, prior = self._principal.id, self._terms.default_output
-        most = route.most_output if read.max_tokens is None else read.max_tokens
-        return Asked(principal, read.model, self._agent, read.size, most, read.choices, prior)
-
     def _send(self, route: Route, body: Any, tokens: tuple[int, int]) -> None:
         bridge, request, provider = self._bridge, self._request, route.provider
         credential = self._credential
@@ -317,6 +313,8 @@ class Exchange(Ending):
             client_pays=credential.is_clients,
             withheld=self._credentials.token if self._terms.identity.verifies_tokens else None,
         )
+        if self._adds_usage:
+            pairs = without_encoding(pairs)
         self._sent_at = bridge.now()
         account = self._terms.accounts[provider.name]
         self._attempts = Attempts(self, account, bridge.clock, bridge.wall_clock, bridge.chance, provider.key_style)
@@ -361,15 +359,19 @@ class Exchange(Ending):
         # A stream may last for an hour; what was said in its request's head is not needed that long.
         self._agent = client_of(request.header(b"user-agent"))
         request.forget_fields()
-        request.respond(response.code, pairs, length, self._limits(route, received, None))
         content_type, encoding = content_of(received)
+        boundary = boundary_of(content_type, encoding)
+        taken_out = TakenOut() if self._adds_usage and boundary is not None else None
+        if taken_out is not None:
+            length = None
+        request.respond(response.code, pairs, length, self._limits(route, received, None))
         if route.counted:
             reader = reader_for(route.reads, content_type, encoding, memory=bridge.memory)
             self._reader = watched(reader, self._entrance) if begins_well else reader
         reading: Any = self._reader
         if self._claims is not None and self._attempts is not None:
             reading = self._claims.reader(reading, response.code, received, self._attempts.key_id)
-        self._pump = Pump(request, boundary_of(content_type, encoding), self._pumped, reading, bridge.slices)
+        self._pump = Pump(request, boundary, self._pumped, reading, bridge.slices, taken_out)
         response.deliverBody(self._pump)
 
     def unanswered(self, error: errors.BridgeError) -> None:

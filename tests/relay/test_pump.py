@@ -9,14 +9,17 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseDone, ResponseFailed
 from twisted.web.http import PotentialDataLoss
 
+from aibridge.dialects.includeusage import TakenOut
 from aibridge.dialects.sse import Boundary
 from aibridge.errors import SilenceTimeout, UpstreamError, UpstreamTruncated
 from aibridge.relay.pump import Pump
+from aibridge.relay.slices import Slices
 from fakes import BodyTransport
 
 
@@ -260,3 +263,83 @@ class PumpTests(SynchronousTestCase):
             pump.dataReceived(piece)
         self.assertEqual(sink.written, pieces)
         self.assertEqual(pump.bytes, sum(map(len, pieces)))
+
+    def test_what_is_taken_out(self) -> None:
+        """
+        Does not cross, and is not counted; what waits is passed on at the end.
+        """
+        pump = Pump(self.sink, Boundary(), self.ends.append, taken_out=TakenOut())
+        pump.makeConnection(self.transport)
+        usage = b'data: {"choices":[],"usage":{"prompt_tokens":1}}\n\n'
+        for piece in (b"data: 1\n\n" + usage[:9], usage[9:], b"data: 2"):
+            pump.dataReceived(piece)
+        pump.connectionLost(Failure(ResponseDone()))
+        self.assertEqual(b"".join(self.sink.written), b"data: 1\n\ndata: 2")
+        self.assertEqual((pump.bytes, self.ends), (16, [None]))
+
+    def test_a_reader_that_is_behind(self) -> None:
+        """
+        The bytes cross at once; the provider is paused until they are read, and the end is told after that.
+        """
+        clock = Clock()
+        reader = Slow(clock)
+        pump = Pump(self.sink, None, self.ends.append, reader, Slices(clock))
+        pump.makeConnection(self.transport)
+        pump.dataReceived(b"a" * 100)
+        self.assertEqual((self.sink.written, self.transport.paused), ([b"a" * 100], True))
+        # The client is slow as well.
+        pump.pauseProducing()
+        pump.resumeProducing()
+        self.assertTrue(self.transport.paused)
+        pump.dataReceived(b"b" * 40000)
+        while reader.left or reader.fed < 40100:
+            clock.calls.pop(0).func()
+        self.assertFalse(self.transport.paused)
+        pump.dataReceived(b"c")
+        pump.connectionLost(Failure(ResponseDone()))
+        self.assertEqual(self.ends, [])
+        while clock.calls:
+            clock.calls.pop(0).func()
+        self.assertEqual((self.ends, reader.fed, reader.most), ([None], 40101, 16384))
+
+    def test_a_reader_that_is_behind_when_the_client_leaves(self) -> None:
+        """
+        Is not asked to go on.
+        """
+        clock = Clock()
+        reader = Slow(clock)
+        pump = Pump(self.sink, None, self.ends.append, reader, Slices(clock))
+        pump.makeConnection(self.transport)
+        pump.dataReceived(b"a")
+        pump.cancel()
+        left = reader.left
+        while clock.calls:
+            clock.calls.pop(0).func()
+        self.assertEqual((reader.left, self.ends), (left, []))
+
+
+class Slow:
+    """
+    A reader that takes ten steps of a millisecond for each piece.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.left = self.fed = self.most = 0
+        self._clock = clock
+
+    def feed(self, data: bytes) -> bool:
+        """
+        The next piece.
+        """
+        self.fed += len(data)
+        self.most = max(self.most, len(data))
+        self.left += 10
+        return True
+
+    def go_on(self) -> bool:
+        """
+        A step.
+        """
+        self._clock.rightNow += 0.001
+        self.left = max(0, self.left - 1)
+        return self.left > 0

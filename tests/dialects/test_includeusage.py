@@ -1,0 +1,111 @@
+"""
+Asking for the usage of a stream, and taking it out again.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aibridge.dialects import facts
+from aibridge.dialects.includeusage import TakenOut, with_usage
+from answers import CHAT_STREAM, CHAT_USAGE, DONE, bytewise, chunk, cut, data
+
+
+def asked(body: bytes) -> bytes | None:
+    """
+    The body that asks.
+    """
+    return with_usage(body, facts.read(body))
+
+
+@pytest.mark.parametrize(
+    ("body", "changed"),
+    [
+        (b'{"stream":true}', b'{"stream_options":{"include_usage":true},"stream":true}'),
+        (b' {\n "stream": true }', b' {"stream_options":{"include_usage":true},\n "stream": true }'),
+        (b'{"stream":true,"stream_options":null}', b'{"stream":true,"stream_options":{"include_usage":true}}'),
+        (b'{"stream":true,"stream_options":{}}', b'{"stream":true,"stream_options":{"include_usage":true}}'),
+        (
+            b'{"stream":true,"stream_options": {"a":[1]} }',
+            b'{"stream":true,"stream_options": {"include_usage":true,"a":[1]} }',
+        ),
+        (
+            b'{"stream_options":{"include_usage" : false,"a":1},"stream":true}',
+            b'{"stream_options":{"include_usage" : true,"a":1},"stream":true}',
+        ),
+        (b'{"stream":true,"stream_options":{"include_usage":true}}', None),
+        (b'{"stream":true,"stream_options":{"include_usage":7}}', None),
+        (b'{"stream":true,"stream_options":[]}', None),
+        (b'{"stream":true,"stream_options":{},"stream_options":{"a":1}}', None),
+        (b'{"stream":false}', None),
+        (b"{}", None),
+        (b"", None),
+        (b"not JSON", None),
+    ],
+)
+def test_what_is_changed_of_a_body(body: bytes, changed: bytes | None) -> None:
+    """
+    As little as can be; nothing where it asks already, or is not understood.
+    """
+    assert asked(body) == changed
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["messages", "x", "{", "stream_options"]), st.none() | st.text() | st.lists(st.text())
+    )
+)
+def test_a_changed_body_says_the_same_but_for_that(others: dict[str, Any]) -> None:
+    """
+    Whatever else is in it, and however large it is.
+    """
+    for filler in ("", "x" * 300000):
+        body = json.dumps({**others, "stream": True, "filler": filler}).encode()
+        changed = asked(body)
+        if changed is None:
+            assert others.get("stream_options", "absent") not in (None, "absent") or filler
+            continue
+        expected = {**json.loads(body), "stream_options": {"include_usage": True}}
+        assert json.loads(changed) == expected
+
+
+USAGE = data(chunk(None, usage=CHAT_USAGE))
+
+
+@given(st.sampled_from([b"\n", b"\r\n", b"\r"]), st.data())
+def test_what_is_taken_out_of_a_stream(end: bytes, draw: st.DataObject) -> None:
+    """
+    The chunk with the usage and no choices, and nothing else, however the stream is cut, or broken off.
+    """
+    first = data({"choices": [], "prompt_filter_results": [], "usage": None}, {"choices": [], "prompt": "usage"})
+    last = data(chunk({}, "stop", usage=CHAT_USAGE))
+    long = data(chunk({"content": '"usage"' * 3000}))
+    whole = first + CHAT_STREAM.removesuffix(DONE) + long + USAGE + last + DONE + b": bye"
+    expected = whole.replace(USAGE, b"").replace(b"\n", end)
+    stream = whole.replace(b"\n", end)
+    for pieces in (
+        [stream],
+        bytewise(stream),
+        cut(stream, draw.draw(st.lists(st.integers(0, len(stream)), max_size=9))),
+    ):
+        filter = TakenOut()
+        assert b"".join([*map(filter.take, pieces), filter.rest()]) == expected
+
+
+def test_events_cross_when_they_are_over() -> None:
+    """
+    None waits for another, and long ones do not wait for their end.
+    """
+    filter = TakenOut()
+    event = data(chunk({"content": "Hi"}))
+    assert filter.take(event) == event
+    assert filter.take(event[:9]) == b""
+    assert filter.take(event[9:]) == event
+    assert len(filter.take(b"data: " + b"x" * 100000)) > 99990
+    assert len(filter.take(b"x" * 100)) == 100
+    assert filter.rest() == b"xxx"
