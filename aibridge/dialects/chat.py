@@ -78,7 +78,8 @@ class Chat(Reading):
         Take those events of a block apart that matter.
         """
         for event in sse.split(block):
-            if self._unnamed or _ends(event):
+            # Some send thousands of comments before they begin.
+            if (self._unnamed and event.find(b"data") >= 0) or _ends(event):
                 self._settle()
                 self._take(event)
             elif _counts(event):
