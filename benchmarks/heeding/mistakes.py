@@ -213,7 +213,7 @@ def recovered(words: str, keys: int, status: int, seconds: float) -> Mistake:
 BOTH = ((1, TOO_LARGE), (1, UNFAMILIAR), (3, UNFAMILIAR))
 
 
-def all_mistakes(seconds: float = 300.0) -> list[Mistake]:
+def all_mistakes(seconds: float) -> list[Mistake]:
     """
     Everything that is looked at.
     """
@@ -243,8 +243,8 @@ def all_mistakes(seconds: float = 300.0) -> list[Mistake]:
         own_limits(8, False),
         own_limits(8, True),
         own_limits(30, True),
-        *(recovered(words, keys, 429, 2 * seconds) for words in (spoken.OPENAI, spoken.ANTHROPIC) for keys in (1, 2)),
-        recovered(spoken.ANTHROPIC, 1, 529, 2 * seconds),
+        *(recovered(words, keys, 429, 4 * seconds) for words in (spoken.OPENAI, spoken.ANTHROPIC) for keys in (1, 2)),
+        recovered(spoken.ANTHROPIC, 1, 529, 4 * seconds),
     ]
 
 
