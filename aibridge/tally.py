@@ -7,7 +7,7 @@ as lines of text, a few at a time, or turned into the library's families.
 
 Note [Folding]: every set of labels is a series that lives until the process ends. Where there are as many as there may
 be, one that comes new is counted under ``other`` in place of the labels that have most values; so a sum over them stays
-right.
+right. Where even that makes too many, all labels give way, so that the bound holds whatever the others are.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Tally:
     A number for each set of labels.
 
     :param folds: groups of labels that are folded one after the other, see Note [Folding]; the second when there are a
-        quarter more series than `most`, and so on.
+        quarter more series than `most`, and so on; in the end, all labels.
     :param folded: told each time.
     :ivar names: of the labels, in the order of the tuples that are counted under.
-    :ivar most: series that are told apart. What one fold leaves to tell apart has to be less than a quarter of that.
+    :ivar most: series that are told apart. There are never more than that, a quarter more for each fold, and one.
     :ivar goes_down: it is a gauge; otherwise a counter.
     """
 
@@ -87,8 +87,8 @@ class Tally:
             labels = tuple(OTHER if name in fold else value for name, value in zip(self.names, labels, strict=True))
             room += self.most // 4
             if labels in self._values or len(self._values) < room:
-                break
-        return labels
+                return labels
+        return (OTHER,) * len(labels)
 
     def lines(self) -> Iterator[str]:
         """

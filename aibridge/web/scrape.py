@@ -4,6 +4,9 @@ Pages that take long to make, made bit by bit.
 Note [One slice a turn]: whoever asks for a long page gets it in slices, and in each turn of the reactor one slice is
 made, whatever the number of those who ask; in between everybody else is served. Who does not take what was made for it
 gets no more until it has. A short page is made and sent at once.
+
+Note [Stuck]: who has taken nothing for some seconds makes room for somebody who asks now, if there are as many as there
+may be. Otherwise a few clients that do not read would keep the page from everybody until the listener cuts them.
 """
 
 from __future__ import annotations
@@ -27,6 +30,9 @@ SLICE: Final = 1 << 17
 MOST_AT_ONCE: Final = 8
 """Long pages that are on their way at once; each keeps a copy of what it is made of."""
 
+STUCK_S: Final = 3.0
+"""How long a client may take nothing before it makes room for another."""
+
 
 def one_slice_a_turn() -> Cooperator:
     """
@@ -42,7 +48,7 @@ class Scrapes:
     :param pieces: begins to make it.
     :param cooperator: who divides the time among those who ask.
     :param timer: seconds; only differences count.
-    :ivar running: long pages that are on their way.
+    :ivar running: long pages that are on their way, the one that was asked for first at the beginning.
     """
 
     def __init__(
@@ -54,7 +60,7 @@ class Scrapes:
         self._pieces = pieces
         self._cooperator = cooperator or one_slice_a_turn()
         self._timer = timer
-        self.running: set[Scrape] = set()
+        self.running: dict[Scrape, None] = {}
 
     def render(self, request: Any) -> Any:
         """
@@ -62,7 +68,7 @@ class Scrapes:
 
         :return: the page, or that it will follow.
         """
-        if len(self.running) >= MOST_AT_ONCE:
+        if len(self.running) >= MOST_AT_ONCE and not self._make_room():
             request.setResponseCode(503)
             request.setHeader(b"Content-Type", b"text/plain; charset=utf-8")
             request.setHeader(b"Retry-After", b"1")
@@ -72,10 +78,26 @@ class Scrapes:
         if is_all:
             return first
         scrape = Scrape(self, request, pieces)
-        self.running.add(scrape)
+        self.running[scrape] = None
         request.write(first)
         scrape.start(self._cooperator)
         return NOT_DONE_YET
+
+    def _make_room(self) -> bool:
+        """
+        See Note [Stuck].
+        """
+        stuck = max(self.running, key=lambda scrape: scrape.stuck_s)
+        if stuck.stuck_s < STUCK_S:
+            return False
+        stuck.cut()
+        return True
+
+    def now(self) -> float:
+        """
+        Seconds; only differences count.
+        """
+        return self._timer()
 
     def slice(self, pieces: Iterator[str]) -> tuple[bytes, bool]:
         """
@@ -103,6 +125,22 @@ class Scrape:
         self._pieces = pieces
         self._task: Any = None
         self._is_paused = False
+        self._paused_at = 0.0
+
+    @property
+    def stuck_s(self) -> float:
+        """
+        For how long its client has not taken what was made.
+        """
+        return self._scrapes.now() - self._paused_at if self._is_paused else 0.0
+
+    def cut(self) -> None:
+        """
+        End it, and its connection with it, since half a page must not look like a whole one.
+        """
+        transport = self._request.transport
+        self.stopProducing()
+        transport.abortConnection()
 
     def start(self, cooperator: Cooperator) -> None:
         """
@@ -119,6 +157,7 @@ class Scrape:
         """
         if self._task is not None and not self._is_paused:
             self._is_paused = True
+            self._paused_at = self._scrapes.now()
             self._task.pause()
 
     def resumeProducing(self) -> None:
@@ -135,7 +174,7 @@ class Scrape:
         """
         task, self._task = self._task, None
         if task is not None:
-            self._scrapes.running.discard(self)
+            self._scrapes.running.pop(self, None)
             task.stop()
 
     def _steps(self) -> Iterator[None]:
@@ -150,7 +189,7 @@ class Scrape:
 
     def _end(self) -> None:
         self._task = None
-        self._scrapes.running.discard(self)
+        self._scrapes.running.pop(self, None)
         self._request.unregisterProducer()
 
     def _failed(self, failure: Failure) -> None:

@@ -11,7 +11,7 @@ from twisted.internet.task import Cooperator
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
-from aibridge.web.scrape import MOST_AT_ONCE, SLICE, SLICE_S, Scrapes
+from aibridge.web.scrape import MOST_AT_ONCE, SLICE, SLICE_S, STUCK_S, Scrapes
 from channels import Talk, get
 
 PIECE = "x" * (SLICE // 4)
@@ -183,6 +183,31 @@ class ScrapeTests(SynchronousTestCase):
         while self.turns.turn():
             pass
         self.assertEqual([len(answer.body) for answer in self.talk.answers()], [40 * len(PIECE)])
+
+    def test_stuck_clients_make_room(self) -> None:
+        """
+        Those that take nothing keep the page from others for some seconds at most; one that takes is never cut.
+        """
+        self.page(40)
+        stuck = [self.another() for _ in range(MOST_AT_ONCE - 1)]
+        for talk in stuck:
+            talk.transport.takes = False
+            talk.send(get())
+        self.turns.turn()
+        self.turns.now += STUCK_S / 2
+        while self.turns.turn():
+            pass
+        reading, late = self.another(), self.another()
+        reading.send(get())
+        late.send(get())
+        self.turns.now += STUCK_S
+        late.send(get())
+        self.assertEqual(sum(talk.transport.ended == "aborted" for talk in stuck), 1)
+        while self.turns.turn():
+            pass
+        self.assertEqual([answer.status for answer in reading.answers()], [200])
+        self.assertEqual([answer.status for answer in late.answers()], [503, 200])
+        self.assertEqual(len(self.scrapes.running), MOST_AT_ONCE - 2)
 
     def test_a_client_that_leaves(self) -> None:
         """
