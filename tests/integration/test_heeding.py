@@ -153,8 +153,8 @@ def test_before_it_refuses(deployment: Deployment, path: str, tell: Callable[[in
     assert all(answer.status == 429 and 0 < answer.wait_s <= 45 for answer in refused)
     assert len(refused) > 3 * provider.served
     assert provider.served >= LIMIT
-    # A probe in each window, at most.
-    assert provider.refused <= provider.windows
+    # Some probes in each window: the first within a second, and each later than the one before.
+    assert provider.refused <= 3 * provider.windows
     provider.close()
 
 
