@@ -24,6 +24,7 @@ from aibridge.mitm.hosts import BUILTIN, Hosts
 from aibridge.mitm.leaves import Leaves
 from aibridge.mitm.lines import Line
 from aibridge.mitm.metrics import ProxyMetrics
+from aibridge.mitm.places import Places
 from aibridge.mitm.sessions import Layers
 from aibridge.mitm.settings import ProxiedProvider
 from aibridge.mitm.targets import Target
@@ -146,7 +147,7 @@ class Rig:
             completions=self.kept,
             dialer=self.dialer,  # type: ignore[arg-type]  # it is as good as one
             tunnels=Tunnels(self.clock, 3600.0),
-            most_tunnels=most_tunnels,
+            places=Places(most_tunnels),
         )
         settings = http or HttpSettings()
         self.proxy.site = BridgeSite(Within(self.proxy), settings, self.clock)

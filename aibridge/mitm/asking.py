@@ -43,13 +43,15 @@ class Asking:
 
     _log = Logger()
 
-    __slots__ = ("_began", "_ended", "_line", "_proxy", "_request", "_step", "_terms", "_token")
+    __slots__ = ("_began", "_ended", "_line", "_proxy", "_request", "_step", "_terms", "_token", "_who")
 
     def __init__(self, proxy: Proxy, request: Request) -> None:
         self._proxy = proxy
         self._terms = proxy.terms
         self._request = request
         self._token: bytes | None = None
+        # Empty while nobody in particular is known to ask.
+        self._who = ""
         self._step: Deferred[Any] | None = None
         self._ended = False
         self._began = proxy.now()
@@ -108,6 +110,9 @@ class Asking:
 
     def _identified(self, principal: Principal) -> None:
         self._line.principal = principal.name
+        if not principal.origin:
+            # Otherwise it is nobody that is known, and counts for where it comes from.
+            self._who = f"principal {principal.id}"
         self._admitted()
 
     # -- steps ---------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from aibridge.identity.address import place_of
 from aibridge.mitm.asking import DRAIN_RETRY_S, Asking
 from aibridge.mitm.hosts import Intercepted
 from aibridge.mitm.refusals import Refusal, Refused
@@ -30,11 +31,14 @@ class Connecting(Asking):
     Serves one CONNECT.
     """
 
-    __slots__ = ("_target",)
+    __slots__ = ("_holder", "_is_tunnel", "_target")
 
     def __init__(self, proxy: Proxy, request: Request) -> None:
         super().__init__(proxy, request)
         self._target = Target("", 0)
+        # Who has a place for a tunnel, once it is taken.
+        self._holder = ""
+        self._is_tunnel = False
 
     def _enter(self) -> None:
         request, terms, line = self._request, self._terms, self._line
@@ -62,9 +66,11 @@ class Connecting(Asking):
             raise Refused(Refusal.TUNNEL_OFF)
         if target.port not in terms.ports:
             raise Refused(Refusal.PORT)
-        # Those being connected count as well, as each of them will be one.
-        if len(proxy.tunnels.all) + len(proxy.connecting) > proxy.most_tunnels:
+        # Those being connected have their places as well, as each of them will be a tunnel.
+        holder = self._who or place_of(self._request.client_host)
+        if not proxy.places.take(holder):
             raise Refused(Refusal.AT_CAPACITY, retry_after_s=CROWDED_RETRY_S)
+        self._holder = holder
         self._wait(proxy.dialer.dial(target, terms.route), self._tunnel)
 
     # -- what it becomes -----------------------------------------------------------------------------------------
@@ -99,13 +105,21 @@ class Connecting(Asking):
     def _tunnel(self, host: Any) -> None:
         proxy = self._proxy
         client, rest = self._request.hand_over()
+        self._is_tunnel = True
         proxy.metrics.session_began(TUNNELED)
         Tunnel(proxy.tunnels, self._tunnelled).start(client, host, ESTABLISHED, rest)
         self._end()
 
     def _tunnelled(self, tunnel: Tunnel, cause: str) -> None:
         proxy, line = self._proxy, self._line
+        proxy.places.give_back(self._holder)
         line.bytes_in, line.bytes_out = tunnel.client.received, tunnel.host.received
         proxy.metrics.tunnelled(line.bytes_in, line.bytes_out)
         self._told(TUNNELED, 200, cause)
         proxy.ended()
+
+    def _end(self) -> None:
+        if self._holder and not self._is_tunnel:
+            self._proxy.places.give_back(self._holder)
+            self._holder = ""
+        super()._end()

@@ -65,7 +65,9 @@ class ProxySettings:
     )
     max_tunnels: int = option(
         0,
-        why="Most tunnels at once; 0 means as many as file descriptors allow beside intercepted connections.",
+        why="Most tunnels at once; 0 means as many as file descriptors allow beside intercepted connections. No "
+        "principal, and without one no address, gets more than three times as many as are left, so that one alone has "
+        "three quarters of them.",
         least=0,
         most=1048576,
         restart=True,

@@ -16,6 +16,7 @@ from aibridge.mitm.hosts import Hosts
 from aibridge.mitm.leaves import Leaves
 from aibridge.mitm.lines import Line
 from aibridge.mitm.metrics import ProxyMetrics
+from aibridge.mitm.places import Places
 from aibridge.mitm.tunnel import Tunnels
 from aibridge.relay.outage import Outage
 from aibridge.web.account import Client
@@ -65,7 +66,7 @@ class Proxy:
     :ivar wall_clock: Unix seconds.
     :ivar new_id: makes ids of connections; `new_request_id` those of intercepted requests.
     :ivar site: serves the requests of intercepted connections, which come to it through `layers`.
-    :ivar most_tunnels: at once.
+    :ivar places: for tunnels.
     :ivar connecting: requests at the proxy's own door that are neither refused nor what they asked for yet.
     :ivar draining: nothing begins any more.
     :ivar emptied: called when the last of what is running has ended while it is set.
@@ -80,7 +81,7 @@ class Proxy:
     completions: Completions[Line]
     dialer: Dialer
     tunnels: Tunnels
-    most_tunnels: int
+    places: Places
     site: Any = None
     layers: Layers = attrs.field(default=None)
     draining: bool = False

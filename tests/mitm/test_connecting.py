@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from aibridge.mitm.connecting import CROWDED_RETRY_S
 from aibridge.mitm.refusals import Refusal, Refused
+from aibridge.model import Principal
 from aibridge.web.settings import HttpSettings
 from authorities import HOST
 from channels import Talk
@@ -292,6 +293,26 @@ class ConnectTests(SynchronousTestCase):
         self.rig.turn()
         self.rig.connects("host.test:443")
         self.assertEqual(len(self.rig.dialer.waiting), 2)
+
+    def test_a_share_each(self) -> None:
+        """
+        One client cannot have them all, and whatever becomes of each, its place comes back.
+        """
+        self.rig = Rig(most_tunnels=8)
+        talks = [self.rig.connects("host.test:443") for _ in range(6)]
+        self.assertRefused(self.rig.connects("host.test:443"), Refusal.AT_CAPACITY)
+        self.assertEqual(self.rig.proxy.places.taken, 6)
+        self.rig.identity.principal = Principal(id="another", name="another")
+        self.rig.connects("host.test:443")
+        self.assertEqual(len(self.rig.dialer.waiting), 7)
+        host = self.rig.dialer.succeed()
+        talks[0].transport.leave()
+        self.rig.dialer.fail(Refused(Refusal.CONNECT))
+        self.rig.turn()
+        self.assertEqual(self.rig.proxy.places.taken, 5)
+        host.finish()
+        self.rig.turn()
+        self.assertEqual(self.rig.proxy.places.taken, 4)
 
     def test_sent_too_much_ahead(self) -> None:
         """

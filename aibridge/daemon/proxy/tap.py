@@ -25,6 +25,7 @@ from aibridge.interfaces import IIdentity
 from aibridge.mitm.dial import Dialer
 from aibridge.mitm.lines import Line
 from aibridge.mitm.metrics import ProxyMetrics
+from aibridge.mitm.places import Places
 from aibridge.mitm.terms import Proxy
 from aibridge.mitm.tunnel import Tunnels
 from aibridge.web.completions import Completions
@@ -102,7 +103,7 @@ def _assemble(
         completions=completions,
         dialer=Dialer(reactor, settings.proxy.connect_timeout),
         tunnels=Tunnels(reactor, settings.proxy.idle_timeout),
-        most_tunnels=shares.tunnels,
+        places=Places(shares.tunnels),
     )
     service = ProxyService(
         reactor,

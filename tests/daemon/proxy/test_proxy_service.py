@@ -22,6 +22,7 @@ from aibridge.daemon.proxy.service import ProxyService, Shares
 from aibridge.daemon.proxy.settings import ProxyDaemonSettings, ProxyListenSettings
 from aibridge.mitm.authority import as_pem, create
 from aibridge.mitm.metrics import ProxyMetrics
+from aibridge.mitm.places import Places
 from aibridge.mitm.settings import ProxySettings
 from aibridge.mitm.terms import Proxy
 from aibridge.mitm.tunnel import Tunnel, Tunnels
@@ -78,7 +79,7 @@ class ServiceTests(SynchronousTestCase):
             completions=Kept(self.reactor),
             dialer=FakeDialer(self.reactor),  # type: ignore[arg-type]  # it is as good as one
             tunnels=Tunnels(self.reactor, 3600.0),
-            most_tunnels=10,
+            places=Places(10),
         )
         self.proxy.dialer.waits = type("Waits", (), {"seconds": 10.0})()
         self.service = ProxyService(
