@@ -106,11 +106,13 @@ COMPILED = (
     "aibridge/web/passing.py",
     "aibridge/web/request.py",
     "aibridge/web/rounds.py",
+    "aibridge/web/sluice.py",
     "aibridge/web/status.py",
     "aibridge/web/terms.py",
     "aibridge/web/turns.py",
     "aibridge/web/upstreamrequest.py",
     "aibridge/wire/chunked.py",
+    "aibridge/wire/records.py",
     "aibridge/wire/request.py",
     "aibridge/wire/response.py",
 )

@@ -21,4 +21,6 @@ def take_over(transport: Any, protocol: Any, rest: bytes = b"") -> None:
         transport.protocol = protocol
     protocol.makeConnection(transport)
     if rest:
-        protocol.dataReceived(rest)
+        # What it has put between itself and the transport has to see them too.
+        receiver = protocol if isinstance(transport, ProtocolWrapper) else transport.protocol
+        receiver.dataReceived(rest)

@@ -21,6 +21,7 @@ from zope.interface import classImplements
 
 from aibridge.deadlines import Deadlines
 from aibridge.web.eager import eager_write, waiting_mark
+from aibridge.web.sluice import install
 
 if TYPE_CHECKING:
     from aibridge.web.request import Request
@@ -31,8 +32,8 @@ _log = Logger(namespace=__name__)
 
 
 SECURED_READ: Final = 4096
-"""Bytes that are read at once below TLS. All records in them are decrypted in the same turn of the reactor, and each
-takes as long for one byte as for some thousand."""
+"""Bytes that are read at once below TLS where no `aibridge.web.sluice` can be: all records in them are decrypted in the
+same turn of the reactor, and each takes as long for one byte as for some thousand."""
 
 
 def host_of(address: IAddress) -> str:
@@ -105,9 +106,10 @@ class Link:
         if self.client_host != "unix":
             with contextlib.suppress(AttributeError):
                 transport.setTcpNoDelay(True)
-        lower = getattr(transport, "transport", None)
-        if lower is not None and self.isSecure() and hasattr(lower, "bufferSize"):
-            lower.bufferSize = SECURED_READ
+        if self.isSecure() and not install(transport, self.site.rounds.add, self.site.clock.seconds):
+            lower: Any = getattr(transport, "transport", None)
+            if hasattr(lower, "bufferSize"):
+                lower.bufferSize = SECURED_READ
         self.write = eager_write(transport)
         transport.registerProducer(self, True)
 

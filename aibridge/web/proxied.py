@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from aibridge.deadlines import Deadlines
+from aibridge.relay.takeover import take_over
 from aibridge.wire.proxyprotocol import NotProxied, Source, parse
 
 HEADER_S = 5.0
@@ -54,11 +55,7 @@ class _Introduction(Protocol):
         if successor is None:
             transport.loseConnection()
             return
-        transport.protocol = successor
-        successor.makeConnection(transport)
-        rest = self._data[source.length :]
-        if rest:
-            successor.dataReceived(rest)
+        take_over(transport, successor, self._data[source.length :])
 
     def abort(self) -> None:
         """

@@ -2,7 +2,8 @@
 Work that is done in portions, one portion for each of those who have some, round and round.
 
 Whoever has much to do would keep the reactor from all others for as long as it takes. Portions of some hundred
-microseconds, of which two are done in one turn whatever the number of those who wait, keep it free.
+microseconds, of which one is done in a turn whatever the number of those who wait, keep it free; and after each of them
+the reactor has as long for everything else, so that all of them together take half of its time and no more.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from twisted.logger import Logger
 
 _log = Logger(namespace=__name__)
 
-AT_ONCE: Final = 2
-"""Portions that are done in one turn of the reactor."""
+LONGEST_REST_S: Final = 0.02
+"""However long a portion took, and whatever the clock says of it, the next one is not put off for longer."""
 
 
 class Rounds:
@@ -50,12 +51,18 @@ class Rounds:
             self._clock.callLater(0, self._turn)
 
     def _turn(self) -> None:
-        self._is_due = False
-        for _ in range(min(AT_ONCE, len(self._waiting))):
-            portion = self._waiting.popleft()
-            try:
-                portion()
-            except Exception:
-                _log.failure("A portion of work failed.")
+        began = self._clock.seconds()
+        portion = self._waiting.popleft()
+        try:
+            portion()
+        except Exception:
+            _log.failure("A portion of work failed.")
+        rest = min(max(self._clock.seconds() - began, 0.0), LONGEST_REST_S)
+        # Also where none waits yet: those that are added meanwhile are to come after the rest.
+        self._clock.callLater(rest, self._rested)
+
+    def _rested(self) -> None:
         if self._waiting:
-            self._come()
+            self._turn()
+        else:
+            self._is_due = False

@@ -128,7 +128,7 @@ class SessionTests(SynchronousTestCase):
         And the token is in no `repr`.
         """
         client = Secured(self.rig.connects())
-        session: Session = client.talk.transport.protocol.session
+        session: Session = client.talk.transport.protocol.secured.session
         self.assertNotIn(TOKEN.decode(), repr(session))
         client.talk.transport.leave()
         self.rig.turn()

@@ -10,6 +10,7 @@ from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
+from twisted.protocols.policies import WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 
 from aibridge.web.proxied import HEADER_S, ProxiedFactory
@@ -80,6 +81,19 @@ class ProxiedTests(SynchronousTestCase):
         transport.protocol = protocol
         protocol.makeConnection(transport)
         return transport
+
+    def test_within_a_wrapper(self) -> None:
+        """
+        As TLS is one: all that follows the header goes to the real client's protocol, also in later segments.
+        """
+        wrapping = WrappingFactory(self.factory)
+        transport: Any = StringTransport(peerAddress=BALANCER)
+        transport.protocol = wrapping.buildProtocol(BALANCER)
+        transport.protocol.makeConnection(transport)
+        for segment in (HEADER + b"GET /", b" HTTP/1.1", b"\r\n"):
+            transport.protocol.dataReceived(segment)
+        [(address, kept)] = self.keeping.made
+        self.assertEqual((address.host, kept.received), ("192.0.2.7", b"GET / HTTP/1.1\r\n"))
 
     def test_balancer(self) -> None:
         """
