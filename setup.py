@@ -110,6 +110,7 @@ COMPILED = (
     "aibridge/web/status.py",
     "aibridge/web/terms.py",
     "aibridge/web/turns.py",
+    "aibridge/web/unread.py",
     "aibridge/web/upstreamrequest.py",
     "aibridge/wire/chunked.py",
     "aibridge/wire/records.py",

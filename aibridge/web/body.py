@@ -17,7 +17,7 @@ from collections.abc import Callable
 from io import BytesIO
 from typing import Final, Protocol
 
-from aibridge.errors import BadRequest, BodyTooLarge, BridgeError
+from aibridge.errors import BadRequest, BodiesFull, BodyTooLarge, BridgeError
 from aibridge.wire.chunked import ChunkedBody
 
 WINDOW: Final = 65536
@@ -25,6 +25,9 @@ WINDOW: Final = 65536
 
 CHUNKS_AT_ONCE: Final = 64
 """Chunks that are decoded before others have their turn."""
+
+RETRY_S: Final = 5.0
+"""When it is worth asking again after there was no room."""
 
 MOST_DISCARDED: Final = 262144
 """Declared bytes of a body that is read and dropped once its request is answered, to keep the connection."""
@@ -59,6 +62,8 @@ class Connection(Protocol):
 
     def resume_reading(self) -> None: ...
 
+    def keeps(self, more: int) -> bool: ...
+
 
 class Body:
     """
@@ -73,6 +78,7 @@ class Body:
     __slots__ = (
         "_channel",
         "_chunks",
+        "_counted",
         "_dropped",
         "_held",
         "_is_behind",
@@ -96,6 +102,7 @@ class Body:
         self._is_behind = False
         self._was_paused = False
         self._looked = 0
+        self._counted = 0
         self.received = 0
         self._sink: Sink | None = None
         self._paused = False
@@ -109,18 +116,35 @@ class Body:
         """
         self.received += len(data)
         if self._chunks is not None:
-            if self._sink is None and not self._dropped:
+            if self._dropped:
+                # Where it would end is of no interest: its connection is not kept.
+                return
+            if self._sink is None:
                 self._raw += data
                 if len(self._raw) >= WINDOW:
                     self._channel.stop_reading()
             else:
                 self._decode(self._chunks, data)
+            self._count()
             return
         piece, rest = data, b""
         if len(data) > self._left:
             piece, rest = data[: self._left], data[self._left :]
         self._left -= len(piece)
         self._take(piece, rest, ended=not self._left)
+        self._count()
+
+    def _count(self) -> None:
+        """
+        Tell the connection how much of it is kept. There may be no room for it.
+        """
+        more = len(self._held) + len(self._raw) - self._counted
+        if self._chunks is not None:
+            more += self._chunks.held
+        if more:
+            self._counted += more
+            if not self._channel.keeps(more) and more > 0:
+                self.fail(BodiesFull(retry_after_s=RETRY_S))
 
     def _decode(self, chunks: ChunkedBody, data: bytes) -> None:
         """
@@ -143,6 +167,7 @@ class Body:
         self._is_behind = False
         if self._chunks is not None and self.error is None and not self._dropped:
             self._decode(self._chunks, b"")
+            self._count()
 
     def _take(self, piece: bytes, rest: bytes, *, ended: bool) -> None:
         self.ended = ended
@@ -166,6 +191,7 @@ class Body:
         if self._raw and self._chunks is not None:
             raw, self._raw = bytes(self._raw), b""
             self._decode(self._chunks, raw)
+            self._count()
         else:
             self.resume()
 
@@ -194,6 +220,7 @@ class Body:
             self._held.clear()
             self._sink.data(piece)
         self._settle()
+        self._count()
 
     def drop(self) -> None:
         """
@@ -203,6 +230,9 @@ class Body:
         self._sink = None
         self._held.clear()
         self._raw = b""
+        if self._chunks is not None:
+            self._chunks.forget()
+        self._count()
         self._channel.resume_reading()
 
     def fail(self, error: BridgeError) -> None:

@@ -48,6 +48,7 @@ class Channel(Link):
         self._seen = 0  # how much of it was looked at in vain
         self._body: Body | None = None  # of the request, or of the one before, while it is not complete
         self._running = False
+        self._counted = 0  # how much of what has come is known to be kept
 
     # -- called by the transport ---------------------------------------------------------------------------------
 
@@ -72,13 +73,31 @@ class Channel(Link):
             body.feed(data)
             if self.request is None:
                 self._run()
+        else:
+            self._input = self._input + data if self._input else data
+            if self.request is None and not self._full:
+                self._run()
+            elif len(self._input) > self.site.settings.max_pipelined:
+                _log.debug("{client} sent too much ahead.", client=self.client_host)
+                self.abort()
+        if len(self._input) != self._counted:
+            self._count()
+
+    def _count(self) -> None:
+        """
+        Tell how much is kept of what has come. There may be no room for it.
+        """
+        more = len(self._input) - self._counted
+        self._counted += more
+        if self.keeps(more) or more < 0 or self._closing:
             return
-        self._input = self._input + data if self._input else data
-        if self.request is None and not self._full:
-            self._run()
-        elif len(self._input) > self.site.settings.max_pipelined:
-            _log.debug("{client} sent too much ahead.", client=self.client_host)
+        _log.debug("There is no room for what {client} has sent.", client=self.client_host)
+        if self.request is None:
+            self.refuse(503, "There is no room for so much that is not complete.")
+        else:
             self.abort()
+        self._input = b""
+        self._count()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
@@ -144,6 +163,8 @@ class Channel(Link):
             self.wait_for(None)
         request = self.request = Request(self, head)
         self._take_body(request, head, data[head.size :])
+        if self._counted:
+            self._count()
         self.site.serve(request)
         return True
 

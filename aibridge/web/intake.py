@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from aibridge import errors
 from aibridge.web.bodies import PLACE, Bodies, Waiting
-from aibridge.web.body import WINDOW, Body, Whole
+from aibridge.web.body import RETRY_S, WINDOW, Body, Whole
 from aibridge.web.bodystream import BodyStream
 
 if TYPE_CHECKING:
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
 FIRST: Final = 262144
 """Bytes that a body of unknown length gets room for; one that turns out longer, as much as the longest may need."""
-
-RETRY_S: Final = 5.0
-"""When it is worth asking again after there was no room."""
 
 
 class Intake:

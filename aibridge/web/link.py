@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import classImplements
 
 from aibridge.deadlines import Deadlines
+from aibridge.identity.address import place_of
 from aibridge.web.eager import eager_write, waiting_mark
 from aibridge.web.sluice import install
 
@@ -34,6 +35,9 @@ _log = Logger(namespace=__name__)
 SECURED_READ: Final = 4096
 """Bytes that are read at once below TLS where no `aibridge.web.sluice` can be: all records in them are decrypted in the
 same turn of the reactor, and each takes as long for one byte as for some thousand."""
+
+
+_RELEASED: Final = -1
 
 
 def host_of(address: IAddress) -> str:
@@ -71,6 +75,8 @@ class Link:
         self._stopped = False
         self._watch = -1
         self._closing = False
+        self._kept = 0
+        self._place = ""
 
     def makeConnection(self, transport: Any) -> None:
         """
@@ -106,7 +112,8 @@ class Link:
         if self.client_host != "unix":
             with contextlib.suppress(AttributeError):
                 transport.setTcpNoDelay(True)
-        if self.isSecure() and not install(transport, self.site.rounds.add, self.site.clock.seconds):
+        site = self.site
+        if self.isSecure() and not install(transport, site.rounds.add, site.clock.seconds, self.keeps):
             lower: Any = getattr(transport, "transport", None)
             if hasattr(lower, "bufferSize"):
                 lower.bufferSize = SECURED_READ
@@ -123,9 +130,25 @@ class Link:
         site.write.cancel(self)
         site.held.cancel(self)
         site.pace.cancel(self)
+        if self._kept:
+            site.unread.add(self._place, -self._kept)
+        self._kept = _RELEASED
         if self._stopped:
             self._stopped = False
             site.hangups.forget(self._watch)
+
+    def keeps(self, more: int) -> bool:
+        """
+        Count bytes that the client has sent and that nobody has read yet; less than 0 when they are kept no longer.
+
+        :return: whether there is room for them: where not, they are to be dropped.
+        """
+        if self._kept == _RELEASED:
+            return True
+        if not self._place:
+            self._place = place_of(self.client_host)
+        self._kept += more
+        return self.site.unread.add(self._place, more)
 
     def drained(self) -> None:
         """

@@ -100,6 +100,16 @@ class HttpSettings:
         unit="bytes",
         restart=True,
     )
+    max_unread: int = option(
+        268435456,
+        why="Most bytes that are kept, of all clients, of what was sent before anybody could read it: heads in part, "
+        "requests sent ahead, bodies nobody asked for yet. No address (IPv6: /64) may hold more than what is left: one "
+        "alone gets half. Beyond it a request is answered 503, or what was sent ahead is cut.",
+        least=1048576,
+        most=1099511627776,
+        unit="bytes",
+        restart=True,
+    )
     max_body: int = option(
         33554432,
         why="Largest request body that is held and read (32 MiB, the largest that a provider documents).",

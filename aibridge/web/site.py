@@ -26,6 +26,7 @@ from aibridge.web.rounds import Rounds
 from aibridge.web.settings import HttpSettings
 from aibridge.web.status import StatusLines
 from aibridge.web.stock import StockRequest
+from aibridge.web.unread import Unread
 from aibridge.wire.request import METHODS, HeadReader
 
 LINGER_S: Final = 5.0
@@ -83,6 +84,7 @@ class BridgeSite(server.Site):
     :ivar status_lines: the first two lines of an answer with that status.
     :ivar serve: takes a request whose head is complete.
     :ivar least_came: bytes of a body that have to come in `PACE_S`.
+    :ivar unread: what has come on them and was not read yet.
     :ivar connections: all that are open.
     :ivar draining: every answer from now on closes its connection.
     :ivar crowded: there are too many connections, and all of them are busy.
@@ -115,6 +117,7 @@ class BridgeSite(server.Site):
         self.pace: Deadlines[Any] = Deadlines(reactor, PACE_S if settings.min_body_rate else 0.0, Channel.body_paced)
         self.least_came = math.ceil(settings.min_body_rate * PACE_S)
         self.rounds = Rounds(reactor)
+        self.unread = Unread(settings.max_unread)
         self.keep_alive: Deadlines[Channel] = Deadlines(reactor, settings.keep_alive_timeout, Channel.close)
         self.write = Deadlines(reactor, settings.write_timeout, Channel.write_late)
         self.linger = Deadlines(reactor, LINGER_S, Channel.abort)

@@ -31,14 +31,22 @@ class Sluice:
     :param secured: the TLS protocol, connected to its socket.
     :param later: does some work when others have had their turn.
     :param seconds: the time.
+    :param keeps: counts bytes that are kept, and says whether there is room for them.
     :ivar secured: as given.
     """
 
-    def __init__(self, secured: Any, later: Callable[[Callable[[], None]], None], seconds: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        secured: Any,
+        later: Callable[[Callable[[], None]], None],
+        seconds: Callable[[], float],
+        keeps: Callable[[int], bool],
+    ) -> None:
         self.secured = secured
         self._socket = secured.transport
         self._later = later
         self._seconds = seconds
+        self._keeps = keeps
         self._records = Records()
         self._held = b""
         self._is_due = False
@@ -54,10 +62,16 @@ class Sluice:
         The client sends.
         """
         if self._held:
-            self._held += data
+            self._keep(self._held + data)
             self._socket.pauseProducing()
         else:
             self._let(data)
+
+    def _keep(self, held: bytes) -> None:
+        more = len(held) - len(self._held)
+        self._held = held
+        if not self._keeps(more) and more > 0:
+            self._socket.abortConnection()
 
     def _let(self, data: bytes) -> None:
         size = len(data)
@@ -75,8 +89,8 @@ class Sluice:
             start, at = at, self._records.end(data, at)
             self.secured.dataReceived(data[start:at])
         if at < size and not self._is_lost:
-            self._held = data[at:]
             self._socket.pauseProducing()
+            self._keep(data[at:])
             self._come()
 
     def _come(self) -> None:
@@ -88,7 +102,8 @@ class Sluice:
         self._is_due = False
         if self._is_paused or self._is_lost:
             return
-        held, self._held = self._held, b""
+        held = self._held
+        self._keep(b"")
         try:
             self._let(held)
         except BaseException:
@@ -127,7 +142,12 @@ class Sluice:
         secured.connectionLost(reason)
 
 
-def install(transport: Any, later: Callable[[Callable[[], None]], None], seconds: Callable[[], float]) -> bool:
+def install(
+    transport: Any,
+    later: Callable[[Callable[[], None]], None],
+    seconds: Callable[[], float],
+    keeps: Callable[[int], bool],
+) -> bool:
     """
     Put a `Sluice` below `transport`, if that is TLS right above a socket.
 
@@ -136,5 +156,5 @@ def install(transport: Any, later: Callable[[Callable[[], None]], None], seconds
     socket = getattr(transport, "transport", None)
     if socket is None or getattr(socket, "protocol", None) is not transport:
         return False
-    Sluice(transport, later, seconds)
+    Sluice(transport, later, seconds, keeps)
     return True

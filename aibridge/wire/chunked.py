@@ -113,6 +113,20 @@ class ChunkedBody:
             at = size
         return pieces[0] if len(pieces) == 1 else b"".join(pieces), data[at:]
 
+    @property
+    def held(self) -> int:
+        """
+        Bytes that were taken and are kept.
+        """
+        return len(self._held)
+
+    def forget(self) -> None:
+        """
+        Let go of what is kept: nothing more will be asked of it.
+        """
+        self._held = b""
+        self.is_behind = False
+
     def _chunk_bytes(self, data: bytes, at: int, pieces: list[bytes]) -> int:
         """
         Take what is there of a chunk and its line's end.

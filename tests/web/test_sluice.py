@@ -88,9 +88,18 @@ class SluiceTests(SynchronousTestCase):
         TLS with a sluice below it.
         """
         self.clock = Clock()
+        self.kept = 0
+        self.room = 1000
         self.secured = Secured()
         self.waiting: list[Callable[[], None]] = []
-        self.assertTrue(install(self.secured, self.waiting.append, self.clock.seconds))
+        self.assertTrue(install(self.secured, self.waiting.append, self.clock.seconds, self.keeps))
+
+    def keeps(self, more: int) -> bool:
+        """
+        There is room for so many.
+        """
+        self.kept += more
+        return self.kept <= self.room
 
     @property
     def reads(self) -> bool:
@@ -132,9 +141,20 @@ class SluiceTests(SynchronousTestCase):
         counts = [len(self.secured.pieces)]
         while self.waiting:
             self.assertFalse(self.reads)
+            self.assertEqual(self.kept, 600 - sum(counts) * len(RECORD))
             counts.append(self.turn())
         self.assertEqual(counts, [RECORDS_AT_ONCE] * 6 + [4])
         self.assertEqual((b"".join(self.secured.pieces), self.reads), (RECORD * 100, True))
+
+    def test_no_room(self) -> None:
+        """
+        For what is kept: the connection is cut.
+        """
+        self.room = 500
+        self.send(RECORD * 98)
+        self.assertFalse(self.secured.transport.aborted)
+        self.secured.transport.protocol.dataReceived(RECORD * 100)
+        self.assertTrue(self.secured.transport.aborted)
 
     def test_a_turn_takes_no_longer_than_it_may(self) -> None:
         """
@@ -206,5 +226,5 @@ class SluiceTests(SynchronousTestCase):
         other = Secured()
         other.transport.protocol = None
         for transport in (other, object()):
-            self.assertFalse(install(transport, self.waiting.append, self.clock.seconds))
+            self.assertFalse(install(transport, self.waiting.append, self.clock.seconds, self.keeps))
         self.assertIsNone(other.transport.protocol)
