@@ -12,6 +12,7 @@ import msgspec
 from aibridge.dialects.decoding import Decoding, TooMuch, Undecodable, decoding_of
 from aibridge.dialects.parts import WHOLE, Part
 from aibridge.dialects.pruned import Pruned
+from aibridge.dialects.references import Sought
 
 AT_ONCE: Final = 262144
 """Bytes of a body that is read at once. It takes less than a millisecond, and four if somebody means it to."""
@@ -36,17 +37,18 @@ MOST_CHOICES: Final = 128
 # everybody else and it in older days call it. Whatever type a value has is no reason to leave the others unread.
 _NAMES: Final = ("model", "stream", "n", "max_completion_tokens", "max_output_tokens", "max_tokens")
 _OPTIONS: Final = "stream_options"
+_KEPT: Final = ("store", "audio")
 
 ABSENT: Final = "absent"
 """Stands for stream options that are not there."""
 
-_Small: Any = msgspec.defstruct("_Small", [*[(name, Any, None) for name in _NAMES], (_OPTIONS, Any, ABSENT)])
-_Raw: Any = msgspec.defstruct("_Raw", [(name, msgspec.Raw, msgspec.Raw()) for name in (*_NAMES, _OPTIONS)])
+_Small: Any = msgspec.defstruct("_Small", [*[(name, Any, None) for name in (*_NAMES, *_KEPT)], (_OPTIONS, Any, ABSENT)])
+_Raw: Any = msgspec.defstruct("_Raw", [(name, msgspec.Raw, msgspec.Raw()) for name in (*_NAMES, *_KEPT, _OPTIONS)])
 _decode_small: Any = msgspec.json.Decoder(_Small).decode
 _decode_raw: Any = msgspec.json.Decoder(_Raw).decode
 _decode: Any = msgspec.json.decode
 
-PART: Final[Part] = Part({name.encode(): WHOLE for name in (*_NAMES, _OPTIONS)})
+PART: Final[Part] = Part({name.encode(): WHOLE for name in (*_NAMES, *_KEPT, _OPTIONS)})
 """What is asked for of a request."""
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -60,10 +62,12 @@ class Facts:
         to the provider.
     :ivar choices: answers it asked for.
     :ivar stream_options: as the client has them, or `ABSENT`.
+    :ivar store: whether the answer is to be kept, as the client has it; None if it does not say.
+    :ivar speaks: the answer is to be spoken, too.
     :ivar size: bytes of the request, without its content encoding; as many as were seen, if it could not be undone.
     """
 
-    __slots__ = ("choices", "max_tokens", "model", "size", "stream", "stream_options")
+    __slots__ = ("choices", "max_tokens", "model", "size", "speaks", "store", "stream", "stream_options")
 
     def __init__(
         self, model: str = "", stream: bool = False, max_tokens: int | None = None, choices: int = 1, size: int = 0
@@ -74,6 +78,8 @@ class Facts:
         self.choices = choices
         self.size = size
         self.stream_options: object = ABSENT
+        self.store: object = None
+        self.speaks = False
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Facts) and repr(self) == repr(other)
@@ -114,7 +120,7 @@ def at_once(body: bytes, content_encoding: bytes | None) -> Facts | None:
             return _facts_of(_decode_small(body), len(body))
         raw = _decode_raw(body)
         options = _value(raw.stream_options) if bytes(raw.stream_options) else ABSENT
-        return _facts_of(_Small(*[_value(getattr(raw, name)) for name in _NAMES], options), len(body))
+        return _facts_of(_Small(*[_value(getattr(raw, name)) for name in (*_NAMES, *_KEPT)], options), len(body))
     except (ValueError, RecursionError):
         # It is nested too deep, begins with a mark, or is no JSON.
         return None
@@ -127,23 +133,36 @@ class Reading:
     :param body: as it came.
     :param content_encoding: the value of the header field; see `aibridge.dialects.decoding`.
     :param most: bytes that may come out of it.
+    :param known: its facts, if nothing is left to do but to look through it.
+    :param sought: looks through it.
     :ivar facts: what is known when there is nothing left to do.
+    :ivar is_whole: all of it was read, without its encoding.
     """
 
-    __slots__ = ("_at", "_body", "_decoding", "_made", "_most", "_pruned", "facts")
+    __slots__ = ("_at", "_body", "_decoding", "_made", "_most", "_pruned", "_sought", "facts", "is_whole")
 
-    def __init__(self, body: bytes, content_encoding: bytes | None, most: int) -> None:
-        self.facts = Facts(size=len(body))
+    def __init__(
+        self,
+        body: bytes,
+        content_encoding: bytes | None,
+        most: int,
+        known: Facts | None = None,
+        sought: Sought | None = None,
+    ) -> None:
+        self.facts = Facts(size=len(body)) if known is None else known
+        self.is_whole = False
         self._body = body
         self._at = 0
         self._made = 0
         self._most = most
-        self._pruned = Pruned(PART)
+        self._pruned: Pruned | None = Pruned(PART) if known is None else None
+        self._sought = sought
         self._decoding: Decoding | None = None
         try:
             self._decoding = decoding_of(content_encoding)
         except Undecodable:
             self._body = b""
+            self._most = -1
         if self._decoding is not None:
             self._decoding.give(body)
 
@@ -172,10 +191,15 @@ class Reading:
             if self._made > self._most and decoding is not None:
                 return False
         if not more:
+            self.is_whole = self._most >= 0
             self._finish()
         return more
 
     def _feed(self, piece: bytes) -> None:
+        if self._sought is not None:
+            self._sought.feed(piece)
+        if self._pruned is None:
+            return
         if not self._made:
             piece = piece.removeprefix(_BYTE_ORDER_MARK)
         self._made += len(piece)
@@ -183,6 +207,8 @@ class Reading:
         self._pruned.feed(piece)
 
     def _finish(self) -> None:
+        if self._pruned is None:
+            return
         if self._decoding is not None:
             # What is short may be longer with its encoding.
             self.facts.size = self._made
@@ -209,6 +235,8 @@ def _facts_of(request: Any, size: int) -> Facts:
         size,
     )
     facts.stream_options = request.stream_options
+    facts.store = request.store
+    facts.speaks = request.audio is not None
     return facts
 
 

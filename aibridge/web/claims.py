@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from aibridge import errors
 from aibridge.admission.keypool import KeyPool
-from aibridge.dialects.decoding import TooMuch, Undecodable, decoding_of
+from aibridge.dialects.asked import Asked
+from aibridge.dialects.decoding import Undecodable, decoding_of
 from aibridge.dialects.made import Made
-from aibridge.dialects.references import Watch, keeps, names_objects, references
+from aibridge.dialects.references import Sought
 from aibridge.model import Dialect, Stored
 from aibridge.providers.missing import unknown
 from aibridge.providers.objects import Line, Object, Objects
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
     from aibridge.web.request import Request
 
 Pair = tuple[bytes, bytes]
-
-MOST_DECODED: Final = 8 * 1024 * 1024
-"""Bytes that an encoded body is looked through for names of objects; to undo as much takes a few dozen milliseconds."""
 
 _FORMS: Final = (b"multipart/", b"application/x-www-form-urlencoded")
 
@@ -97,7 +95,7 @@ class Claims:
         self._is_kept = True
         self._refers = False
         self.key_id = ""
-        self._watch: Watch | None = None
+        self._watch: Sought | None = None
         self._made: Made | None = None
 
     # -- what is named -------------------------------------------------------------------------------------------
@@ -116,7 +114,17 @@ class Claims:
                 if found is not None and found.refers:
                     self._refers = True
 
-    def check_body(self, body: bytes, request: Request) -> None:
+    def check_form(self, request: Request) -> None:
+        """
+        Whether a body is of a type that can be looked through.
+
+        :raises BodyUnreadable: it is not.
+        """
+        content_type = request.header(b"content-type")
+        if content_type is not None and content_type.strip().lower().startswith(_FORMS):
+            raise errors.BodyUnreadable("A form is not read here; send JSON.")
+
+    def check_body(self, asked: Asked) -> None:
         """
         What a JSON body names.
 
@@ -124,19 +132,12 @@ class Claims:
         :raises NotAllowed: it makes a batch of what may name anything.
         :raises ObjectUnknown: or ObjectsApart, as above.
         """
-        if not body:
-            return
+        if asked.error is not None:
+            raise asked.error
         route = self._route
-        body = _decoded(body, request)
-        content_type = request.header(b"content-type")
-        if content_type is not None and content_type.strip().lower().startswith(_FORMS):
-            raise errors.BodyUnreadable("A form is not read here; send JSON.")
-        names = names_objects(body, route.dialect)
         if route.bridged:
-            self._is_kept = names if route.dialect is Dialect.MESSAGES else keeps(body, route.dialect)
-        if not names:
-            return
-        for kind, id, param in references(body, route.dialect):
+            self._is_kept = _keeps(asked, route.dialect)
+        for kind, id, param in asked.references:
             found = self._check(kind, id, param)
             if found is not None and found.refers and route.makes is Stored.BATCH:
                 raise errors.NotAllowed(
@@ -144,12 +145,12 @@ class Claims:
                     "bring a key of your own."
                 )
 
-    def watch_body(self, request: Request) -> Watch | None:
+    def watch_body(self, request: Request) -> Sought | None:
         """
         What looks at a body that crosses as it comes, where that matters: a file may become a batch.
         """
         if self._route.makes is Stored.FILE or Stored.UPLOAD in (kind for kind, _ in self._ids):
-            self._watch = Watch(_is_encoded(request))
+            self._watch = Sought(Dialect.PLAIN, found=_is_encoded(request), lines=True)
         return self._watch
 
     def _check(self, kind: Stored, id: str, param: str) -> Object | None:
@@ -227,24 +228,12 @@ def _is_encoded(request: Request) -> bool:
     return encoding is not None and encoding.strip().lower() not in (b"", b"identity")
 
 
-def _decoded(body: bytes, request: Request) -> bytes:
+def _keeps(asked: Asked, dialect: Dialect) -> bool:
     """
-    A body without its content encoding.
+    Whether the provider may keep what it answers: a response unless it is told not to, a completion if it is told to.
     """
-    # Of several fields each is an encoding more (RFC 9110, 5.3).
-    encoding = b",".join(request.headers_named(b"content-encoding"))
-    try:
-        decoding = decoding_of(encoding)
-        if decoding is None:
-            return body
-        decoding.give(body)
-        pieces, size = [], 0
-        while decoding.is_busy:
-            piece = decoding.run()
-            size += len(piece)
-            if size > MOST_DECODED:
-                raise errors.BodyUnreadable("The request body is too large, without its encoding, to be read.")
-            pieces.append(piece)
-    except (Undecodable, TooMuch):
-        raise errors.BodyUnreadable from None
-    return b"".join(pieces)
+    if dialect is Dialect.RESPONSES:
+        return asked.facts.store is not False
+    if dialect is Dialect.CHAT:
+        return bool(asked.facts.store) or asked.facts.speaks
+    return asked.names

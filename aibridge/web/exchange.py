@@ -25,6 +25,7 @@ from aibridge.admission.learned import least_input
 from aibridge.admission.reservation import Reservation
 from aibridge.auth.credentials import NO_CREDENTIALS, Credential, decide, read
 from aibridge.dialects import facts
+from aibridge.dialects.asked import Asked
 from aibridge.dialects.clients import client_of
 from aibridge.dialects.includeusage import TakenOut
 from aibridge.dialects.reader import reader_for
@@ -215,32 +216,28 @@ class Exchange(Ending):
         if self._holds:
             if route.counted:
                 self._body_at = self._bridge.now()
-            if self._claims is not None:
-                self._claims.check_body(body, self._request)
-            if not self._is_known(body):
-                return
+            self._read(route, body)
+        else:
+            self._enter_gate(route, body)
+
+    def _read(self, route: Route, body: bytes) -> None:
+        """
+        Read what its body says; what takes more than a moment is done in later turns.
+        """
+        request, claims = self._request, self._claims if body else None
+        if claims is not None:
+            claims.check_form(request)
+        # Of several fields each is an encoding more (RFC 9110, 5.3).
+        encoding = b",".join(request.headers_named(b"content-encoding"))
+        asked = Asked(body, encoding, self._terms.max_body, None if claims is None else route.dialect)
+        if self._bridge.slices.do(asked, lambda: self._go_on(lambda route: self._known(route, body, asked))):
+            self._known(route, body, asked)
+
+    def _known(self, route: Route, body: bytes, asked: Asked) -> None:
+        self._facts = asked.facts
+        if self._claims is not None and body:
+            self._claims.check_body(asked)
         self._enter_gate(route, body)
-
-    def _is_known(self, body: bytes) -> bool:
-        """
-        Read what its body says.
-
-        :return: whether that took but a moment; else it goes on when it is known.
-        """
-        encoding = self._request.header(b"content-encoding")
-        read = facts.at_once(body, encoding)
-        if read is None:
-            reading = facts.Reading(body, encoding, self._terms.max_body)
-
-            def done() -> None:
-                self._facts = reading.facts
-                self._go_on(lambda route: self._enter_gate(route, body))
-
-            if not self._bridge.slices.do(reading, done):
-                return False
-            read = reading.facts
-        self._facts = read
-        return True
 
     def _enter_gate(self, route: Route, body: bytes) -> None:
         entrance, now = self._entrance, self._bridge.now()

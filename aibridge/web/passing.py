@@ -12,7 +12,7 @@ from twisted.web.iweb import IBodyProducer
 from zope.interface import classImplements
 
 from aibridge.dialects.facts import name_of
-from aibridge.dialects.references import Watch
+from aibridge.dialects.references import Sought
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IConsumer
@@ -40,7 +40,7 @@ class Passing:
     :param watch: is given each piece, if there is one.
     """
 
-    def __init__(self, body: Any, completion: Completion, watch: Watch | None) -> None:
+    def __init__(self, body: Any, completion: Completion, watch: Sought | None) -> None:
         self.length: Any = len(body) if isinstance(body, bytes) else body.length
         self._body = body
         self._completion = completion

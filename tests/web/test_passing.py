@@ -13,7 +13,8 @@ from twisted.internet.defer import Deferred
 from twisted.web.iweb import IBodyProducer
 from zope.interface.verify import verifyObject
 
-from aibridge.dialects.references import Watch
+from aibridge.dialects.references import Sought
+from aibridge.model import Dialect
 from aibridge.web.passing import MOST_LOOKED_AT, Passing
 from making import completion
 
@@ -78,7 +79,7 @@ def form(*fields: tuple[str, str]) -> bytes:
     return "".join(parts).encode() + b"--b--\r\n"
 
 
-def passed(body: bytes, size: int = 0, watch: Watch | None = None) -> tuple[str, bytes]:
+def passed(body: bytes, size: int = 0, watch: Sought | None = None) -> tuple[str, bytes]:
     """
     The model that is found, and what crosses.
     """
@@ -124,7 +125,7 @@ def test_it_is_watched() -> None:
     """
     All of it.
     """
-    watch = Watch(False)
+    watch = Sought(Dialect.PLAIN, lines=True)
     passed(b"-" * 2 * MOST_LOOKED_AT + b'{"file_id":"f"}', 100, watch)
     assert watch.found
 
