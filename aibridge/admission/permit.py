@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
@@ -55,6 +56,9 @@ class State(enum.Enum):
 SEATED: Final = State.SEATED
 WAITING: Final = State.WAITING
 OVER: Final = State.OVER
+
+AT_ONCE: Final = 100
+"""How many of those who waited are told in one turn that they may go."""
 
 
 class Issuer(Protocol):
@@ -137,13 +141,20 @@ class Answers:
     Note [Told last]: whoever is told runs code of its own, which may come back to the gate: give back, ask, leave. So
     all is settled before anybody is told, and what is settled meanwhile is told afterwards, by the same loop and not
     from within it: a thousand permits that come straight back do not nest.
+
+    Note [Some in each turn]: where a limit is raised, ten thousand may be let in at once, each of which then begins a
+    call to its provider. With somebody who calls `go_on`, `AT_ONCE` are told each time.
+
+    :ivar later: called when there are some left to be told, to have `go_on` called in another turn; without it all are
+        told at once.
     """
 
-    __slots__ = ("_is_telling", "_pending")
+    __slots__ = ("_is_put_off", "_is_telling", "_pending", "later")
 
     def __init__(self) -> None:
+        self.later: Callable[[], object] | None = None
         self._pending: deque[tuple[Deferred[Permit], Permit | AtCapacity]] = deque()
-        self._is_telling = False
+        self._is_telling = self._is_put_off = False
 
     def add(self, waiter: Waiter, outcome: Permit | AtCapacity) -> None:
         """
@@ -157,11 +168,15 @@ class Answers:
         """
         Tell what there is to be told. Those that left in the meantime hear nothing.
         """
-        if self._is_telling:
+        if self._is_telling or self._is_put_off:
             return
         self._is_telling = True
+        told, later = 0, self.later
         try:
             while self._pending:
+                if told == AT_ONCE and later is not None:
+                    break
+                told += 1
                 deferred, outcome = self._pending.popleft()
                 if deferred.called:
                     continue
@@ -171,3 +186,13 @@ class Answers:
                     deferred.errback(outcome)
         finally:
             self._is_telling = False
+            if self._pending and later is not None:
+                self._is_put_off = True
+                later()
+
+    def go_on(self) -> None:
+        """
+        Tell those that were left.
+        """
+        self._is_put_off = False
+        self.tell()

@@ -42,21 +42,21 @@ class Seats:
     The gate of a daemon.
 
     :ivar terms: what holds until `adopt` says otherwise.
-    :param now: monotonic seconds; asked only when a caller that waits is cancelled, since `Deferred.cancel` cannot
-        bring the time along.
+    :param now: monotonic seconds; asked only when one that waits is cancelled, as `Deferred.cancel` brings no time.
     :param chance: random numbers from 0 to 1, one for each refusal.
+    :ivar answers: what those who wait are to be told.
     :ivar would_have_refused: how many went through only because the limits are in shadow, by what stood in their way.
     """
 
     __slots__ = (
         "_all",
-        "_answers",
         "_beside",
         "_chance",
         "_held",
         "_pools",
         "_queue",
         "_waiters",
+        "answers",
         "now",
         "terms",
         "would_have_refused",
@@ -73,7 +73,7 @@ class Seats:
         # In the order in which they came, which is that in which their time is up.
         self._waiters: OrderedDict[Waiter, None] = OrderedDict()
         self._beside: dict[Waiter, None] = {}
-        self._answers = Answers()
+        self.answers = Answers()
         self.would_have_refused: dict[Obstacle, int] = dict.fromkeys(Obstacle, 0)
 
     # -- coming --------------------------------------------------------------------------------------------------
@@ -146,7 +146,7 @@ class Seats:
         else:
             waiter.state = State.BESIDE
             self.would_have_refused[refused] += 1
-        self._answers.tell()
+        self.answers.tell()
         return waiter if answer is None else answer
 
     def foresee(self, claim: Claim, now: float) -> AtCapacity | None:
@@ -246,10 +246,10 @@ class Seats:
             if waiter.told is not None:
                 waiter.waited_s = now - waiter.since
                 waiter.since = now
-                self._answers.add(waiter, waiter)
+                self.answers.add(waiter, waiter)
             else:
                 self._step_in(waiter)
-        self._answers.tell()
+        self.answers.tell()
 
     # -- waiting too long, other terms ---------------------------------------------------------------------------
 
@@ -293,7 +293,7 @@ class Seats:
                 self._stand_beside(waiter)
                 waiter.state = State.BESIDE_WAITING
                 waiter.waited_s = now - waiter.since
-                self._answers.add(waiter, waiter)
+                self.answers.add(waiter, waiter)
         elif was_shadow and not terms.shadow:
             for waiter in list(self._beside):
                 if waiter.state is State.BESIDE_WAITING:
@@ -387,7 +387,7 @@ class Seats:
         else:
             waiter.state = OVER
             why = self._refusal(waiter.principal, waiter.max_in_flight, waiter.pool, waiter.interactive, obstacle, now)
-            self._answers.add(waiter, why)
+            self.answers.add(waiter, why)
 
     def _refusal(
         self, principal: str, max_in_flight: int, pool: Pool[Waiter], interactive: bool, obstacle: Obstacle, now: float

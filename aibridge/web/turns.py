@@ -26,6 +26,8 @@ class Turns:
         self.seats = seats
         self._clock = clock
         self._call: IDelayedCall | None = None
+        answers = seats.answers
+        answers.later = lambda: clock.callLater(0, answers.go_on)
 
     def wait(self, claim: Claim, now: float) -> Permit | Deferred[Permit] | AtCapacity:
         """

@@ -8,10 +8,12 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from aibridge.admission.permit import Claim, Permit
+from aibridge.admission.permit import AT_ONCE, Claim, Permit
 from aibridge.admission.seats import Seats
 from aibridge.admission.seatterms import SeatTerms
 from aibridge.admission.shares import Obstacle
@@ -20,6 +22,18 @@ from aibridge.identity.anyone import Anyone
 from aibridge.identity.parties import EACH
 from aibridge.model import Class
 from aibridge.web.turns import Turns
+
+
+class NextTurns(Clock):
+    """
+    A clock on which what is to be done in the next turn takes a thousandth of a second until then.
+    """
+
+    def callLater(self, delay: float, *rest: Any, **more: Any) -> IDelayedCall:
+        """
+        As `Clock` does, which would do it in the same one.
+        """
+        return super().callLater(delay or 0.001, *rest, **more)
 
 
 class TurnsTests(SynchronousTestCase):
@@ -109,6 +123,36 @@ class TurnsTests(SynchronousTestCase):
         self.turns.adopt(SeatTerms(max_concurrency=1), self.clock.seconds())
         self.enter()
         self.assertIsInstance(self.enter(), AtCapacity)
+
+    def test_a_crowd_is_let_in_bit_by_bit(self) -> None:
+        """
+        Where a limit is raised, some go in each turn; who leaves before he is told gives his permit back, and those
+        that come straight back are followed by others.
+        """
+        terms = SeatTerms(max_concurrency=1, queue_size=1000, queue_timeout_s=10.0)
+        self.clock = clock = NextTurns()
+        self.turns = Turns(clock, Seats(terms, clock.seconds, lambda: 0.0))
+        self.enter()
+        crowd = [self.enter(f"p{number}") for number in range(3 * AT_ONCE)]
+        told: list[object] = []
+        for each in crowd:
+            each.addBoth(told.append)
+        self.turns.adopt(attrs.evolve(terms, max_concurrency=3 * AT_ONCE), 0.0)
+        self.assertEqual(len(told), AT_ONCE)
+        self.assertEqual(self.turns.seats.in_use, 3 * AT_ONCE)
+        crowd[-2].cancel()
+        self.assertIsInstance(told.pop(), Failure)
+        for permit in told:
+            assert isinstance(permit, Permit)
+            permit.give_back(0.0)
+        self.assertEqual(len(told), AT_ONCE)
+        clock.advance(0.001)
+        self.assertEqual(len(told), 2 * AT_ONCE)
+        clock.advance(0.001)
+        self.assertEqual(len(told), 3 * AT_ONCE - 1)
+        self.assertEqual(self.turns.seats.in_use, 2 * AT_ONCE)
+        clock.advance(10)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class MadeUpTests(SynchronousTestCase):
