@@ -6,6 +6,9 @@ two get a quarter each, and whatever some have taken, there is something left fo
 would be too small while there is room, and too large once several have filled theirs (Choudhury and Hahne, "Dynamic
 queue length thresholds", 1998).
 
+Note [For newcomers]: that alone does not do where very many come, as each has its small bodies and its places to wait
+beside. So a part of the memory is left to those that hold nothing yet, and half of that part to such as need not wait.
+
 Note [Room first]: a body gets its room before it is read, all of it. Were the bytes counted as they come, forty large
 bodies could fill the memory with halves, none of which can become whole. Those for which there is no room wait unread,
 so that their clients cannot send, each principal's in their order and the principals in turn.
@@ -26,6 +29,9 @@ PLACE: Final = 65536
 
 WAITS: Final = 16
 """The part of all memory that those of one principal which wait may take, as a divisor."""
+
+KEPT_FREE: Final = 16
+"""The part of all memory that is for newcomers alone, as a divisor; see Note [For newcomers]."""
 
 LOOKED_AT: Final = 16
 """Principals that are looked at in vain before those that wait are left alone until something else is given back."""
@@ -79,11 +85,10 @@ class Bodies:
 
         :return: False if it cannot be kept.
         """
-        mine = self._mine.get(principal, 0) + size
-        if mine > self.most - self.held and self.held:
+        mine = self._mine.get(principal, 0)
+        if mine + size > self._left(mine) and self.held:
             return False
-        self.held += size
-        self._mine[principal] = mine
+        self._add(principal, size)
         return True
 
     def take(self, principal: str, size: int) -> bool:
@@ -108,7 +113,10 @@ class Bodies:
         :return: for `leave`; None if there is no place to wait either.
         """
         queue = self._queues.get(principal)
-        if (queue is not None and len(queue) * PLACE * WAITS > self.most) or not self.keep(principal, PLACE):
+        if queue is not None and len(queue) * PLACE * WAITS > self.most:
+            return None
+        is_full = 2 * KEPT_FREE * (self.most - self.held - PLACE) < self.most
+        if is_full or not self.keep(principal, PLACE):
             return None
         waiting = Waiting(principal, size, admitted, refused)
         if queue is None:
@@ -153,9 +161,19 @@ class Bodies:
 
     def _fits(self, principal: str, size: int) -> bool:
         """
-        See Note [Half of what is left].
+        See Note [Half of what is left]. The places in which it waits make nobody less of a newcomer.
         """
-        return 2 * (self._mine.get(principal, 0) + size) <= self.most - self.held or not self.held
+        mine = self._mine.get(principal, 0)
+        places = PLACE * len(self._queues.get(principal, ()))
+        room = min((self.most - self.held) // 2, self._left(mine - places))
+        return mine + size <= room or not self.held
+
+    def _left(self, mine: int) -> int:
+        """
+        Bytes that are left for one that holds so many.
+        """
+        left = self.most - self.held
+        return left - self.most // KEPT_FREE if mine else left
 
     def _add(self, principal: str, size: int) -> None:
         self.held += size

@@ -96,14 +96,14 @@ def test_turn_by_turn() -> None:
     The principals in turn, each one's bodies in their order.
     """
     rig = Rig(most=16 * MIB)
-    rig.bodies.take("x", 15 * MIB)
+    rig.bodies.take("x", 14 * MIB)
     for number in range(3):
         rig.wait("a", 5 * MIB, f"a{number}")
     rig.wait("b", 5 * MIB, "b0")
     rig.wait("c", 5 * MIB, "c0")
     assert rig.bodies.waiting == 5
     assert not rig.bodies.take("a", 1), "it would pass those of its own that wait"
-    rig.bodies.give_back("x", 15 * MIB)
+    rig.bodies.give_back("x", 14 * MIB)
     for _, name in rig.heard:
         rig.bodies.give_back(name[0], 5 * MIB)
     assert [name for _, name in rig.heard] == ["a0", "b0", "c0", "a1", "a2"]
@@ -114,14 +114,14 @@ def test_it_waits_too_long() -> None:
     Then it is told, and holds nothing.
     """
     rig = Rig(most=MIB)
-    rig.bodies.take("x", MIB - PLACE)
+    rig.bodies.take("x", MIB - 2 * PLACE)
     rig.wait("a", MIB, 1)
-    assert rig.bodies.held == MIB
+    assert rig.bodies.held == MIB - PLACE
     rig.clock.advance(29)
     assert rig.heard == []
     rig.clock.advance(1)
     assert rig.heard == [("out", 1)]
-    assert (rig.bodies.held, rig.bodies.waiting, rig.bodies.held_by("a")) == (MIB - PLACE, 0, 0)
+    assert (rig.bodies.held, rig.bodies.waiting, rig.bodies.held_by("a")) == (MIB - 2 * PLACE, 0, 0)
 
 
 def test_whoever_leaves_hears_nothing() -> None:
@@ -148,6 +148,23 @@ def test_not_everybody_can_wait() -> None:
     places = sum(one is not None for one in many)
     assert places == 64 * MIB // PLACE // WAITS + 1
     assert rig.wait("b", 60 * MIB) is not None
+
+
+@pytest.mark.parametrize("size", [PLACE + 100, MIB // 2, 4 * MIB])
+def test_newcomers_find_room_however_many_have_filled_theirs(size: int) -> None:
+    """
+    Thirty principals take, keep and wait for whatever they can get: whoever holds nothing is still served at once,
+    with a usual body and not only with a small one, and may wait with a large one.
+    """
+    rig = Rig(most=64 * MIB)
+    for _ in range(200):
+        for principal in map(str, range(30)):
+            if not (rig.bodies.take(principal, size) or rig.bodies.keep(principal, PLACE + 100)):
+                rig.wait(principal, size)
+    assert rig.bodies.keep("ada", PLACE + 100)
+    assert rig.bodies.take("bob", MIB // 2)
+    assert rig.wait("eve", 4 * MIB) is not None
+    assert rig.bodies.held < rig.bodies.most
 
 
 def test_told_within_a_turn() -> None:
