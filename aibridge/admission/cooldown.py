@@ -1,12 +1,11 @@
 """
 Something is left alone for a while, but for probes: a model under a key, or a whole key.
 
-It closes for everybody when it is sure that it must, or when two principals met the same within the time of either's
-hint (see Note [Hints] in `aibridge.admission.verdict`); who alone met it is kept waiting alone, and only if he was told
-for how long. While it is closed, each principal may send a probe: the first `FIRST_S` after it closed or sooner, the
-next after twice that, and so on, up to `MOST_APART_S`; with `PROBE_S` between anybody's at first, and up to
-`MOST_BETWEEN_S` later. So whoever has a bad request to repeat uses up his own probes. The first probe that is answered
-well opens it for all.
+It closes for everybody when it is sure that it must (see Note [Hints] in `aibridge.admission.verdict`); whoever met
+something of which that is not sure is kept waiting alone, and only if he was told for how long. While it is closed,
+each principal may send a probe: the first `FIRST_S` after it closed or sooner, the next after twice that, and so on, up
+to `MOST_APART_S`; with `PROBE_S` between anybody's at first, and up to `MOST_BETWEEN_S` later. So whoever has a bad
+request to repeat uses up his own probes. The first probe that is answered well opens it for all.
 """
 
 from __future__ import annotations
@@ -28,7 +27,10 @@ MOST_BETWEEN_S: Final = 4.0
 """Between probes of any two: so long may one who never probed before have to wait for somebody else's probe."""
 
 HINT_S: Final = 5.0
-"""How long one answer that names no time is remembered, at least, for somebody else to meet the same."""
+"""How long one answer that names no time is remembered, at least: so long another key is better."""
+
+EARLY_S: Final = 0.01
+"""Timers of some clients ring up to a millisecond early; whoever comes that much before his time comes in time."""
 
 MOST_S: Final = 300.0
 """How long it is closed at most, whatever the provider says."""
@@ -44,22 +46,20 @@ class _Hint:
     :ivar at: when.
     :ivar until: how long he was told to wait; not after `at` if he was not.
     :ivar number: of the last request that was sent by then; a later one that is answered well refutes it.
-    :ivar alone: it does not count for others, as another key said the same of the same request.
     :ivar sent_at: when he sent something last, once that time was over.
     """
 
-    __slots__ = ("alone", "at", "number", "sent_at", "until")
+    __slots__ = ("at", "number", "sent_at", "until")
 
-    def __init__(self, at: float, until: float, number: int, alone: bool) -> None:
+    def __init__(self, at: float, until: float, number: int) -> None:
         self.at = at
         self.until = until
         self.number = number
-        self.alone = alone
         self.sent_at = NEVER
 
     def is_fresh(self, now: float) -> bool:
         """
-        Whether somebody else's may join it.
+        Whether another key is better for him.
         """
         return now < max(self.until, self.at + HINT_S)
 
@@ -155,40 +155,18 @@ class CoolDown:
         # What is sure needs no hints.
         self._hints = {}
 
-    def met(
-        self,
-        principal: str,
-        cause: int,
-        wait_s: float | None,
-        default_s: float,
-        number: int,
-        now: float,
-        *,
-        alone: bool = False,
-    ) -> bool:
+    def met(self, principal: str, wait_s: float | None, number: int, now: float) -> None:
         """
         One principal has met something; see Note [Hints] in `aibridge.admission.verdict`.
 
         :param wait_s: how long he was told to wait, if he was.
-        :param default_s: how long it closes where he was not, and another has met the same.
-        :param alone: it counts for nobody else.
-        :return: whether it is closed for all by this.
+        :param number: of the last request that was sent.
         """
-        others = [
-            other
-            for name, other in self._hints.items()
-            if name != principal and not other.alone and other.is_fresh(now)
-        ]
-        wait = 0.0 if wait_s is None else min(max(wait_s, 0.0), MOST_S)
         hints = self._hints
         hints.pop(principal, None)
         if len(hints) >= MOST_PRINCIPALS:
             hints.pop(next(iter(hints)))
-        hints[principal] = _Hint(now, now + wait, number, alone)
-        if alone or not others:
-            return False
-        self.close(now + (default_s if wait_s is None else wait), cause, number, now)
-        return True
+        hints[principal] = _Hint(now, now + max(0.0, min(wait_s or 0.0, MOST_S) - EARLY_S), number)
 
     def good(self, number: int) -> bool:
         """

@@ -252,28 +252,22 @@ class KeyPool:
 
     # -- what was heard ------------------------------------------------------------------------------------------
 
-    def heard(
-        self, choice: Choice, limits: Limits, verdict: Verdict, status: int, now: float, *, alone: bool = False
-    ) -> None:
+    def heard(self, choice: Choice, limits: Limits, verdict: Verdict, status: int, now: float) -> None:
         """
         The provider has answered.
 
         :param limits: of the answer, or `UNKNOWN` where what is left is not heeded.
-        :param alone: another key has said the same of the same request, so that it is hardly the key.
         """
         key, pace, subject = choice.key, choice.pace, verdict.subject
         before = pace.cooldown.is_closed(now)
-        pace.heard(limits, verdict, status, now, choice.ticket, alone=alone)
+        pace.heard(limits, verdict, status, now, choice.ticket)
         if not self.has_several:
             return
         if subject is Subject.NOTHING:
             if not key.cooldown.is_quiet:
                 key.cooldown.good(choice.number)
         elif subject is Subject.KEY or subject is Subject.ACCOUNT:
-            before = key.cooldown.is_closed(now)
-            met = key.cooldown.met(choice.ticket.principal, status, verdict.wait_s, REST_S, key.sent, now, alone=alone)
-            if met and not before:
-                self._rests(status)
+            key.cooldown.met(choice.ticket.principal, verdict.wait_s, key.sent, now)
         elif status >= 400 and not before and pace.cooldown.is_closed(now):
             self._rests(status)
 

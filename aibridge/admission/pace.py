@@ -19,7 +19,7 @@ than it said it would take.
 
 Note [Whom to believe]: a provider may say that nothing is left, and take requests all the same. If one that is sent
 while it says so is answered well, such words count for nothing until it has refused one with them; then they count for
-`BELIEVED_S`.
+`BELIEVED_S`. And one may be refused with them while another is served: then for `BELIEVED_S` each waits alone.
 
 Note [One by one]: those who have to wait are told when it is worth asking again, and if all were told the same, all but
 one would be told again, and SDKs give up at the third time. So each is told to come after those before it, and under
@@ -109,6 +109,7 @@ class Pace:
 
     __slots__ = (
         "_base",
+        "_disproved_at",
         "_doubted",
         "_extra",
         "_flying",
@@ -144,6 +145,7 @@ class Pace:
         self._is_counted = False
         self._doubted = False
         self._proven_at = NEVER
+        self._disproved_at = NEVER
         self._waited = False
         # See Note [One by one]: when the last of them was told to come.
         self._turn_at = NEVER
@@ -257,27 +259,25 @@ class Pace:
         if share is not None and ticket.number > self._heard:
             share.left += 1
 
-    def heard(
-        self, limits: Limits, verdict: Verdict, status: int, now: float, ticket: Ticket, *, alone: bool = False
-    ) -> None:
+    def heard(self, limits: Limits, verdict: Verdict, status: int, now: float, ticket: Ticket) -> None:
         """
         The head of an answer has come.
 
         :param verdict: what it says.
         :param ticket: that of the request which it answers. What answers an earlier request than the last report did is
             out of date, but for being told to wait.
-        :param alone: another key has said the same of the same request.
         """
         self._release(ticket)
         subject = verdict.subject
+        is_sure = verdict.is_sure and now >= self._disproved_at + BELIEVED_S
         if subject is Subject.NOTHING:
-            self._good(ticket, limits)
+            self._good(ticket, limits, now)
         elif subject is Subject.MODEL or (subject is Subject.PROVIDER and verdict.wait_s is not None):
-            self._limited(verdict, status, now, ticket, alone)
+            self._limited(verdict, is_sure, status, now, ticket)
         elif self._window and ticket.number > self._base and subject is not Subject.PROVIDER:
             # It says nothing of limits, and so takes no place of others'.
             self._base += 1
-        if limits is not UNKNOWN and ticket.number >= self._heard:
+        if limits is not UNKNOWN and ticket.number >= self._heard and is_sure is verdict.is_sure:
             self._report(limits, verdict, now, ticket)
 
     def confirmed(self, status: int, wait_s: float | None, default_s: float, now: float) -> None:
@@ -286,12 +286,14 @@ class Pace:
         """
         self._cool(now + (default_s if wait_s is None else wait_s), status, now)
 
-    def _good(self, ticket: Ticket, limits: Limits) -> None:
+    def _good(self, ticket: Ticket, limits: Limits, now: float) -> None:
         # A ticket of 0 was not given by this object.
         cooldown = self.cooldown
         if not cooldown.is_quiet and cooldown.good(ticket.number):
             if self._is_counted and self._proven_at == NEVER:
                 self._doubted = True
+            if not self._is_counted:
+                self._disproved_at = now
             self._is_counted = False
             # What was said before is disproved; what is said now follows.
             self._shares = {}
@@ -301,15 +303,13 @@ class Pace:
             if self._window >= OPEN_AT or (says_what_is_left and used_up_for(limits) is None):
                 self._open()
 
-    def _limited(self, verdict: Verdict, status: int, now: float, ticket: Ticket, alone: bool) -> None:
-        cooldown = self.cooldown
-        if verdict.is_sure:
+    def _limited(self, verdict: Verdict, is_sure: bool, status: int, now: float, ticket: Ticket) -> None:
+        if is_sure:
             self._doubted, self._proven_at = False, now
             self._cool(now + (HOLD_S if verdict.wait_s is None else verdict.wait_s), status, now)
-        elif cooldown.met(ticket.principal, status, verdict.wait_s, HOLD_S, self._sent, now, alone=alone):
-            self._is_counted = False
-            self._begin_again()
-        elif self._window and ticket.number > self._base and not alone:
+            return
+        self.cooldown.met(ticket.principal, verdict.wait_s, self._sent, now)
+        if self._window and ticket.number > self._base:
             self._base += 1
 
     def _report(self, limits: Limits, verdict: Verdict, now: float, ticket: Ticket) -> None:

@@ -6,9 +6,10 @@ it, or because the provider has too much to do; the status alone does not tell w
 vendors' words mean; the first that fits holds.
 
 Note [Hints]: most of what a provider says is a hint only, for whoever asked may have brought it about by what he asked.
-It is sure if the answer's own limit headers say that a limit is used up, and until when. A hint becomes sure when a
-second principal meets the same, or when another key serves the very request; until then nobody but who met it is kept
-waiting for it. `aibridge.admission.cooldown` sees to that.
+It is sure if the answer's own limit headers say that a limit is used up, and until when. A hint becomes sure when
+another key serves the very request; until then nobody but who met it is kept waiting for it. That several principals
+met the same makes nothing sure: what one asks wrongly, his colleagues ask wrongly too. `aibridge.admission.cooldown`
+sees to that.
 """
 
 from __future__ import annotations

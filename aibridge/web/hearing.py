@@ -36,11 +36,11 @@ class Heard:
         self.verdict = verdict
         self.status = status
 
-    def tell(self, pool: KeyPool, now: float, *, alone: bool = False) -> None:
+    def tell(self, pool: KeyPool, now: float) -> None:
         """
         Let the key's pool hear it.
         """
-        pool.heard(self.choice, self.limits, self.verdict, self.status, now, alone=alone)
+        pool.heard(self.choice, self.limits, self.verdict, self.status, now)
 
 
 class Hearing:
@@ -136,9 +136,8 @@ class Hearing:
         heard = Heard(choice, limits if self._account.heeds else UNKNOWN, verdict, collected.code)
         doubt, self._doubt = self._doubt, None
         if doubt is not None:
-            same = doubt.verdict.subject is verdict.subject
-            doubt.tell(pool, now, alone=same)
-            heard.tell(pool, now, alone=same)
+            doubt.tell(pool, now)
+            heard.tell(pool, now)
         elif self._finds_another(pool, choice, verdict, request, now):
             self._doubt = heard
         else:

@@ -48,13 +48,11 @@ def chosen(keys: KeyPool, now: float, what: Wanted | None = None, tried: tuple[K
     return choose(keys, now, what, tried).key.secret.reveal()
 
 
-def hear(
-    keys: KeyPool, choice: Choice, status: int, now: float, limits: Limits = UNKNOWN, *, alone: bool = False
-) -> None:
+def hear(keys: KeyPool, choice: Choice, status: int, now: float, limits: Limits = UNKNOWN) -> None:
     """
     The answer to a request, whose body says nothing.
     """
-    keys.heard(choice, limits, judge(status, limits, NOTHING), status, now, alone=alone)
+    keys.heard(choice, limits, judge(status, limits, NOTHING), status, now)
 
 
 def confirm(keys: KeyPool, choice: Choice, status: int, now: float, limits: Limits = UNKNOWN) -> None:
@@ -178,7 +176,7 @@ def test_both_say_the_same(status: int) -> None:
         first = choose(keys, 0, who)
         second = choose(keys, 0, who, (first.key,))
         for choice in (first, second):
-            hear(keys, choice, status, 0, alone=True)
+            hear(keys, choice, status, 0)
         assert keys.counts(0) == {"usable": 3, "rate_limited": 0, "unauthorized": 0}
         assert chosen(keys, 0, wanted(ALICE)) == "a"
 

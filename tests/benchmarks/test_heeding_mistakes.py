@@ -5,7 +5,6 @@ as it is, and with a part of it taken out, which has to be missed.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
@@ -43,7 +42,7 @@ from benchmarks.heeding.rules import Rule, all_rules, anthropic, openai
 AGAIN = (b"retry-after", b"60")
 
 USED_UP = one_model_used_up(anthropic("requests", Quota(REQUESTS, 240.0)), 60)
-STRANGE = too_large(AMPLE, 1, 0.5, 60, message=UNFAMILIAR)
+TOLD = too_large(AMPLE_ANTHROPIC, 1, 1.0, 60, AGAIN, message=UNFAMILIAR)
 GENEROUS = generous_maximum(80_000.0, 60, ALICE)
 RECOVERED = replace(recovered(spoken.ANTHROPIC, 1, 429, 120), least=0.95)
 """A twentieth of it is lost at most, a third of which the provider takes."""
@@ -52,10 +51,12 @@ MISTAKES = [
     too_large(AMPLE, 1, 0.3, 60),
     too_large(AMPLE_ANTHROPIC, 1, 5.0, 60),
     too_large(AMPLE, 16, 0.5, 60),
-    STRANGE,
-    too_large(AMPLE_ANTHROPIC, 1, 1.0, 60, AGAIN, message=UNFAMILIAR),
+    too_large(AMPLE, 1, 0.5, 60, message=UNFAMILIAR),
+    TOLD,
     too_large(AMPLE, 3, 0.5, 60, message=UNFAMILIAR),
     too_large(AMPLE, 1, 0.5, 60, others=2),
+    too_large(AMPLE, 1, 0.5, 60, message=UNFAMILIAR, others=2),
+    too_large(AMPLE, 3, 0.5, 60, message=UNFAMILIAR, others=2),
     absurd_maximum(MOST_JSON, 400, 1, 60),
     absurd_maximum(140_000, 400, 0, 60),
     absurd_maximum(MOST_JSON, 500, 0, 60),
@@ -157,12 +158,11 @@ def one_pace_for_each_key(simulated: Simulated) -> None:
     changed(simulated, lambda request: like(request, route="", model=""))
 
 
-def everybody_is_believed(simulated: Simulated) -> None:
+def all_are_one(simulated: Simulated) -> None:
     """
-    One principal's word counts like several's.
+    Whoever was told to wait, all do.
     """
-    numbers = itertools.count()
-    changed(simulated, lambda request: like(request, principal=f"somebody-{next(numbers)}"))
+    changed(simulated, lambda request: like(request, principal="somebody"))
 
 
 class Unprobed(CoolDown):
@@ -174,7 +174,8 @@ class Unprobed(CoolDown):
         """
         See `CoolDown`.
         """
-        return super().wait(principal, now) or max(0.0, self.until - now)
+        hint = self._hints.get(principal)
+        return super().wait(principal, now) or max(0.0, self.until - now, hint.until - now if hint else 0.0)
 
 
 def no_probes(simulated: Simulated) -> None:
@@ -218,7 +219,7 @@ def nothing_is_learned(simulated: Simulated) -> None:
     ("change", "mistake"),
     [
         (one_pace_for_each_key, USED_UP),
-        (everybody_is_believed, STRANGE),
+        (all_are_one, TOLD),
         (no_probes, RECOVERED),
         (nothing_is_learned, GENEROUS),
         (nothing_is_learned, own_limits(30, True)),
