@@ -256,7 +256,12 @@ class Channel(Link):
         """
         self.wait_for(self.site.body)
         self.site.pace.start(self)
-        if self.request is not None and self.request.awaits_continue:
+        request = self.request
+        if request is None:
+            return
+        if request.sender:
+            self.site.senders.arrived(self, request.sender)
+        if request.awaits_continue:
             self.write(_CONTINUE)
 
     def body_ended(self, rest: bytes) -> None:
@@ -268,6 +273,7 @@ class Channel(Link):
         self._body = None
         self._input = rest
         self.site.pace.cancel(self)
+        self.site.senders.left(self)
         self.wait_for(None)
 
     def body_failed(self) -> None:
@@ -275,6 +281,7 @@ class Channel(Link):
         Nobody waits for the body any longer.
         """
         self.site.pace.cancel(self)
+        self.site.senders.left(self)
         if self._deadline is self.site.body:
             self.wait_for(None)
 

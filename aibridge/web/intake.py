@@ -117,6 +117,7 @@ class Intake:
     def _enter(self, size: int, go_on: Callable[[], None]) -> None:
         self.is_awaited = True
         bodies, principal = self._bodies, self._principal
+        self._request.sender = principal
         if (size <= PLACE + WINDOW and bodies.keep(principal, size)) or bodies.take(principal, size):
             self._held = size
             go_on()

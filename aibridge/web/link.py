@@ -130,7 +130,8 @@ class Link:
         site.write.cancel(self)
         site.held.cancel(self)
         site.pace.cancel(self)
-        if self._kept:
+        site.senders.left(self)
+        if self._kept > 0:
             site.unread.add(self._place, -self._kept)
         self._kept = _RELEASED
         if self._stopped:

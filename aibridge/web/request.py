@@ -45,6 +45,7 @@ class Request:
     :ivar declared_length: of the body in bytes; 0 if there is none, None if it is chunked.
     :ivar body: what there is of the body, or all of it as bytes until somebody has taken them.
     :ivar claimed: somebody has begun to read the body.
+    :ivar sender: whose body it is that is on its way, where that is known.
     :ivar on_departure: called once if the client goes away before `finish` or `abort`.
     :ivar departed: the connection is gone, or was cut.
     :ivar started: the answer has begun.
@@ -64,6 +65,7 @@ class Request:
         self.wants_upgrade = head.wants_upgrade
         self.body: Body | bytes = b""
         self.claimed = False
+        self.sender = ""
         self.on_departure: Callable[[], None] | None = None
         self.departed = False
         self.started = False

@@ -129,7 +129,7 @@ class HttpSettings:
         0,
         why="Most client connections at once; 0 means as many as file descriptors allow, less those kept for "
         "upstream calls. Beyond it one makes room that is idle, or has not asked yet, of the address (IPv6: /64) "
-        "that has the most.",
+        "that has the most; or else one whose body is on its way, of the token with the most if those are a quarter.",
         least=0,
         most=1048576,
         restart=True,

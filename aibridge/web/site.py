@@ -35,6 +35,9 @@ LINGER_S: Final = 5.0
 PACE_S: Final = 20.0
 """How often it is looked at whether a body comes fast enough: one that is too slow is ended after one to two of it."""
 
+SENDERS: Final = 4
+"""Of what part of all connections, as a divisor, nobody's bodies may be on their way while others find no place."""
+
 _KEPT_DESCRIPTORS = 32
 """For listeners, logs, what the process itself has open, and one turn's newcomers."""
 
@@ -84,6 +87,7 @@ class BridgeSite(server.Site):
     :ivar status_lines: the first two lines of an answer with that status.
     :ivar serve: takes a request whose head is complete.
     :ivar least_came: bytes of a body that have to come in `PACE_S`.
+    :ivar senders: connections whose bodies are on their way, by whose they are, where that is known.
     :ivar unread: what has come on them and was not read yet.
     :ivar connections: all that are open.
     :ivar draining: every answer from now on closes its connection.
@@ -124,6 +128,7 @@ class BridgeSite(server.Site):
         self.held = Deadlines(reactor, HOLD_S, Channel.flush)
         self.connections: set[Channel] = set()
         self._crowd: Crowd[Channel] = Crowd()
+        self.senders: Crowd[Channel] = Crowd()
         self.draining = False
         self.crowded = False
         self.ports: list[Any] = []
@@ -168,7 +173,8 @@ class BridgeSite(server.Site):
         """
         There is one more connection. When there are too many, one makes room: see Note [Who makes room] in
         `aibridge.web.crowding`. When all come from one place, it is the one that has been idle for longest, or else the
-        one that has been silent for longest. When all are busy, no more are accepted, and each answer closes its
+        one that has been silent for longest. When all are busy, it is one of those that wait for bodies of whoever has
+        many such, from wherever they come. When there are none either, no more are accepted, and each answer closes its
         connection, until there is room.
         """
         self._slow_down()
@@ -201,7 +207,11 @@ class BridgeSite(server.Site):
                 if victim is not None:
                     return victim
         idle = self.keep_alive.first() or self.header.first()
-        return None if idle is channel else idle
+        if idle is not channel:
+            return idle
+        if SENDERS * self.senders.most > len(self.connections):
+            return self.senders.first_of_most(lambda each: each in self.body)
+        return None
 
     def accept_from(self, ports: list[Any]) -> None:
         """

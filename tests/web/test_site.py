@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 from zope.interface.verify import verifyObject
 
+from aibridge.errors import BodyTooSlow
 from aibridge.web.settings import HttpSettings
 from aibridge.web.site import MOST_ACCEPTED, BridgeSite, most_connections
 from aibridge.wire.request import METHODS
@@ -312,6 +313,57 @@ class PlaceTests(SynchronousTestCase):
         newcomer = self.connect("203.0.113.1")
         self.assertEqual(self.ended(newcomer, self.office), ["", ""])
         self.assertEqual(sorted(self.ended(*crowd)), ["", "", "aborted"])
+
+    def sends(self, talk: Talk, sender: str) -> Any:
+        """
+        A body of somebody begins to come.
+        """
+        talk.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n")
+        request = talk.request
+        request.sender = sender
+        request.read_body(100, lambda body: None, lambda error: None)
+        return request
+
+    def test_bodies_of_one_token_from_everywhere(self) -> None:
+        """
+        Make room for others, where each address has a few of them only, or all have the same.
+        """
+        for hosts in ([f"198.51.100.{number}" for number in range(4)], ["192.0.2.1"] * 4):
+            office = Talk(Deciding(), address=at("192.0.2.1"), max_connections=4)
+            self.site = office.site
+            office.transport.leave()
+            port = Port()
+            self.site.accept_from([port])
+            crowd = [self.connect(host) for host in hosts]
+            for talk in crowd:
+                self.sends(talk, "batch")
+            newcomer = self.connect("203.0.113.1")
+            self.assertEqual((self.ended(newcomer), port.reads), ([""], True))
+            self.assertEqual(sorted(self.ended(*crowd)), ["", "", "", "aborted"])
+
+    def test_bodies_of_many_tokens(self) -> None:
+        """
+        None of whom has many: they are all as good as whoever comes, and may go on.
+        """
+        self.office.transport.leave()
+        for number in range(4):
+            self.sends(self.connect(f"198.51.100.{number}"), f"token {number}")
+        self.connect("203.0.113.1")
+        self.assertFalse(self.port.reads)
+
+    def test_bodies_that_have_come(self) -> None:
+        """
+        Or are given up, or lost, do not count.
+        """
+        talks = [self.connect("198.51.100.1") for _ in range(3)]
+        requests = [self.sends(talk, "batch") for talk in talks]
+        self.assertEqual(self.site.senders.most, 3)
+        talks[0].send(b"x" * 10)
+        self.assertEqual(self.site.senders.most, 2)
+        requests[1].body.fail(BodyTooSlow())
+        self.assertEqual(self.site.senders.most, 1)
+        talks[2].transport.leave()
+        self.assertEqual(self.site.senders.most, 0)
 
     def test_one_network_is_one_place(self) -> None:
         """
