@@ -128,7 +128,7 @@ class BridgeSite(server.Site):
         self.held = Deadlines(reactor, HOLD_S, Channel.flush)
         self.connections: set[Channel] = set()
         self._crowd: Crowd[Channel] = Crowd()
-        self.senders: Crowd[Channel] = Crowd()
+        self.senders: Crowd[Any] = Crowd()
         self.draining = False
         self.crowded = False
         self.ports: list[Any] = []
