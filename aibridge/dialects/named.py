@@ -304,7 +304,9 @@ class Named:
 
     def _end_text(self) -> None:
         held = bytes(self._held)
-        if len(held) > _LONG:
+        if not self._is_key and not self._wants():
+            text = ""
+        elif len(held) > _LONG:
             text = _TOO_LONG
         elif held.find(b"\\") >= 0:
             # Half of a pair of surrogates is no character, and nothing has an id with one.
@@ -319,6 +321,17 @@ class Named:
             self._state = _COLON_NEXT
         else:
             self._ended(text)
+
+    def _wants(self) -> bool:
+        """
+        Whether a text is of interest where it is.
+        """
+        frame = self._frames[-1] if self._frames else None
+        if frame is None or frame.passive:
+            return False
+        if not frame.is_object:
+            return frame.kind is not None
+        return frame.name == "id" or frame.name == "type" or frame.name in _IDS
 
     def _in_word(self, data: bytes, at: int) -> int:
         stop: int = _in_word(data, at).end()

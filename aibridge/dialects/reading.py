@@ -220,7 +220,7 @@ class Named(Reading):
         """
         self.pieces += block.count(self._piece)
         self.text += text_of(self._texts(block))
-        if self._matters(block):
+        if self.matters(block):
             self.read(block)
 
     def read(self, block: bytes) -> None:
@@ -228,7 +228,7 @@ class Named(Reading):
         Take those events of a block apart that matter.
         """
         for event in sse.split(block):
-            if not self._matters(event) or self.is_known(event):
+            if not self.matters(event) or self.is_known(event):
                 continue
             name, data = sse.fields(event)
             told = self.loaded(data)
@@ -255,7 +255,10 @@ class Named(Reading):
         """
         raise NotImplementedError
 
-    def _matters(self, block: bytes) -> bool:
+    def matters(self, block: bytes) -> bool:
+        """
+        Whether something in a block may matter.
+        """
         return block.find(self._mark) >= 0 or block.find(b'"error"') >= 0
 
 

@@ -16,6 +16,9 @@ from aibridge.dialects.usage import Usage, count_of, extras_of, object_of
 _WHOLE = ("completed", "incomplete")
 """How a response ends that was told to its end; an incomplete one has reached a limit, and has its usage."""
 
+_LAST: Final = ("_generation.completed", "_edit.completed", "speech.audio.done", "transcript.text.done")
+"""How the last event of what is no response is called, or ends."""
+
 _EARLY = tuple(
     beginning + kind
     for beginning in (b"event: ", b"event:", b'data: {"type":"', b'data: {"type": "', b'data:{"type":"')
@@ -31,7 +34,7 @@ _FIELDS: Final[dict[bytes, Part]] = dict.fromkeys(
 )
 
 EVENT: Final[Part] = Part(
-    {b"type": WHOLE, b"error": WHOLE, b"code": WHOLE, b"response": Part(_FIELDS), b"delta": COUNTED}
+    {b"type": WHOLE, b"error": WHOLE, b"code": WHOLE, b"usage": WHOLE, b"response": Part(_FIELDS), b"delta": COUNTED}
 )
 """What is asked for of an event. Those that end a part of the answer, or all of it, tell its texts once more."""
 
@@ -44,6 +47,10 @@ _texts: Any = re.compile(rb'"delta": ?"([^"\\\n]*+(?:\\.[^"\\\n]*+)*+)').findall
 class Responses(Named):
     """
     Reads a ``response``, or the events from ``response.created`` to the last one, which has the usage of them all.
+
+    Streams of images, of speech and of transcripts are read too. They have no ``response``: their last event,
+    ``image_generation.completed``, ``speech.audio.done`` or ``transcript.text.done``, has the usage itself
+    (https://platform.openai.com/docs/api-reference/images-streaming, and the pages beside it).
     """
 
     __slots__ = ()
@@ -73,6 +80,18 @@ class Responses(Named):
             self._tell_response(response, kind.removeprefix("response."))
         elif kind == "error" or told.get("error"):
             self.error = self.error or error_of(told) or word(told.get("code")) or UNKNOWN
+        elif not self.id and kind.endswith(_LAST):
+            self.usage = usage_of(object_of(told, "usage")) or self.usage
+            self.complete = True
+            self.is_final = self.usage is not None
+            self.stop = "completed"
+
+    def matters(self, block: bytes) -> bool:
+        """
+        Whether something in a block may matter.
+        """
+        # A response has told its id before anything else.
+        return super().matters(block) or (not self.id and block.find(b'"usage"') >= 0)
 
     def _tell_response(self, response: Mapping[str, Any], status: str) -> None:
         self.identify(response)

@@ -24,7 +24,7 @@ _MODELS: Final = (
     counted("/images/generations", reads=Dialect.RESPONSES),
     counted("/images/edits", form=Form.EITHER, reads=Dialect.RESPONSES),
     counted("/images/variations", form=Form.STREAM, reads=Dialect.RESPONSES),
-    counted("/audio/speech"),
+    counted("/audio/speech", reads=Dialect.RESPONSES),
     counted("/audio/transcriptions", form=Form.STREAM, reads=Dialect.RESPONSES),
     counted("/audio/translations", form=Form.STREAM, reads=Dialect.RESPONSES),
     free("GET", "/models"),

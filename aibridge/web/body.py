@@ -50,7 +50,7 @@ class Connection(Protocol):
     What a body needs of the connection it comes from.
     """
 
-    def body_claimed(self) -> None: ...
+    def body_claimed(self, is_held: bool) -> None: ...
 
     def body_ended(self, rest: bytes) -> None: ...
 
@@ -180,13 +180,15 @@ class Body:
                 self._sink.data(piece)
         self._settle()
 
-    def claim(self, sink: Sink) -> None:
+    def claim(self, sink: Sink, is_held: bool = True) -> None:
         """
         Let `sink` read it, from its first byte.
+
+        :param is_held: until it is complete, which has a deadline; what is passed on while it comes has to keep coming.
         """
         self._sink = sink
         if not self.ended and self.error is None:
-            self._channel.body_claimed()
+            self._channel.body_claimed(is_held)
         self._paused = False
         if self._raw and self._chunks is not None:
             raw, self._raw = bytes(self._raw), b""

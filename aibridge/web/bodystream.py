@@ -53,7 +53,7 @@ class BodyStream:
         self._request.claimed = True
         self._begun, self._failed = begun, failed
         assert isinstance(self._body, Body)
-        self._body.claim(self)
+        self._body.claim(self, is_held=False)
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
         """
@@ -69,7 +69,7 @@ class BodyStream:
             return succeed(None)
         self._consumer = consumer
         if self._failed is None:
-            body.claim(self)
+            body.claim(self, is_held=False)
             return self._done
         self._begun = self._failed = None
         if self._early:

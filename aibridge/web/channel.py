@@ -250,11 +250,14 @@ class Channel(Link):
 
     # -- called by the body --------------------------------------------------------------------------------------
 
-    def body_claimed(self) -> None:
+    def body_claimed(self, is_held: bool) -> None:
         """
         Somebody begins to read the body, which is not complete.
+
+        :param is_held: all of it. Where none is, no place is kept by one that takes long because it is large.
         """
-        self.wait_for(self.site.body)
+        if is_held:
+            self.wait_for(self.site.body)
         self.site.pace.start(self)
         request = self.request
         if request is None:

@@ -31,7 +31,8 @@ class HttpSettings:
     )
     body_timeout: float = option(
         300.0,
-        why="Time for a whole request body; 32 MB over a slow line fit in it, a dripping client does not.",
+        why="Time for a whole request body that is held; 32 MB over a slow line fit in it, a dripping client does not. "
+        "One that is passed on while it comes may take longer, as long as it keeps coming.",
         least=0.001,
         most=86400,
         unit="s",

@@ -56,6 +56,37 @@ def test_a_stream() -> None:
     assert report(RESPONSES, RESPONSES_STREAM) == WHOLE
 
 
+@pytest.mark.parametrize(
+    ("delta", "last"),
+    [
+        ("image_generation.partial_image", "image_generation.completed"),
+        ("image_edit.partial_image", "image_edit.completed"),
+        ("speech.audio.delta", "speech.audio.done"),
+        ("transcript.text.delta", "transcript.text.done"),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 100_000])
+def test_what_is_streamed_beside_responses(delta: str, last: str, size: int) -> None:
+    """
+    Has its usage in its last event, however large that is; without it, or the event, none is known.
+    """
+    usage = {"input_tokens": 7, "output_tokens": 30, "total_tokens": 37}
+    content = {"b64_json": "A" * size}
+    stream = data({"type": delta, **content}) * 3
+    told = report(RESPONSES, stream + data({"type": last, **content, "usage": usage}))
+    assert (told.usage, told.source, told.complete, told.stop, told.cut) == (
+        Usage(input=7, output=30, extras={"total_tokens": 37}),
+        Source.PROVIDER,
+        True,
+        "completed",
+        False,
+    )
+    told = report(RESPONSES, stream)
+    assert (told.usage, told.complete, told.cut) == (None, False, True)
+    told = report(RESPONSES, stream + data({"type": last, "usage": {"type": "duration", "seconds": 3}}))
+    assert (told.usage, told.source) == (None, Source.NONE)
+
+
 def test_a_body() -> None:
     """
     Tells the same.

@@ -91,6 +91,19 @@ class BodyStreamTests(SynchronousTestCase):
         self.assertEqual(self.producer.length, UNKNOWN_LENGTH)
         self.assertEqual((self.upstream.body, self.ended), (b"abcdef", [None]))
 
+    def test_a_large_one_may_take_its_time(self) -> None:
+        """
+        For as long as it keeps coming, beyond what one may take that is held; then it is not waited for.
+        """
+        self.start(get(b"/", b"Content-Length: 1000000", method=b"POST"))
+        for _ in range(99):
+            self.talk.send(b"a" * 10_000)
+            self.talk.wait(19)
+        self.assertEqual((len(self.upstream.body), self.ended), (990_000, []))
+        for _ in range(3):
+            self.talk.wait(20)
+        self.assertIsInstance(self.error(), BodyTooSlow)
+
     def test_one_that_is_there_is_passed_on_at_once(self) -> None:
         """
         Pausing it has no effect any more.
