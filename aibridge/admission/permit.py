@@ -57,7 +57,7 @@ SEATED: Final = State.SEATED
 WAITING: Final = State.WAITING
 OVER: Final = State.OVER
 
-AT_ONCE: Final = 100
+AT_ONCE: Final = 50
 """How many of those who waited are told in one turn that they may go."""
 
 

@@ -60,6 +60,9 @@ REFRESH_AGAIN_S: Final = 1.0
 PROBES: Final = 4
 """See Note [Silence]."""
 
+AT_ONCE: Final = 50
+"""Of those who wait for one answer, or in vain, so many are told in each turn of the reactor."""
+
 MOST_TOKEN: Final = 4096
 RETRY_S: Final = 5.0
 BUSY_RETRY_S: Final = 1.0
@@ -115,13 +118,18 @@ class _Lookup:
         if self.waiting.pop(answer, None) is not None and not self.waiting:
             self.left(self)
 
-    def tell(self, tell: Callable[[Deferred[Principal], str], None]) -> None:
+    def tell(self, clock: IReactorTime, tell: Callable[[Deferred[Principal], str], None]) -> None:
         """
-        Call `tell` with everybody who still waits and their address; whoever is told may make others leave.
+        Call `tell` with everybody who still waits and their address, `AT_ONCE` in each turn; whoever is told may make
+        others leave.
         """
-        while self.waiting:
-            answer = next(iter(self.waiting))
+        for _ in range(min(AT_ONCE, len(self.waiting))):
+            answer = next(iter(self.waiting), None)
+            if answer is None:
+                return
             tell(answer, self.waiting.pop(answer))
+        if self.waiting:
+            clock.callLater(0, self.tell, clock, tell)
 
 
 @implementer(IIdentity)
@@ -285,7 +293,7 @@ class CoderIdentity:
             self._went_away(result, now)
             self._tell_of_absence(lookup, now)
             if self._is_silent:
-                self._tell_all_that_wait(now)
+                self._tell_all_that_wait()
         else:
             self._came_back(now)
             if result is None:
@@ -294,7 +302,7 @@ class CoderIdentity:
                 until = asked_at + self._remember_s
                 known = _Known(result, until, asked_at + REFRESH_AT * self._remember_s)
                 self._known.put(lookup.key, known, until + self._grace_s + LATELY_S)
-                lookup.tell(lambda answer, _: answer.callback(result))
+                lookup.tell(self._clock, lambda answer, _: answer.callback(result))
         self._start()
 
     def _tell_nobody(self, lookup: _Lookup, asked_at: float, now: float) -> None:
@@ -310,23 +318,29 @@ class CoderIdentity:
             answer.errback(_nobody() if place in counted else self._failures.count(_nobody(), host, now))
             counted.add(place)
 
-        lookup.tell(tell)
+        lookup.tell(self._clock, tell)
 
     def _tell_of_absence(self, lookup: _Lookup, now: float) -> None:
         known = self._known.get(lookup.key, now)
         if known is not None and self._is_good(known, now):
-            lookup.tell(lambda answer, _: answer.callback(known.principal))
+            lookup.tell(self._clock, lambda answer, _: answer.callback(known.principal))
         else:
-            lookup.tell(lambda answer, _: answer.errback(IdentityUnavailable(retry_after_s=RETRY_S)))
+            lookup.tell(self._clock, lambda answer, _: answer.errback(IdentityUnavailable(retry_after_s=RETRY_S)))
 
-    def _tell_all_that_wait(self, now: float) -> None:
-        for lookup in list(self._queue.waiting()):
-            # Whoever is told may make others leave.
-            if self._lookups.get(lookup.key) is lookup:
-                self._queue.leave(lookup)
-                self._patience.cancel(lookup)
-                del self._lookups[lookup.key]
-                self._tell_of_absence(lookup, now)
+    def _tell_all_that_wait(self) -> None:
+        waiting = list(self._queue.waiting())
+        for lookup in waiting:
+            self._queue.leave(lookup)
+            self._patience.cancel(lookup)
+            del self._lookups[lookup.key]
+        self._tell_some(waiting)
+
+    def _tell_some(self, lookups: list[_Lookup]) -> None:
+        now = self._clock.seconds()
+        for lookup in lookups[:AT_ONCE]:
+            self._tell_of_absence(lookup, now)
+        if len(lookups) > AT_ONCE:
+            self._clock.callLater(0, self._tell_some, lookups[AT_ONCE:])
 
     # -- look-ups that never go ------------------------------------------------------------------------------------
 
@@ -349,7 +363,7 @@ class CoderIdentity:
     def _refuse(self, lookup: _Lookup, error: Callable[[], Exception]) -> None:
         self._patience.cancel(lookup)
         del self._lookups[lookup.key]
-        lookup.tell(lambda answer, _: answer.errback(error()))
+        lookup.tell(self._clock, lambda answer, _: answer.errback(error()))
 
     # -- whether it can be asked -----------------------------------------------------------------------------------
 

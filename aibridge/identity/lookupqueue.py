@@ -59,60 +59,115 @@ class Asker:
 
 Item = TypeVar("Item")
 
-_Parts = dict[str, deque[Item]]
+
+class _Counts:
+    """
+    How many each has, and who has most. Each operation takes constant time.
+    """
+
+    __slots__ = ("_by_count", "_counts", "_most")
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._by_count: dict[int, dict[str, None]] = {0: {}}
+        self._most = 0
+
+    def change(self, key: str, step: int) -> None:
+        """
+        It has one more, or one less.
+        """
+        before = self._counts.pop(key, 0)
+        count = before + step
+        if before:
+            keys = self._by_count[before]
+            del keys[key]
+            if not keys:
+                del self._by_count[before]
+        if count:
+            self._counts[key] = count
+            self._by_count.setdefault(count, {})[key] = None
+        self._most = max(self._most, count)
+        while self._most and self._most not in self._by_count:
+            self._most -= 1
+
+    def most(self) -> str:
+        """
+        Whoever has most; there has to be somebody.
+        """
+        return next(iter(self._by_count[self._most]))
+
+
+class _Group(Generic[Item]):
+    """
+    Those of one group that wait, by part in the order of their turns. No part is empty.
+    """
+
+    __slots__ = ("counts", "parts")
+
+    def __init__(self) -> None:
+        self.parts: dict[str, deque[Item]] = {}
+        self.counts = _Counts()
+
+    @property
+    def first(self) -> Item:
+        """
+        Whose turn it is.
+        """
+        return next(iter(self.parts.values()))[0]
 
 
 class _Line(Generic[Item]):
     """
-    One lane: those who wait, by group and part in the order of their turns, and how many of each group are on their
-    way.
+    One lane: those who wait, by group in the order of their turns, and how many of each group are on their way.
     """
 
-    __slots__ = ("at_once", "groups", "started", "waiting")
+    __slots__ = ("at_once", "counts", "groups", "started", "waiting")
 
     def __init__(self) -> None:
-        self.groups: dict[str, _Parts[Item]] = {}
+        self.groups: dict[str, _Group[Item]] = {}
+        self.counts = _Counts()
         self.started: dict[str, int] = {}
         self.at_once = 0
         self.waiting = 0
 
     def add(self, item: Item, asker: Asker) -> None:
-        parts = self.groups.setdefault(asker.group, {})
-        parts.setdefault(asker.part, deque()).append(item)
-        self.waiting += 1
+        group = self.groups.setdefault(asker.group, _Group())
+        group.parts.setdefault(asker.part, deque()).append(item)
+        self._count(asker.group, asker.part, 1)
 
     def remove(self, item: Item, asker: Asker) -> None:
-        parts = self.groups[asker.group]
-        parts[asker.part].remove(item)
-        self._tidy(asker.group, asker.part)
+        self.groups[asker.group].parts[asker.part].remove(item)
+        self._count(asker.group, asker.part, -1)
 
-    def take(self, group: str) -> Item:
+    def take(self, name: str) -> Item:
         """
         The next one of a group, whose turn is over then.
         """
-        parts = self.groups.pop(group)
-        self.groups[group] = parts
-        part = next(iter(parts))
-        line = parts.pop(part)
-        parts[part] = line
+        group = self.groups.pop(name)
+        self.groups[name] = group
+        part = next(iter(group.parts))
+        line = group.parts.pop(part)
+        group.parts[part] = line
         item = line.popleft()
-        self._tidy(group, part)
+        self._count(name, part, -1)
         return item
 
     def last_of_most(self) -> Item:
         """
         The last one of whoever has most waiting.
         """
-        parts = max(self.groups.values(), key=lambda parts: sum(map(len, parts.values())))
-        return max(parts.values(), key=len)[-1]
+        group = self.groups[self.counts.most()]
+        return group.parts[group.counts.most()][-1]
 
-    def _tidy(self, group: str, part: str) -> None:
-        self.waiting -= 1
-        parts = self.groups[group]
-        if not parts[part]:
-            del parts[part]
-            if not parts:
-                del self.groups[group]
+    def _count(self, name: str, part: str, step: int) -> None:
+        self.waiting += step
+        self.counts.change(name, step)
+        group = self.groups[name]
+        group.counts.change(part, step)
+        if not group.parts[part]:
+            del group.parts[part]
+            if not group.parts:
+                del self.groups[name]
 
 
 class LookupQueue(Generic[Item]):
@@ -186,11 +241,11 @@ class LookupQueue(Generic[Item]):
         for line in self._lines.values():
             if not line.waiting or line.at_once >= self._most - self._kept:
                 continue
-            for group, parts in line.groups.items():
-                if line.started.get(group, 0) < self._each and may(next(iter(parts.values()))[0]):
-                    line.started[group] = line.started.get(group, 0) + 1
+            for name, group in line.groups.items():
+                if line.started.get(name, 0) < self._each and may(group.first):
+                    line.started[name] = line.started.get(name, 0) + 1
                     line.at_once += 1
-                    return line.take(group)
+                    return line.take(name)
         return None
 
     def ended(self, item: Item) -> None:
@@ -209,8 +264,8 @@ class LookupQueue(Generic[Item]):
         All that wait, as of now.
         """
         for line in self._lines.values():
-            for parts in list(line.groups.values()):
-                for items in list(parts.values()):
+            for group in list(line.groups.values()):
+                for items in list(group.parts.values()):
                     yield from list(items)
 
     def __len__(self) -> int:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from treq.testing import RequestTraversalAgent
 from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, LogLevel, eventAsText, globalLogPublisher
 from twisted.python.failure import Failure
@@ -26,6 +27,7 @@ from zope.interface.verify import verifyObject
 from aibridge.auth.settings import AuthSettings
 from aibridge.errors import BridgeError, IdentityUnavailable, TooManyFailures, Unauthenticated
 from aibridge.identity.coder import (
+    AT_ONCE,
     MOST_TOKEN,
     REMEMBERED,
     REMEMBERED_UNKNOWN,
@@ -630,6 +632,18 @@ class AnsweredResponse:
         protocol.connectionLost(Failure(ResponseDone()))
 
 
+class NextTurns(Clock):
+    """
+    A clock on which what is to be done in the next turn takes a thousandth of a second until then.
+    """
+
+    def callLater(self, delay: float, *rest: Any, **more: Any) -> IDelayedCall:
+        """
+        As `Clock` does, which would do it in the same one.
+        """
+        return super().callLater(delay or 0.001, *rest, **more)
+
+
 class SingleFlightTests(CoderCase):
     """
     Many who ask the same at once.
@@ -645,6 +659,47 @@ class SingleFlightTests(CoderCase):
         self.coder.release()
         self.agent.flush()
         self.assertEqual([self.successResultOf(answer).name for answer in answers], ["ada"] * 5)
+
+    def test_a_crowd_is_told_bit_by_bit(self) -> None:
+        """
+        Of many who wait for one answer some are told in each turn of the reactor; those who leave meanwhile hear
+        nothing of it.
+        """
+        self.clock = NextTurns()
+        self.identity = self.make()
+        for token, is_known in ((TOKEN, True), (b"bad", False)):
+            self.coder.holds = True
+            told: list[object] = []
+            answers = [self.identify(token).addBoth(told.append) for _ in range(3 * AT_ONCE)]
+            self.coder.release()
+            self.agent.flush()
+            self.assertEqual(len(told), AT_ONCE)
+            answers[-1].cancel()
+            self.clock.advance(0.001)
+            self.clock.advance(0.001)
+            self.assertEqual(len(told), 3 * AT_ONCE)
+            cancelled = [each for each in told if isinstance(each, Failure) and each.check(CancelledError)]
+            self.assertEqual(len(cancelled), 1)
+            self.assertEqual(sum(isinstance(each, Principal) for each in told), (3 * AT_ONCE - 1) * is_known)
+
+    def test_those_that_wait_in_vain_are_told_bit_by_bit(self) -> None:
+        """
+        When the deployment falls silent.
+        """
+        self.clock = NextTurns()
+        self.identity = self.make()
+        self.coder.holds = True
+        told: list[object] = []
+        for number in range(300):
+            self.clock.advance(0)
+            self.identify(b"%d" % number, f"127.0.0.{number}").addBoth(told.append)
+        before, most = 0, 0
+        self.clock.advance(4.999)
+        for _ in range(40):
+            self.clock.advance(0.001)
+            most, before = max(most, len(told) - before), len(told)
+        self.assertLessEqual(most, 2 * AT_ONCE)
+        self.assertGreaterEqual(len(told), 290)
 
     def test_other_tokens(self) -> None:
         """

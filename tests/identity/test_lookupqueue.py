@@ -176,6 +176,10 @@ def test_bounds_hold_and_room_is_used(steps: list[tuple[str, int, Lane]]) -> Non
             waiting.append(each)
             victim = found.enter(each)
             if victim is not None:
+                counts = Counter(each.asker.group for each in waiting if each.asker.lane is lane)
+                assert counts[victim.asker.group] == max(counts.values())
+                parts = Counter(each.name for each in waiting if each.asker.group == victim.asker.group)
+                assert victim.asker.lane is lane and victim.name in parts
                 waiting.remove(victim)
         elif step == "start":
             for each in started(found):
