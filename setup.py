@@ -66,6 +66,7 @@ COMPILED = (
     "aibridge/dialects/responses.py",
     "aibridge/dialects/sse.py",
     "aibridge/dialects/usage.py",
+    "aibridge/dialects/weight.py",
     "aibridge/log.py",
     "aibridge/metrics.py",
     "aibridge/providers/counting.py",

@@ -33,6 +33,9 @@ FREE: Final = 32 * 1024 * 1024
 MOST_EXPANDED: Final = 200
 """Bytes beyond `FREE` that may come out of each; texts come to ten, streams of small events to thirty."""
 
+MOST_PARTS: Final = 4096
+"""Members of gzip, or frames of zstd, that are undone: each takes a step, and may be of twenty bytes, or of eight."""
+
 _ZSTD_STEP: Final = 128
 """Bytes of zstd that are undone at once, as it cannot be asked for less: 32 blocks, of 128 KiB each at most."""
 
@@ -60,9 +63,10 @@ class Stage:
     :ivar is_over: it has ended; what comes now is left alone.
     """
 
-    __slots__ = ("_at", "_more", "_piece", "is_over")
+    __slots__ = ("_at", "_more", "_parts", "_piece", "is_over")
 
     def __init__(self) -> None:
+        self._parts = 0  # members, or frames, that have ended
         self._piece = b""
         self._at = 0
         self._more = False  # there may be more to come out of what has gone in
@@ -104,9 +108,23 @@ class Stage:
         at = self._at
         piece = self._piece[at : at + most]
         self._at = at + len(piece)
-        if self._at >= len(self._piece):
-            self._piece, self._at = b"", 0
         return piece
+
+    def _put_back(self, rest: bytes) -> None:
+        """
+        What was taken last was too much by this. Nothing is copied, since it may happen for every few bytes.
+        """
+        self._at -= len(rest)
+
+    def _next_part(self) -> None:
+        """
+        A part of it has ended, and another may follow.
+
+        :raises TooMuch: there are too many.
+        """
+        self._parts += 1
+        if self._parts > MOST_PARTS:
+            raise TooMuch
 
     def _finish(self) -> None:
         self.is_over = True
@@ -121,13 +139,12 @@ class Zlib(Stage):
     tell.
     """
 
-    __slots__ = ("_gzip", "_made", "_members")
+    __slots__ = ("_gzip", "_made")
 
     def __init__(self, gzip: bool) -> None:
         super().__init__()
         self._gzip = gzip
         self._made: Any = None
-        self._members = 0
 
     def run(self) -> bytes:
         """
@@ -141,13 +158,11 @@ class Zlib(Stage):
         except zlib.error as error:
             raise Undecodable from error
         rest: bytes = made.unused_data if made.eof else made.unconsumed_tail
-        if rest:
-            self._piece = rest + self._piece[self._at :]
-            self._at = 0
+        self._put_back(rest)
         self._more = len(out) >= STEP
         if made.eof:
             self._made = None
-            self._members += 1
+            self._next_part()
             self._more = False
             if not self._gzip:
                 self._finish()
@@ -158,7 +173,7 @@ class Zlib(Stage):
         Whether there is enough to know how to begin.
         """
         first = self._piece[self._at : self._at + 2]
-        if self._members and not _GZIP_MAGIC.startswith(first):
+        if self._parts and not _GZIP_MAGIC.startswith(first):
             self._finish()
             return False
         if len(first) < 2:
@@ -211,13 +226,12 @@ class Zstd(Stage):
     zstd (RFC 8878).
     """
 
-    __slots__ = ("_begun", "_frames", "_made", "_out", "_out_at")
+    __slots__ = ("_begun", "_made", "_out", "_out_at")
 
     def __init__(self) -> None:
         super().__init__()
         self._made: Any = None
         self._begun: Any = zstandard.ZstdDecompressor(max_window_size=MOST_WINDOW)
-        self._frames = 0
         self._out = b""
         self._out_at = 0
 
@@ -248,7 +262,7 @@ class Zstd(Stage):
         if self._made is None:
             first = self._piece[self._at : self._at + 4]
             # Frames that are to be skipped have sixteen magic numbers (RFC 8878, 3.1.2).
-            if self._frames and first != _ZSTD_MAGIC and (first[0] & 0xF0 != 0x50 or first[1:] != b"\x2a\x4d\x18"):
+            if self._parts and first != _ZSTD_MAGIC and (first[0] & 0xF0 != 0x50 or first[1:] != b"\x2a\x4d\x18"):
                 self._finish()
                 return
             self._made = self._begun.decompressobj()
@@ -260,10 +274,9 @@ class Zstd(Stage):
                 raise TooMuch from error
             raise Undecodable from error
         if made.eof:
-            self._piece = made.unused_data + self._piece[self._at :]
-            self._at = 0
+            self._put_back(made.unused_data)
             self._made = None
-            self._frames += 1
+            self._next_part()
 
 
 _STAGES: Final[dict[bytes, Callable[[], Stage]]] = {

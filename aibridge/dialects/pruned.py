@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from aibridge.dialects.parts import COUNTED, NOTHING, WHOLE, Part
+from aibridge.dialects.weight import BEFORE, weight_of
 
 LONG: Final = 4096
 """Bytes of a text that is kept; of a longer one, `INSTEAD` is. In less than that there may be a name, each character of
@@ -44,7 +45,6 @@ _BACKSLASH: Final = 92
 _OPENS: Final = 123  # both brackets, with the bit that tells them apart
 _CLOSES: Final = 125
 _OBJECT: Final = 123
-_SMALL_U: Final = 117
 
 # Where it stands.
 _VALUE: Final = 0  # before a value
@@ -71,7 +71,7 @@ class Pruned:
     Reads one value, in whatever pieces it comes.
 
     :param part: what is kept of it.
-    :ivar text: bytes of the texts in what is `COUNTED`, keys aside, each escape taken for what it stands for.
+    :ivar text: what the texts weigh in what is `COUNTED`, keys aside.
     :ivar overflowed: what was to be kept was more than `MOST_KEPT`.
     :ivar starts: where the values of the outermost object begin that are kept, with their keys.
     :ivar opened: where that object begins; -1 before it does.
@@ -102,7 +102,7 @@ class Pruned:
         self._mark = 0
         self._elides = False
         self._odd = False  # what comes next is escaped
-        self._was_backslash = False
+        self._before = b""  # of what is weighed, the last bytes of earlier pieces
         self._last = 0  # how much the last text has added to `text`, which may turn out to be a key
 
     def feed(self, data: bytes) -> None:
@@ -293,7 +293,8 @@ class Pruned:
     def _open(self) -> None:
         self._size = 0
         self._mark = len(self._kept)
-        self._elides = self._odd = self._was_backslash = False
+        self._elides = self._odd = False
+        self._before = b""
         if self._copies:
             self._kept.append(_QUOTE)
         self._last = 0
@@ -345,18 +346,15 @@ class Pruned:
 
     def _count(self, data: bytes, begin: int, end: int) -> None:
         """
-        Count a piece of a text: an escape of a line end or a quote for one byte, one of four digits for three.
+        Weigh a piece of a text.
         """
-        size = end - begin
-        if not size:
+        piece = data[begin:end]
+        if not piece:
             return
-        if self._was_backslash and data[begin] == _SMALL_U:
-            size -= 2
-        if data.find(b"\\", begin, end) >= 0:
-            size -= data.count(b"\\", begin, end) + 2 * data.count(b"\\u", begin, end)
-        self._was_backslash = data[end - 1] == _BACKSLASH
-        self._last += size
-        self.text += size
+        weight = weight_of(piece, self._before)
+        self._before = piece[-BEFORE:] if len(piece) >= BEFORE else (self._before + piece)[-BEFORE:]
+        self._last += weight
+        self.text += weight
 
     # -- what is passed over -------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from aibridge.dialects.large import Large
 from aibridge.dialects.parts import Part
 from aibridge.dialects.pruned import Pruned
 from aibridge.dialects.usage import Report, Source, Unread, Usage
+from aibridge.dialects.weight import weight_of
 
 MOST_WORD = 64
 """Characters of a vendor's word for an error or an end, which may become a label."""
@@ -264,15 +265,12 @@ class Named(Reading):
 
 def text_of(found: list[bytes]) -> int:
     """
-    The bytes of texts as they stand in JSON, an escape of a line end or a quote counted as one, one of four digits as
-    three, which is what most characters take that are written so.
+    What texts weigh, as they stand in JSON: see `aibridge.dialects.weight`.
     """
     total = 0
     for text in found:
-        total += len(text)
-        if text.find(b"\\") >= 0:
-            total -= text.count(b"\\") + 2 * text.count(b"\\u")
-    return total if total > 0 else 0
+        total += weight_of(text)
+    return total
 
 
 def loaded(data: bytes) -> dict[str, Any] | None:

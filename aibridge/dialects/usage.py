@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Final
 
 from aibridge.dialects.facts import MOST_TOKENS
+from aibridge.dialects.weight import PER_TOKEN
 
 BYTES_PER_TOKEN: Final = 4
 """Of a request: what English text and JSON come to, on average, with all vendors' tokenizers."""
@@ -154,7 +155,7 @@ class Report:
     :ivar complete: the dialect's mark of a whole answer was seen.
     :ivar pieces: deltas that were seen in a stream, with those that only open or close a text. Most vendors send one
         for each token, none more, so where no usage was told this is about the least that was written.
-    :ivar text: bytes of the texts of the answer that were seen, of thoughts and of what tools are given.
+    :ivar text: what the texts of the answer weigh that were seen, those of thoughts and of what tools are given.
     :ivar unread: why something could not be read, or None.
     :ivar cut: it is half an answer: a stream without its last event, or a body that is no whole one.
     """
@@ -211,7 +212,7 @@ class Report:
         """
         The tokens that were written, as far as they were seen: by their texts, but one for each piece at least.
         """
-        return max(self.pieces, -(-self.text // BYTES_PER_TOKEN))
+        return max(self.pieces, -(-self.text // PER_TOKEN))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Report) and self._all() == other._all()
