@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
+import msgspec
+
 from aibridge.dialects import sse
 from aibridge.dialects.facts import ABSENT, AT_ONCE, Facts
 from aibridge.dialects.parts import WHOLE, Part
@@ -25,7 +27,8 @@ MOST_CHUNK: Final = 8192
 _OPTIONS: Final = b"stream_options"
 _PART: Final[Part] = Part({_OPTIONS: WHOLE})
 
-_asks_not: Any = re.compile(rb'"include_usage"\s*:\s*(false|null)').search
+_Options: Any = msgspec.defstruct("_Options", [("stream_options", msgspec.Raw)])
+_decode_options: Any = msgspec.json.Decoder(_Options).decode
 _end_of_event: Any = re.compile(rb"\r\n\r\n|\n\n|\r\r").search
 
 
@@ -42,7 +45,7 @@ def with_usage(body: bytes, facts: Facts) -> bytes | None:
     if options is ABSENT:
         at = body.find(b"{") + 1
         return body[:at] + b'"stream_options":' + ASKS + b"," + body[at:]
-    if isinstance(options, dict) and options.get("include_usage") is True:
+    if isinstance(options, dict) and options.get("include_usage") not in (None, False):
         return None
     # It is rare, and to find out where it stands takes as long as reading.
     if len(body) > AT_ONCE or not (options is None or isinstance(options, dict)):
@@ -53,13 +56,18 @@ def with_usage(body: bytes, facts: Facts) -> bytes | None:
     if len(places) != 1:
         return None
     at = places[0]
+    try:
+        asked = bytes(_decode_options(body).stream_options)
+    except ValueError:
+        return None
+    if not body.startswith(asked, at):
+        return None
     if options is None:
-        return body[:at] + ASKS + body[at + len(b"null") :]
-    if "include_usage" not in options:
-        asks = ASKS[:-1] + (b"," if options else b"")
-        return body[:at] + asks + body[at + 1 :]
-    found = _asks_not(body, at)
-    return None if found is None else body[: found.start(1)] + b"true" + body[found.end(1) :]
+        # What is too large to be known is not null.
+        return body[:at] + ASKS + body[at + len(asked) :] if asked == b"null" else None
+    others = {name: value for name, value in options.items() if name != "include_usage"}
+    changed = msgspec.json.encode({"include_usage": True, **others})
+    return body[:at] + changed + body[at + len(asked) :]
 
 
 class TakenOut:

@@ -122,6 +122,8 @@ class Named:
 
     def __init__(self, dialect: Dialect) -> None:
         self._items = dialect is Dialect.RESPONSES
+        # In others, who says so of a request would hide all of its input.
+        self._calls = dialect is Dialect.MESSAGES
         self._found: list[Reference] = []
         self._frames: list[_Frame] = []
         self._state = _VALUE
@@ -245,7 +247,7 @@ class Named:
 
     def _end_object(self, frame: _Frame) -> None:
         found = self._found
-        if frame.spans and any(kind.endswith("tool_use") for kind in frame.kinds):
+        if self._calls and frame.spans and any(kind.endswith("tool_use") for kind in frame.kinds):
             # What a model has written is given to nobody by its name.
             for begin, end in reversed(frame.spans):
                 del found[begin:end]

@@ -64,6 +64,21 @@ BILLING = frozenset(
 """Whom the provider charges, and as a part of which organization; with the configured key that is not the client's to
 choose. A provider that knows them refuses what does not belong to its key, as if the key were wrong."""
 
+STEERING = frozenset(
+    (
+        b"x-http-method",
+        b"x-http-method-override",
+        b"x-method-override",
+        b"x-original-method",
+        b"x-original-uri",
+        b"x-original-url",
+        b"x-override-url",
+        b"x-rewrite-url",
+    )
+)
+"""They make some servers take a request for one by another method, or on another path, than the one that was allowed
+(https://cloud.google.com/apis/docs/system-parameters, and what frameworks and reverse proxies understand)."""
+
 _REQUEST = HOP_BY_HOP | FRAMING | CREDENTIALS | TRACES
 _REQUEST_FAMILIES = (b"x-forwarded-", b"x-coder-", b"coder-", b"x-ai-bridge-")
 
@@ -109,7 +124,7 @@ class Rule(dict[bytes, bool]):
 
 _stays_here = Rule(_REQUEST, _REQUEST_FAMILIES)
 _stays_there = Rule(_RESPONSE, _RESPONSE_FAMILIES)
-_is_billing = Rule(BILLING, ())
+_is_not_the_clients = Rule(BILLING | STEERING, ())
 
 
 def to_provider(
@@ -132,7 +147,7 @@ def to_provider(
     """
     crossing = [pair for pair in pairs if not _stays_here[pair[0]]]
     if not client_pays:
-        crossing = [pair for pair in crossing if not _is_billing[pair[0]]]
+        crossing = [pair for pair in crossing if not _is_not_the_clients[pair[0]]]
     crossing = _without_listed(crossing, connection)
     if withheld and carries(withheld, b"\n".join([text for pair in crossing for text in pair])):
         crossing = [pair for pair in crossing if not carries(withheld, b"\n".join(pair))]

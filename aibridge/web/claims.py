@@ -224,8 +224,9 @@ class Claims:
 
 
 def _is_encoded(request: Request) -> bool:
-    encoding = request.header(b"content-encoding")
-    return encoding is not None and encoding.strip().lower() not in (b"", b"identity")
+    # Of several fields each is an encoding more (RFC 9110, 5.3).
+    encodings = b",".join(request.headers_named(b"content-encoding")).split(b",")
+    return any(encoding.strip().lower() not in (b"", b"identity") for encoding in encodings)
 
 
 def _keeps(asked: Asked, dialect: Dialect) -> bool:
@@ -233,7 +234,8 @@ def _keeps(asked: Asked, dialect: Dialect) -> bool:
     Whether the provider may keep what it answers: a response unless it is told not to, a completion if it is told to.
     """
     if dialect is Dialect.RESPONSES:
-        return asked.facts.store is not False
+        # What asks for a container makes one that is kept, though the answer may not be.
+        return asked.facts.store is not False or asked.names
     if dialect is Dialect.CHAT:
         return bool(asked.facts.store) or asked.facts.speaks
     return asked.names

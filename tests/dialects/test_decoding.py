@@ -14,7 +14,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aibridge.dialects.decoding import FREE, MOST_WINDOW, STEP, TooMuch, Undecodable, decoding_of
+from aibridge.dialects.decoding import FREE, MOST_PARTS, MOST_WINDOW, STEP, TooMuch, Undecodable, decoding_of
 from answers import bytewise, cut
 
 
@@ -183,3 +183,22 @@ def test_many_members_are_undone_one_in_a_step() -> None:
             decoding.run()
             steps += 1
         assert steps >= 1000
+
+
+@pytest.mark.parametrize(
+    ("encoding", "part"),
+    [(b"gzip", gzipped(b"")), (b"zstd", zstandard.compress(b"")), (b"zstd", b"\x50\x2a\x4d\x18" + bytes(4))],
+)
+def test_parts_of_nothing(encoding: bytes, part: bytes) -> None:
+    """
+    Some are undone; of more, each of which takes a step for a few bytes, too many.
+    """
+    few, many = decoding_of(encoding), decoding_of(encoding)
+    assert few is not None and many is not None
+    few.give(part * 100)
+    while few.is_busy:
+        assert few.run() == b""
+    many.give(part * (MOST_PARTS + 2))
+    with pytest.raises(TooMuch):
+        while many.is_busy:
+            many.run()

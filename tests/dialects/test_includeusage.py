@@ -36,7 +36,7 @@ def asked(body: bytes) -> bytes | None:
         ),
         (
             b'{"stream_options":{"include_usage" : false,"a":1},"stream":true}',
-            b'{"stream_options":{"include_usage" : true,"a":1},"stream":true}',
+            b'{"stream_options":{"include_usage":true,"a":1},"stream":true}',
         ),
         (b'{"stream":true,"stream_options":{"include_usage":true}}', None),
         (b'{"stream":true,"stream_options":{"include_usage":7}}', None),
@@ -109,3 +109,35 @@ def test_events_cross_when_they_are_over() -> None:
     assert len(filter.take(b"data: " + b"x" * 100000)) > 99990
     assert len(filter.take(b"x" * 100)) == 100
     assert filter.rest() == b"xxx"
+
+
+@pytest.mark.parametrize(
+    ("options", "asks"),
+    [
+        ('{"x":"%s"}' % ("y" * 5000), None),
+        ('{"include_usage":2}', None),
+        ('{"x":{"include_usage":false},"include_usage":null}', {"x": {"include_usage": False}, "include_usage": True}),
+        ('{"include\\u005fusage":false}', {"include_usage": True}),
+        ('{"include_usage":true,"include_usage":false}', {"include_usage": True}),
+        (" { } ", {"include_usage": True}),
+        ("null ", {"include_usage": True}),
+        ('"include_usage"', None),
+        ("[]", None),
+    ],
+)
+def test_only_the_options_are_changed(options: str, asks: dict[str, object] | None) -> None:
+    """
+    Whatever stands in them, or looks like them elsewhere; what is too large to be known is left alone.
+    """
+    after = '"tools":[{"include_usage":false},"\\"stream_options\\":null"],"pad":"%s"}' % ("-" * 5000)
+    for body in (
+        f'{{"stream":true,"stream_options":{options},{after}',
+        f'{{"stream_options":{options},"stream":true}}',
+    ):
+        text = body.encode()
+        changed = asked(text)
+        if asks is None:
+            assert changed is None
+        else:
+            assert changed is not None
+            assert json.loads(changed) == {**json.loads(text), "stream_options": asks}

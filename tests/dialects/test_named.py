@@ -270,3 +270,13 @@ def test_what_is_in_the_input_of_a_call_is_not_asked_for() -> None:
             ("file", "x"),
             ("file", "y"),
         ]
+
+
+@pytest.mark.parametrize("dialect", [CHAT, RESPONSES, Dialect.PLAIN])
+def test_only_a_message_calls_a_tool(dialect: Dialect) -> None:
+    """
+    A type that is none of a dialect's hides nothing.
+    """
+    content = [{"type": "input_file", "file_id": "hers"}]
+    body = {"type": "tool_use", "input": [{"role": "user", "content": content}]}
+    assert references(json.dumps(body).encode(), dialect) == [(Stored.FILE, "hers", "file_id")]

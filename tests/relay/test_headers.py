@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from aibridge.relay.headers import (
     BILLING,
+    STEERING,
     Pair,
     Rule,
     configured,
@@ -214,10 +215,10 @@ def test_credentials_come_last_as_given() -> None:
     assert to_provider(pairs, (), iter([KEY]), client_pays=False) == [(b"Accept", b"*/*"), KEY]
 
 
-@pytest.mark.parametrize("name", sorted(BILLING))
-def test_billing_is_not_the_clients_with_our_key(name: bytes) -> None:
+@pytest.mark.parametrize("name", sorted(BILLING | STEERING))
+def test_what_is_not_the_clients_with_our_key(name: bytes) -> None:
     """
-    Whom the provider charges, and as a part of what, is chosen by whoever pays.
+    Whom the provider charges, and as a part of what, is chosen by whoever pays; and what was allowed is what is asked.
     """
     for spelling in spellings(name):
         pairs = [(spelling, b"org-1"), (b"Accept", b"*/*")]
