@@ -17,6 +17,9 @@ from aibridge.model import Dialect
 STEP: Final = 1024
 """Bytes that are walked through in one step: a millisecond or two at most, whatever they are."""
 
+_AT_ONCE: Final = 4
+"""Steps that are done at once: a millisecond or two, if somebody means them to be long."""
+
 
 class Asked:
     """
@@ -65,6 +68,16 @@ class Asked:
         self._decoding: Decoding | None = None
         self._piece = b""
         self._at = 0
+
+    def begin(self) -> bool:
+        """
+        Do the first steps, which for nearly all bodies are all of them: those do not wait for others that take long.
+
+        :return: whether there is more to do.
+        """
+        # Where facts are known, steps are but a search.
+        steps = 1 if self.facts is facts.UNREAD else _AT_ONCE
+        return all(self.go_on() for _ in range(steps))
 
     def go_on(self) -> bool:
         """

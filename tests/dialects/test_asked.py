@@ -42,6 +42,19 @@ def test_facts_and_names(size: int, names: bool, encoding: bytes) -> None:
     assert (asked.facts.model, asked.names, asked.references, asked.error) == ("m", False, [], None)
 
 
+def test_what_is_read_at_once() -> None:
+    """
+    Bodies of some ten kilobytes, which name nothing, and no large ones.
+    """
+    for size, more in ((1, False), (50_000, False), (100_000, True)):
+        body = b'{"model":"m","input":"' + b"x" * size + b'"}'
+        for dialect in (Dialect.CHAT, Dialect.RESPONSES, Dialect.MESSAGES):
+            asked = Asked(body, b"", 1_000_000, dialect)
+            assert asked.begin() is more
+            assert asked.facts.model == "m"
+        assert not Asked(body, b"", 1_000_000, None).begin()
+
+
 def test_a_body_that_costs_much_is_read_in_many_steps() -> None:
     """
     Each of a few kilobytes, whether it names something or not.
