@@ -376,3 +376,33 @@ def test_pulled_answers_arrive_whole(place: Place) -> Deferred[None]:
     From a producer that gives a piece whenever it is asked.
     """
     return run(_pulled_answers_arrive_whole(place))
+
+
+def test_tiny_tls_records(tmp_path: Path) -> Deferred[None]:
+    """
+    A body in records of one byte, many in each segment, comes whole.
+    """
+    place = Place("tls", tmp_path)
+    body = bytes(range(256)) * 8
+
+    def send() -> None:
+        with place.connect() as client:
+            client.sendall(get(b"/", b"Content-Length: %d" % len(body), method=b"POST"))
+            for number in range(len(body)):
+                client.sendall(body[number : number + 1])
+            assert answers(client.recv(65536))[0].status == 200
+
+    def answer(request: Request) -> None:
+        def done(whole: bytes) -> None:
+            request.answer(200 if whole == body else 400, b"", b"")
+
+        request.read_body(1 << 20, done, lambda error: request.answer(500, b"", b""))
+
+    async def steps() -> None:
+        await place.open()
+        place.resource.on_head = answer
+        await deferToThread(send)
+        await place.close()
+        assert place.site.unread.held == 0
+
+    return run(steps())
