@@ -6,6 +6,9 @@ for as long as it has failures to remember; a model that has none has no entry, 
 `size` of them, one that is not refusing anybody gives way to a new one. When all are refusing, further models share one
 for their provider and endpoint, whose name is `OTHER`: made-up names neither grow the table nor free a model that is
 down.
+
+Note [One's own failures]: a request may be such that no provider answers it in time. So a breaker that one principal's
+failures alone have opened keeps out him alone; as soon as another's fails too, it keeps out all.
 """
 
 from __future__ import annotations
@@ -31,15 +34,35 @@ Name = tuple[str, str, str]
 class _Entry:
     """
     One breaker and its place: its machine, and what that remembers.
+
+    :ivar only: the id of the principal whose failures alone are counted in it; empty if they are several's.
     """
 
-    __slots__ = ("core", "machine", "name", "table")
+    __slots__ = ("core", "machine", "name", "only", "table")
 
     def __init__(self, name: Name, table: dict[Name, _Entry], core: Core) -> None:
         self.name = name
         self.table = table
         self.core = core
         self.machine = make_breaker(core)
+        self.only = ""
+
+    def failed(self, principal: str, now: float) -> None:
+        """
+        Remember whose failure is to be counted next.
+        """
+        core = self.core
+        failures, interval_s = core.failures, core.terms.interval_s
+        if core.state is State.CLOSED and (not failures or (interval_s and now - failures[-1] > interval_s)):
+            self.only = principal
+        elif self.only != principal:
+            self.only = ""
+
+    def keeps_out(self, principal: str) -> bool:
+        """
+        Whether it is meant for this principal; see Note [One's own failures].
+        """
+        return not principal or self.only in ("", principal)
 
 
 class Pass:
@@ -49,10 +72,13 @@ class Pass:
     :ivar in_shadow: it would not have been given, if breakers were not in shadow.
     """
 
-    __slots__ = ("_breakers", "_name", "_round", "in_shadow")
+    __slots__ = ("_breakers", "_name", "_principal", "_round", "in_shadow")
 
-    def __init__(self, breakers: Breakers, name: Name, round_: int, in_shadow: bool = False) -> None:
+    def __init__(
+        self, breakers: Breakers, name: Name, round_: int, in_shadow: bool = False, principal: str = ""
+    ) -> None:
         self._breakers: Breakers | None = breakers
+        self._principal = principal
         self._name = name
         self._round = round_
         self.in_shadow = in_shadow
@@ -72,7 +98,7 @@ class Pass:
         """
         breakers, self._breakers = self._breakers, None
         if breakers is not None:
-            breakers.failed(self._name, self._round, now)
+            breakers.failed(self._name, self._round, now, self._principal)
 
     def ignore(self, now: float) -> None:
         """
@@ -153,33 +179,34 @@ class Breakers:
         self._full_until = -math.inf
         self._next_round = itertools.count(1).__next__
 
-    def admit(self, provider: str, endpoint: str, model: str, now: float) -> Pass:
+    def admit(self, provider: str, endpoint: str, model: str, now: float, principal: str = "") -> Pass:
         """
         Let one call through.
 
         :param now: monotonic seconds.
+        :param principal: the id of whose it is; empty is anybody.
         :raises BreakerOpen: it may not pass; with the time that is left.
         """
         name = (provider, endpoint, model)
         if not self.entries and not self.shared:
-            return Pass(self, name, 0)
-        return self._admit(name, now)
+            return Pass(self, name, 0, False, principal)
+        return self._admit(name, now, principal)
 
-    def _admit(self, name: Name, now: float) -> Pass:
+    def _admit(self, name: Name, now: float, principal: str) -> Pass:
         entry = self._find(name)
-        if entry is None or entry.core.state is State.CLOSED:
-            return Pass(self, name, 0)
+        if entry is None or entry.core.state is State.CLOSED or not entry.keeps_out(principal):
+            return Pass(self, name, 0, False, principal)
         core, machine = entry.core, entry.machine
         machine.pass_time(now)
         wait = machine.admit(now)
         if not wait:
-            return Pass(self, name, core.round)
+            return Pass(self, name, core.round, False, principal)
         shadow = self.terms.shadow
         if self._on_reject is not None:
             self._on_reject(entry.name, shadow)
         if shadow:
             self.would_have_refused += 1
-            return Pass(self, name, 0, True)
+            return Pass(self, name, 0, True, principal)
         raise errors.BreakerOpen(retry_after_s=wait)
 
     def state(self, provider: str, endpoint: str, model: str) -> State:
@@ -199,7 +226,7 @@ class Breakers:
             if entry.core.state is State.CLOSED:
                 del entry.table[entry.name]
 
-    def failed(self, name: Name, round_: int, now: float) -> None:
+    def failed(self, name: Name, round_: int, now: float, principal: str = "") -> None:
         """
         A call that had been let through has failed; `Pass` tells it.
         """
@@ -210,6 +237,7 @@ class Breakers:
         if entry is not None:
             if entry.core.state is State.CLOSED:
                 entry.core.terms = self.terms
+            entry.failed(principal, now)
             entry.machine.fail(now, round_)
 
     def given_back(self, name: Name, round_: int) -> None:

@@ -94,6 +94,7 @@ _ANTHROPIC: Final = "https://docs.anthropic.com/en/api/errors"
 _ANTHROPIC_LIMITS: Final = "https://docs.anthropic.com/en/api/rate-limits"
 _AZURE: Final = "https://learn.microsoft.com/azure/ai-foundry/openai/how-to/quota"
 _GOOGLE: Final = "https://ai.google.dev/gemini-api/docs/troubleshooting"
+_XAI: Final = "https://docs.x.ai/docs/key-information/debugging"
 _HTTP: Final = "RFC 9110, 15.5"
 _HTTP_429: Final = "RFC 6585, 4"
 
@@ -142,6 +143,11 @@ RULES: Final[tuple[Rule, ...]] = (
     # A key that may do some things and not others.
     Rule("OpenAI", (401,), (), r"missing scopes|insufficient permissions", Subject.MODEL, _OPENAI),
     Rule("any", (401,), (), "", Subject.KEY, _HTTP),
+    Rule("any", (400, 403), (), r"(invalid|incorrect|disabled|expired|revoked) api[ -]?key", Subject.KEY, _XAI),
+    Rule("any", (400, 403), (), r"api[ -]?key (is |was |has )?(been )?(invalid|disabled|revoked)", Subject.KEY, _XAI),
+    # A model that a key may not use, which others may: or nobody, as there is none of that name.
+    Rule("OpenAI", (403, 404), ("model_not_found",), "", Subject.MODEL, _OPENAI),
+    Rule("OpenAI", (403, 404), (), r"(not|n't) have access to (it|model|the model)", Subject.MODEL, _OPENAI),
     Rule("Google", (400, 403), ("api_key_invalid",), "", Subject.KEY, _GOOGLE),
     Rule("Google", (400,), (), r"api key (not valid|expired)", Subject.KEY, _GOOGLE),
     # Too much to do, in a status that elsewhere speaks of a limit.

@@ -105,6 +105,12 @@ class Chat(Reading):
         self._settle()
         return super().end()
 
+    def has_ended(self) -> bool:
+        """
+        Several vendors send no mark after the last chunk; that a body broke off is known otherwise.
+        """
+        return self.complete or bool(self.stop)
+
     def tell(self, told: Mapping[str, Any], name: bytes) -> None:
         """
         What an event has told.

@@ -71,7 +71,7 @@ def read_error(body: bytes, encoding: bytes = b"") -> Said:
         return Said(_words((found.get("code"), found.get("type"), error)), error.lower()[:_MOST_MESSAGE])
     if not isinstance(error, dict):
         error = found
-    message = error.get("message")
+    message = error.get("message") or error.get("detail")
     return Said(
         _words((error.get("type"), error.get("code"), error.get("status"), error.get("__type"))),
         message.lower()[:_MOST_MESSAGE] if isinstance(message, str) else "",

@@ -154,8 +154,14 @@ class Reading:
         if rest:
             self.text += text_of(self._texts(rest))
             self.read(rest)
-        self.cut = not self.complete and not self.skipped
+        self.cut = not self.has_ended() and not self.skipped
         return self.report(Unread.TOO_LARGE if self.skipped else None)
+
+    def has_ended(self) -> bool:
+        """
+        Whether its last event was seen, so that a body that ended well is a whole answer.
+        """
+        return self.complete
 
     def report(self, unread: Unread | None = None) -> Report:
         """

@@ -226,7 +226,8 @@ class Entrance:
 
         :raises BreakerOpen: it is open.
         """
-        self._pass = given = self._bridge.breakers.admit(self._provider, endpoint, model, now)
+        breakers, principal = self._bridge.breakers, self._principal.id
+        self._pass = given = breakers.admit(self._provider, endpoint, model, now, principal)
         if given.in_shadow:
             self._shadowed("breaker")
 

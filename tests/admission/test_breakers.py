@@ -489,3 +489,37 @@ def test_it_does_what_the_model_does(steps: list[tuple[float, str, int]], thresh
             getattr(pass_, word)(now)
             model.settle(its_number, round_, word, now)
         assert fixture.state() is model.state
+
+
+def test_ones_own_failures() -> None:
+    """
+    Keep out whoever they happen to, and nobody else; until another's fail as well.
+    """
+    breakers = Breakers(TERMS)
+
+    def fails(principal: str, now: float) -> None:
+        breakers.admit(PROVIDER, ENDPOINT, "m", now, principal).failure(now)
+
+    for now in range(5):
+        fails("bob", float(now))
+    with pytest.raises(errors.BreakerOpen):
+        breakers.admit(PROVIDER, ENDPOINT, "m", 5.0, "bob")
+    for _ in range(100):
+        breakers.admit(PROVIDER, ENDPOINT, "m", 5.0, "alice").success(5.0)
+    fails("alice", 6.0)
+    for principal in ("alice", "bob", "eve"):
+        with pytest.raises(errors.BreakerOpen):
+            breakers.admit(PROVIDER, ENDPOINT, "m", 6.0, principal)
+
+
+def test_failures_of_long_ago_are_nobodys() -> None:
+    """
+    Another's, which are too far back to be counted, do not make one's own failures everybody's.
+    """
+    breakers = Breakers(TERMS)
+    breakers.admit(PROVIDER, ENDPOINT, "m", 0.0, "alice").failure(0.0)
+    for now in range(100, 105):
+        breakers.admit(PROVIDER, ENDPOINT, "m", float(now), "bob").failure(float(now))
+    breakers.admit(PROVIDER, ENDPOINT, "m", 105.0, "alice").success(105.0)
+    with pytest.raises(errors.BreakerOpen):
+        breakers.admit(PROVIDER, ENDPOINT, "m", 105.0, "bob")

@@ -105,6 +105,14 @@ def test_a_stream_that_is_cut_after_its_usage() -> None:
     assert (told.usage, told.source, told.complete) == (USAGE, Source.PROVIDER, False)
 
 
+@pytest.mark.parametrize(("last", "cut"), [([chunk({}, "stop")], False), ([], True)])
+def test_a_vendor_that_sends_no_mark(last: list[Any], cut: bool) -> None:
+    """
+    A stream that has told why it stops is no half one.
+    """
+    assert report(CHAT, data(chunk({"content": "Hi"}), *last)).cut is cut
+
+
 def test_usage_in_every_chunk() -> None:
     """
     As some tell it, for all that came before: the last one counts, in part if the answer broke off.
