@@ -59,8 +59,7 @@ class RouteUnknown(ClientError):
 
 class NotAllowed(ClientError):
     """
-    It administers, deletes or lists what is not the client's, and would do so with the configured key. Nothing went
-    upstream.
+    It administers, deletes or lists what is not the client's, with the configured key. Nothing went upstream.
     """
 
     reason = "route"
@@ -210,10 +209,6 @@ class RateLimited(GatewayError):
 
     reason = "rate"
     kind = "rate_limited"
-
-    def __init__(self, detail: str = "", retry_after_s: float | None = None, policy: str = "") -> None:
-        super().__init__(detail, retry_after_s)
-        self.policy = policy
 
 
 class BreakerOpen(GatewayError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import gzip
 import json
 import socket
+from typing import Any
 
 import pytest
 
@@ -79,7 +80,7 @@ def test_it_is_counted_and_not_seen(deployment: Deployment, holder: Holder, end:
     ],
 )
 def test_what_a_client_says_of_it(
-    deployment: Deployment, holder: Holder, more: dict[str, object], asks: dict[str, object]
+    deployment: Deployment, holder: Holder, more: dict[str, Any], asks: dict[str, object]
 ) -> None:
     """
     Nothing else of its request is changed.
@@ -92,7 +93,7 @@ def test_what_a_client_says_of_it(
 
 
 @pytest.mark.parametrize("more", [{"stream": True, "stream_options": ADDED}, {"stream": False}, {}])
-def test_who_asks_gets_it(deployment: Deployment, holder: Holder, more: dict[str, object]) -> None:
+def test_who_asks_gets_it(deployment: Deployment, holder: Holder, more: dict[str, Any]) -> None:
     """
     And what is no stream crosses as it is.
     """
