@@ -79,6 +79,8 @@ def explain(fields: Fields) -> Iterator[str]:
     yield f"Request {line.take('request_id')} ended at {line.take('time') or 'an unknown time'}."
     yield from _request(line)
     yield _outcome(status, upstream, cause, reason, policy)
+    if error := line.take("error"):
+        yield f"What the provider answered tells of an error: {error}."
     yield from _advice(status, cause, policy, fields.get("principal", ""))
     if wait := line.number("retry_after_s"):
         yield f"The client was told to come back after {_seconds(wait)}."

@@ -62,6 +62,13 @@ def test_whole() -> None:
     )
 
 
+def test_an_answer_that_tells_of_an_error() -> None:
+    """
+    Whatever its status was.
+    """
+    assert "What the provider answered tells of an error: overloaded_error." in told(error="overloaded_error")
+
+
 def test_refused() -> None:
     """
     A refusal: by whom and which of its limits, why, what can be done, and what the client was told.
