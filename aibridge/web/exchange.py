@@ -230,12 +230,11 @@ class Exchange(Ending):
         # Of several fields each is an encoding more (RFC 9110, 5.3).
         encoding = b",".join(request.headers_named(b"content-encoding"))
         asked = Asked(body, encoding, self._terms.max_body, None if claims is None else route.dialect)
-
-        def done() -> None:
-            self._go_on(lambda route: self._known(route, body, asked))
-
-        if not asked.begin() or self._bridge.slices.do(asked, done):
+        if asked.is_done or not asked.begin() or self._bridge.slices.do(asked, lambda: self._known_late(body, asked)):
             self._known(route, body, asked)
+
+    def _known_late(self, body: bytes, asked: Asked) -> None:
+        self._go_on(lambda route: self._known(route, body, asked))
 
     def _known(self, route: Route, body: bytes, asked: Asked) -> None:
         self._facts = asked.facts
