@@ -35,7 +35,7 @@ def request(path: str, fields: list[tuple[str, str]], method: str = "POST") -> b
 
 
 @pytest.mark.parametrize("root", ["", "/api/v2/aibridge"])
-@pytest.mark.parametrize("path", ["/up/v1/chat/completions", "/up/v1/models", "/up/v1/files", "/claude/v1/messages"])
+@pytest.mark.parametrize("path", ["/up/v1/chat/completions", "/up/v1/moderations", "/up/v1/elsewhere", "/claude/v1/messages"])
 class TestCanaries:
     """
     The bridge token goes nowhere; the configured key goes to the provider and nowhere else.
@@ -84,7 +84,7 @@ class TestCanaries:
             answers += read_all(stream)
         with connect(daemon.url) as stream:
             stream.sendall(request(root + path, [("X-Api-Key", "wrong-canary-token"), ("Connection", "close")]))
-            assert b" 401 " in read_all(stream) or "files" in path
+            assert b" 401 " in read_all(stream) or "elsewhere" in path
         seen = b"".join(provider.requests)
         metrics = daemon.page("/metrics")
         daemon.stop()
@@ -97,7 +97,7 @@ class TestCanaries:
         for place in places[1:]:
             assert KEY not in place
         assert "upstream-cookie-canary" not in answers.decode("latin-1")
-        if "files" in path:
+        if "elsewhere" in path:
             assert provider.requests == []
             assert answers.count(b" 404 ") == 11
         else:
@@ -124,7 +124,7 @@ class TestCanaries:
             answer = read_all(stream)
         daemon.wait_for("completion")
         seen = b"".join(provider.requests)
-        if "files" in path:
+        if "elsewhere" in path:
             assert seen == b""
         else:
             assert b" 200 OK" in answer

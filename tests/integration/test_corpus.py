@@ -34,7 +34,7 @@ class Place:
         self.unix = str(directory / "s")
         deployment.configure(
             f'[[provider]]\nname = "up"\ntype = "openai-compatible"\nbase_url = "{self.provider.url}"\n'
-            'key = "env:KEY"\n'
+            'key = "env:KEY"\nallow = ["POST /models", "PUT /models", "PATCH /models", "DELETE /models"]\n'
             f'[log]\nlevel = "debug"\n[listen]\nendpoints = ["tcp:port=0:interface=127.0.0.1", '
             f'"ssl:port=0:interface=127.0.0.1:privateKey={certificate.key}:certKey={certificate.chain}", '
             f'"unix:{self.unix}"]\nadmin = []\n'
