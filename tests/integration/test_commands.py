@@ -141,8 +141,8 @@ class TestInForce:
             r"^per-principal each principal 0\.06 requests/min 9 (2|1\.99\d*) 7 [\d.]+ s 0 token$",
             rf"^global-tokens all 1 tokens/min 10000 \d+(\.\d+)? 98\d\d [\d.]+ s 0 limit\[1\] \({file}\)$",
             rf"^A breaker opens after 1 failure, for 600 s; then 3 have to succeed: breaker\.enabled \({file}\)\.$",
-            r"^up first 1 usable - - 3$",
-            r"^up first 2 usable - - 3$",
+            r"^up first 1 usable - - - 3$",
+            r"^up first 2 usable - - - 3$",
         ):
             assert re.search(row, text, re.MULTILINE), f"{row}\n{text}"
         # One is told to wait, and then the model fails.
@@ -158,7 +158,7 @@ class TestInForce:
             r"^each principal 3 - - - admission\.max_in_flight",
             r"^up /v1/chat/completions m open \d+(\.\d+)? s$",
             r"^up first 1 rate_limited \d+(\.\d+)? s wait \d+(\.\d+)? s 3$",
-            r"^up first 2 usable - - 3$",
+            r"^up first 2 usable - - - 3$",
             r"Now: nobody\.$",
         ):
             assert re.search(row, text, re.MULTILINE), f"{row}\n{text}"

@@ -57,6 +57,10 @@ def wait_for_end(stream: socket.socket, seconds: float) -> None:
     stream.settimeout(PATIENCE_S)
 
 
+ALLOW = [f"{method} /models/*" for method in ("POST", "PUT", "PATCH", "DELETE")]
+"""Routes that cross whatever their method."""
+
+
 @pytest.fixture(scope="module")
 def misled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, str]]:
     """
@@ -69,7 +73,7 @@ def misled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Daemon, s
     deployment.configure(
         "".join(
             f'[[provider]]\nname = "{name}"\ntype = "openai-compatible"\nbase_url = "{provider.url}"\n'
-            f'key = "env:KEY"\n{options}'
+            f'key = "env:KEY"\nallow = {ALLOW}\n{options}'
             for name in sorted({place_of(*case)[0] for case in enumerate(FAULTS)})
         )
     )
@@ -98,7 +102,7 @@ def outcome(misled: tuple[Daemon, str], place: tuple[str, str], method: str) -> 
         length = "" if method == "HEAD" else "Content-Length: 2\r\n"
         name, last = place
         head = (
-            f"{method} /{name}/v1/responses/{last} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{length}\r\n"
+            f"{method} /{name}/v1/models/{last} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{length}\r\n"
         )
         stream.sendall(head.encode() + (b"" if method == "HEAD" else b"{}"))
         response = HTTPResponse(stream, method=method)

@@ -123,7 +123,7 @@ class TestOpening:
     def test_what_does_not_count(self, deployment: Deployment, holder: Holder) -> None:
         """
         Errors of the request, of the key, of one answer; refusals of ours; clients that leave, before the answer and in
-        it; an answer that breaks off; another vendor's 529; what is not bridged.
+        it; another vendor's 529; what is not bridged.
         """
         token = deployment.token("ada")
         daemon = start(
@@ -145,13 +145,6 @@ class TestOpening:
         asking.stream.recv(1)
         asking.leave()
         daemon.until("aibridge_permits_in_use", 0)
-        asking = Asking(daemon.url, said(token))
-        turn = holder.next()
-        turn.say(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{")
-        turn.close()
-        with asking.stream:
-            while asking.stream.recv(4096):
-                pass
         models = b"GET /up/v1/models HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + token.encode() + b"\r\n\r\n"
         answered(holder, daemon, models, 503)
         assert daemon.metric("aibridge_circuit_breaker_trips_total") == 0
@@ -355,7 +348,7 @@ def test_a_reload_leaves_them_open(deployment: Deployment, holder: Holder) -> No
 
 def test_whole_answers_close_it(deployment: Deployment, holder: Holder) -> None:
     """
-    An answer has proved the provider with its head: a probe's stream need not have ended for the breaker to close.
+    A head proves nothing: the answer may still be an error, or break off.
     """
     token = deployment.token("ada")
     daemon = start(deployment, holder, "failure_threshold = 1\ntimeout = 0.1\nmax_requests = 1")
@@ -366,6 +359,7 @@ def test_whole_answers_close_it(deployment: Deployment, holder: Holder) -> None:
     payload = whole()
     turn.say(payload[:-1])
     probe.stream.recv(1)
-    assert daemon.metric(STATE) == 0
+    assert daemon.metric(STATE) == 0.5
     turn.answer(payload[-1:])
+    daemon.until(STATE, 0)
     probe.stream.close()

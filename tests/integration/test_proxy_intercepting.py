@@ -329,5 +329,5 @@ def test_curl_is_told_why(pair: Pair) -> None:
     with intercepted(pair.proxy.url, pair.deployment.ca, pair.proxy.token) as client:
         client.sendall(request("GET", "/v1/files"))
         head, body = read_answer(client)
-    assert status(head) == 404
+    assert status(head) == 403
     assert "error" in json.loads(body)
