@@ -35,7 +35,9 @@ def request(path: str, fields: list[tuple[str, str]], method: str = "POST") -> b
 
 
 @pytest.mark.parametrize("root", ["", "/api/v2/aibridge"])
-@pytest.mark.parametrize("path", ["/up/v1/chat/completions", "/up/v1/moderations", "/up/v1/elsewhere", "/claude/v1/messages"])
+@pytest.mark.parametrize(
+    "path", ["/up/v1/chat/completions", "/up/v1/moderations", "/up/v1/elsewhere", "/claude/v1/messages"]
+)
 class TestCanaries:
     """
     The bridge token goes nowhere; the configured key goes to the provider and nowhere else.

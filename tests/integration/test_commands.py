@@ -146,7 +146,8 @@ class TestInForce:
         ):
             assert re.search(row, text, re.MULTILINE), f"{row}\n{text}"
         # One is told to wait, and then the model fails.
-        turns[0].answer(b"HTTP/1.1 429 X\r\nRetry-After: 300\r\nContent-Length: 0\r\n\r\n")
+        used_up = b"x-ratelimit-remaining-requests: 0\r\nx-ratelimit-reset-requests: 300s\r\n"
+        turns[0].answer(b"HTTP/1.1 429 X\r\nRetry-After: 300\r\n" + used_up + b"Content-Length: 0\r\n\r\n")
         turns.append(holder.next())
         for _ in range(2):
             turns.pop().answer(b"HTTP/1.1 503 X\r\nContent-Length: 0\r\n\r\n")
@@ -157,7 +158,7 @@ class TestInForce:
         for row in (
             r"^each principal 3 - - - admission\.max_in_flight",
             r"^up /v1/chat/completions m open \d+(\.\d+)? s$",
-            r"^up first 1 rate_limited \d+(\.\d+)? s wait \d+(\.\d+)? s 3$",
+            r"^up first 1 rate_limited m \d+(\.\d+)? s 0 requests left 3$",
             r"^up first 2 usable - - - 3$",
             r"Now: nobody\.$",
         ):
@@ -281,7 +282,7 @@ class TestWhy:
             wanted[asking.answer().id] = ("It was answered: 200.",)
         wanted[answered(ada, "up", b"429 X\r\nRetry-After: 300")] = ("The provider answered 429",)
         wanted[refused(ada, "up")] = "the provider's own limit, as it was last told", "heed_limits", "after 45 s"
-        wanted[answered(ada, "several", b"429 X\r\nRetry-After: 300")] = "the keys of the provider", "sent 2 times"
+        wanted[answered(ada, "several", b"429 X\r\nRetry-After: 300")] = "The provider answered 429", "sent 2 times"
         wanted[answered(ada, "tight", b"200 X", max_tokens=10**6)] = ("It was answered: 200.",)
         wanted[refused(ada, "tight", max_tokens=10**6)] = "policy per-principal-tight-tokens", "--principal ada"
         wanted[answered(ada, "full", b"503 X")] = ("The provider answered 503",)

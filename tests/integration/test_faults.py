@@ -101,9 +101,7 @@ def outcome(misled: tuple[Daemon, str], place: tuple[str, str], method: str) -> 
     with connect(daemon.url) as stream:
         length = "" if method == "HEAD" else "Content-Length: 2\r\n"
         name, last = place
-        head = (
-            f"{method} /{name}/v1/models/{last} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{length}\r\n"
-        )
+        head = f"{method} /{name}/v1/models/{last} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n{length}\r\n"
         stream.sendall(head.encode() + (b"" if method == "HEAD" else b"{}"))
         response = HTTPResponse(stream, method=method)
         response.begin()

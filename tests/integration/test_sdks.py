@@ -125,11 +125,15 @@ class TestOpenAI:
 
     def test_unknown_route(self, gpt: Any) -> None:
         """
-        A route that is not allowed is not found, and says who refused.
+        A route that is unknown is not found, one that shows what others have is not permitted; both say who refused.
         """
-        with pytest.raises(openai.NotFoundError) as caught:
-            gpt.files.list()
-        assert caught.value.response.headers["x-ai-bridge-reason"] == "route"
+        for error, ask in (
+            (openai.NotFoundError, lambda: gpt.get("/nowhere", cast_to=object)),
+            (openai.PermissionDeniedError, gpt.files.list),
+        ):
+            with pytest.raises(error) as caught:
+                ask()
+            assert caught.value.response.headers["x-ai-bridge-reason"] == "route"
 
     def test_provider_error(self, gpt: Any) -> None:
         """
