@@ -267,7 +267,7 @@ class TestUsed:
         request = said(token, path=PATHS[dialect], stream=True, max_tokens=900)
         seen, charged = {
             Dialect.CHAT: (data(*[chunk({"content": "a"}) for _ in range(7)]), taken_for(request) + 7),
-            Dialect.RESPONSES: (RESPONSES_START, taken_for(request) + 10),
+            Dialect.RESPONSES: (RESPONSES_START, taken_for(request) + 11),
             Dialect.MESSAGES: (MESSAGES_START, 18295 + 7),
         }[dialect]
         asking = Asking(daemon.url, request)
