@@ -149,13 +149,6 @@ KNOWN = [
         "57, 1263.5714",
     ),
     (
-        "table",
-        63,
-        63,
-        "| id | do this | today | right |\n| --- | --- | --- | --- |\n| A1 | x | 1 of 148 | 99 "
-        "% |\n| A2 | y | 16 calls | 2 calls |\n| A3 | z | 40 s | 0 s |\n",
-    ),
-    (
         "indented",
         23,
         23,
