@@ -247,13 +247,19 @@ class Pump:
             self._slices.forget(self)
         self._write = _nowhere  # not every transport stops at once
         transport = self.transport
-        if transport is None:
-            return
-        abort = getattr(transport, "abortConnection", None) or getattr(transport, "loseConnection", None)
-        if abort is not None:
-            abort()
-        else:
-            transport.stopProducing()
+        if transport is not None:
+            abandon(transport)
+
+
+def abandon(transport: Any) -> None:
+    """
+    End the call that a body comes from, as soon as its transport can.
+    """
+    abort = getattr(transport, "abortConnection", None) or getattr(transport, "loseConnection", None)
+    if abort is not None:
+        abort()
+    else:
+        transport.stopProducing()
 
 
 def _nowhere(data: bytes) -> None:

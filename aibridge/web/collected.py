@@ -18,6 +18,7 @@ from zope.interface import classImplements
 from aibridge.dialects.errorbody import MOST_BODY, Said, read_error
 from aibridge.relay.client import response_pairs
 from aibridge.relay.headers import content_of
+from aibridge.relay.pump import abandon
 from aibridge.relay.response import Pair, headers_of
 
 MOST_S: Final = 2.0
@@ -175,14 +176,8 @@ class Collected:
         """
         Nobody wants the rest.
         """
-        transport = self._transport
-        if transport is None:
-            return
-        abort = getattr(transport, "abortConnection", None) or getattr(transport, "loseConnection", None)
-        if abort is not None:
-            abort()
-        else:
-            transport.stopProducing()
+        if self._transport is not None:
+            abandon(self._transport)
 
     def loseConnection(self) -> None:
         """
