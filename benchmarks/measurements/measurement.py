@@ -12,13 +12,13 @@ from typing import ClassVar
 from benchmarks.rig import Load, Rig
 from benchmarks.targets.target import Mode, Started
 
-ALL = ("nginx", "haproxy", "go", "aibridge", "plain", "litellm")
+ALL = ("nginx", "haproxy", "go", "aibridge", "earlier", "plain", "litellm")
 LIGHT = ALL[:-1]
 """Without LiteLLM, which would take minutes to be asked what nobody compares."""
 
 TUNNELLING = ("haproxy-tcp", "aibridge-proxy")
 
-REFUSING = ("nginx", "haproxy", "aibridge", "plain")
+REFUSING = ("nginx", "haproxy", "aibridge", "earlier", "plain")
 
 
 @dataclass(frozen=True)

@@ -83,6 +83,13 @@ class AIBridge(Target):
     def __init__(self, twistd_options: tuple[str, ...] = ()) -> None:
         self._twistd_options = twistd_options
 
+    @property
+    def python(self) -> str:
+        """
+        The interpreter it is installed for.
+        """
+        return sys.executable
+
     def lacking(self) -> str | None:
         """
         Nothing: it is in the tree.
@@ -111,7 +118,15 @@ class AIBridge(Target):
         text = configuration(mode, directory=directory, port=port, admin=free_port(), upstream=upstream)
         (token,) = made_tokens(directory, [["--name", "bench"]])
         write_key(directory)
-        server = daemon(self.name, text, port=port, directory=directory, core=core, options=self._twistd_options)
+        server = daemon(
+            self.name,
+            text,
+            port=port,
+            directory=directory,
+            core=core,
+            options=self._twistd_options,
+            python=self.python,
+        )
         shown = spoiled(token) if mode is Mode.UNAUTHORISED else token
         return Started(
             server,
@@ -119,6 +134,33 @@ class AIBridge(Target):
             headers=(("Authorization", f"Bearer {shown}"),),
             holds_stream=mode is Mode.OVERLOADED,
         )
+
+
+class Earlier(AIBridge):
+    """
+    The daemon as it is installed elsewhere, to tell what a change costs: ``EARLIER=/path/to/.venv/bin/python``.
+    """
+
+    name = "earlier"
+
+    @property
+    def python(self) -> str:
+        """
+        The interpreter it is installed for; empty if none is named.
+        """
+        return os.environ.get("EARLIER", "")
+
+    def lacking(self) -> str | None:
+        """
+        That no other installation is named.
+        """
+        return None if self.python else "EARLIER names no interpreter"
+
+    def version(self) -> str:
+        """
+        Which installation it is.
+        """
+        return self.python
 
 
 def daemon(
@@ -130,17 +172,19 @@ def daemon(
     core: int,
     options: Sequence[str] = (),
     plugin: str = "aibridge",
+    python: str = sys.executable,
 ) -> Server:
     """
-    Start a daemon of this tree on a configuration.
+    Start a daemon on a configuration: this tree's, unless another interpreter is named.
 
     :param port: on which it listens then.
     :param options: of twistd's.
     :param plugin: what twistd runs.
+    :param python: the interpreter that the daemon is installed for.
     """
     path = directory / f"{plugin}.toml"
     path.write_text(configuration)
-    command: list[str | Path] = [sys.executable, "-c", _TWISTD, "-n", "--pidfile=", *options, plugin, "--config", path]
+    command: list[str | Path] = [python, "-c", _TWISTD, "-n", "--pidfile=", *options, plugin, "--config", path]
     return Server(name, command, port=port, directory=directory, cores={core}, environ=_environ())
 
 
