@@ -122,9 +122,11 @@ COMPILED = (
 )
 
 
-HIDDEN = () if os.name == "nt" else ("-fvisibility=hidden",)
-"""All of it is one library whose functions nobody else calls: the compiler may put one into another, or leave it out,
-which makes a request a tenth cheaper and the compiling twice as quick."""
+FLAGS = () if os.name == "nt" else ("-fvisibility=hidden", "-Wno-all")
+"""
+All of it is one library whose functions nobody else calls, so that the compiler may put one into another, or leave it
+out: a request is a tenth cheaper for it. And what it would say of code that nobody wrote takes it longer than the code.
+"""
 
 
 class Compile(build_ext):
@@ -161,7 +163,7 @@ def extensions() -> list[Any]:
         ["--config-file=setup.cfg", *COMPILED], opt_level="3", debug_level="0", group_name="aibridge"
     )
     for extension in made:
-        extension.extra_compile_args += HIDDEN
+        extension.extra_compile_args += FLAGS
     return made
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from aibridge.dialects import sse
 from aibridge.dialects.parts import COUNTED, NOTHING, WHOLE, Part
-from aibridge.dialects.reading import SMALL, Reading, error_of, has_told, text_of, word
+from aibridge.dialects.reading import SMALL, Reading, error_of, has_told, sole_text, text_of, word
 from aibridge.dialects.usage import Report, Usage, count_of, extras_of, object_of
 
 PART: Final[Part] = Part(
@@ -29,6 +29,8 @@ PART: Final[Part] = Part(
 _texts: Any = re.compile(
     rb'"(?:content|reasoning_content|reasoning|arguments|refusal|text)": ?"([^"\\\n]*+(?:\\.[^"\\\n]*+)*+)'
 ).findall
+
+_DELTA: Final = b'"delta":{"content":"'
 
 _MOST_UNNAMED = 4
 """Events that are taken apart to find model and id: Azure's first one has neither."""
@@ -56,8 +58,13 @@ class Chat(Reading):
         """
         # As `_ends` and `_counts` have it, written out: this runs for every event of every stream.
         start = len(self._head) if block.startswith(self._head) else 0
-        self.pieces += block.count(b'"delta"', start)
-        self.text += text_of(_texts(block, start))
+        sole = sole_text(block, _DELTA, start)
+        if sole >= 0:
+            self.pieces += 1
+            self.text += sole
+        else:
+            self.pieces += block.count(b'"delta"', start)
+            self.text += text_of(_texts(block, start))
         find = block.find
         if (
             self._unnamed

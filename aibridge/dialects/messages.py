@@ -40,6 +40,8 @@ BODY: Final[Part] = Part(
 # The signature of thoughts is about as long as they are, where they are not shown themselves.
 _texts: Any = re.compile(rb'"(?:text|thinking|partial_json|signature)": ?"([^"\\\n]*+(?:\\.[^"\\\n]*+)*+)').findall
 
+_DELTA: Final = b'"delta":{"type":"text_delta","text":"'
+
 
 class Messages(Named):
     """
@@ -53,7 +55,7 @@ class Messages(Named):
     __slots__ = ("_is_counted",)
 
     def __init__(self, limit: int, memory: sse.Memory) -> None:
-        super().__init__(limit, memory, EVENT, _texts, b'"content_block_delta"', b"message_")
+        super().__init__(limit, memory, EVENT, _texts, b'"content_block_delta"', b"message_", _DELTA)
         self._is_counted = False  # the output is more than the placeholder
 
     def whole(self, body: Mapping[str, Any]) -> None:

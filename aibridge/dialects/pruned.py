@@ -11,7 +11,6 @@ What is wrong in a part that nobody asks for is not found, brackets and quotes a
 
 from __future__ import annotations
 
-import re
 from typing import Any, Final
 
 import msgspec
@@ -62,9 +61,6 @@ _BROKEN: Final = 10
 
 _decode: Any = msgspec.json.decode
 
-# What can be inside of a text. No part of it is looked at twice.
-_inside: Any = re.compile(rb'[^"\\]*+(?:\\[\s\S][^"\\]*+)*+').match
-
 
 class Pruned:
     """
@@ -102,7 +98,8 @@ class Pruned:
         self._mark = 0
         self._elides = False
         self._odd = False  # what comes next is escaped
-        self._before = b""  # of what is weighed, the last bytes of earlier pieces
+        self._head = 0  # what its beginning weighs
+        self._before = b""  # of that, the last bytes of earlier pieces
         self._last = 0  # how much the last text has added to `text`, which may turn out to be a key
 
     def feed(self, data: bytes) -> None:
@@ -295,6 +292,7 @@ class Pruned:
         self._mark = len(self._kept)
         self._elides = self._odd = False
         self._before = b""
+        self._head = 0
         if self._copies:
             self._kept.append(_QUOTE)
         self._last = 0
@@ -327,34 +325,48 @@ class Pruned:
         if self._odd:
             at += 1
             self._odd = False
-        near = min(end, at + _NEAR)
-        while at < near:
-            char = data[at]
-            if char == _QUOTE:
-                return at
-            if char == _BACKSLASH:
+        while at < end:
+            near = min(end, at + _NEAR)
+            while at < near:
+                char = data[at]
+                if char == _QUOTE:
+                    return at
+                if char == _BACKSLASH:
+                    at += 1
+                    if at == end:
+                        self._odd = True
+                        return -1
                 at += 1
-                if at == end:
-                    self._odd = True
-                    return -1
-            at += 1
-        found: int = _inside(data, at).end()
-        if found < end and data[found] == _QUOTE:
-            return found
-        self._odd = found < end  # by a backslash that is the last byte
+            quote = data.find(b'"', at)
+            stop = end if quote < 0 else quote
+            # An odd number of backslashes before it: the last of them escapes it.
+            first = stop
+            while first > at and data[first - 1] == _BACKSLASH:
+                first -= 1
+            escapes = (stop - first) & 1 == 1
+            if quote < 0:
+                self._odd = escapes
+                return -1
+            if not escapes:
+                return quote
+            at = quote + 1
         return -1
 
     def _count(self, data: bytes, begin: int, end: int) -> None:
         """
-        Weigh a piece of a text.
+        Weigh a piece of a text, the last of what `_size` is of. A long one weighs throughout what it does in the
+        beginning: to look at all of it would take longer than all else that is done for an answer.
         """
-        piece = data[begin:end]
-        if not piece:
-            return
-        weight = weight_of(piece, self._before)
-        self._before = piece[-BEFORE:] if len(piece) >= BEFORE else (self._before + piece)[-BEFORE:]
-        self._last += weight
-        self.text += weight
+        weighed = self._size - (end - begin)
+        if weighed < LONG:
+            piece = data[begin : min(end, begin + LONG - weighed)]
+            self._head += weight_of(piece, self._before)
+            self._before = (self._before + piece[-BEFORE:])[-BEFORE:]
+        weight = self._head
+        if self._size > LONG:
+            weight += (self._size - LONG) * self._head // LONG
+        self.text += weight - self._last
+        self._last = weight
 
     # -- what is passed over -------------------------------------------------------------------------------------
 

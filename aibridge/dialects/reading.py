@@ -6,7 +6,7 @@ dialects.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -27,6 +27,9 @@ objects of all that can be in it may take long."""
 
 UNKNOWN = "unknown"
 """Stands for an error whose type is not told in a word."""
+
+_DELTA: Final = b'"delta"'
+_BACKSLASH: Final = 92
 
 _decode: Callable[[bytes], Any] = msgspec.json.decode
 
@@ -212,21 +215,26 @@ class Named(Reading):
 
     :param piece: what an event has in it that is a piece of the answer.
     :param mark: what one has in it that may matter; one that tells an error does as well.
+    :param delta: what a text comes behind where it is all that an event has, see `sole_text`; empty for none.
     """
 
-    __slots__ = ("_mark", "_piece")
+    __slots__ = ("_delta", "_mark", "_piece")
 
-    def __init__(self, limit: int, memory: sse.Memory, event: Part, texts: Any, piece: bytes, mark: bytes) -> None:
+    def __init__(
+        self, limit: int, memory: sse.Memory, event: Part, texts: Any, piece: bytes, mark: bytes, delta: bytes = b""
+    ) -> None:
         super().__init__(limit, memory, event, texts)
         self._piece = piece
         self._mark = mark
+        self._delta = delta
 
     def take(self, block: bytes) -> None:
         """
         Whole events.
         """
         self.pieces += block.count(self._piece)
-        self.text += text_of(self._texts(block))
+        sole = sole_text(block, self._delta) if self._delta else -1
+        self.text += text_of(self._texts(block)) if sole < 0 else sole
         if self.matters(block):
             self.read(block)
 
@@ -267,6 +275,24 @@ class Named(Reading):
         Whether something in a block may matter.
         """
         return block.find(self._mark) >= 0 or block.find(b'"error"') >= 0
+
+
+def sole_text(block: bytes, mark: bytes, start: int = 0) -> int:
+    """
+    What the text weighs in a block whose one delta is nothing but a text, as nearly all are: to find it there takes a
+    third of the time. -1 if it is another block.
+
+    :param mark: what stands between the delta's name, with which it begins, and the text.
+    """
+    at = block.find(_DELTA, start)
+    if at < 0 or not block.startswith(mark, at):
+        return -1
+    begin = at + len(mark)
+    end = block.find(b'"', begin)
+    is_sole = end >= 0 and block.startswith(b'"}', end) and block.find(_DELTA, end) < 0
+    if not is_sole or block[end - 1] == _BACKSLASH:
+        return -1
+    return weight_of(block[begin:end])
 
 
 def text_of(found: list[bytes]) -> int:

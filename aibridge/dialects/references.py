@@ -43,6 +43,8 @@ One search that begins with a quote takes as long as two for a name would. Each 
 always has: most quotes are done with by that letter, in a third of the time.
 """
 
+_OBJECT: Final = 123
+
 _ESCAPE: Final = b"\\u00"
 _HIDES: Final[Any] = re.compile(rb"\\u00(?:2[dD]|[3-7])")
 """An escape of what names are made of, which nobody escapes who has nothing to hide."""
@@ -82,6 +84,8 @@ class Sought:
         self._tail = seen[-_LONGEST:]
 
     def _is_wide(self, seen: bytes) -> bool:
+        if len(seen) > 1 and seen[0] == _OBJECT and seen[1] and not self._lines:
+            return False
         # JSON in UTF-16 or UTF-32 has a NUL among its first bytes, or a mark of the order of bytes (RFC 4627, 3).
         # Lines have them wherever they begin.
         nul = seen.find(b"\0") if self._lines else seen.find(b"\0", 0, 4)

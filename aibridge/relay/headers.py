@@ -195,6 +195,8 @@ def carries(token: bytes, value: bytes) -> bool:
     This is against mistakes (a base URL with the token in its query, a client that repeats it in a header of its
     own); somebody who wants to give a token of theirs away cannot be kept from it.
     """
+    if len(value) < len(token):
+        return False
     # Not `in`, which costs an exception each time it is given bytes.
     return value.find(token) >= 0 or (value.find(_PERCENT) >= 0 and unquote_to_bytes(value).find(token) >= 0)
 

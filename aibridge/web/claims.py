@@ -188,9 +188,11 @@ class Claims:
             return reader
         self._done()
         kind = self._route.makes
+        if kind is None or not self._is_kept:
+            return reader
         content_type, encoding = content_of(received)
         type_ = content_type.partition(b";")[0].strip().lower()
-        if kind is None or not self._is_kept or type_ not in (b"text/event-stream", b"application/json"):
+        if type_ not in (b"text/event-stream", b"application/json"):
             return reader
         try:
             decoding = decoding_of(encoding)

@@ -317,7 +317,7 @@ class Ending:
         """
         What its expected use depends on.
         """
-        self._agent = client_of(self._request.header(b"user-agent"))
+        self._agent = self._agent or client_of(self._request.header(b"user-agent"))
         principal, prior = self._principal.id, self._terms.default_output
         most = route.most_output if read.max_tokens is None else read.max_tokens
         return Asked(principal, read.model, self._agent, read.size, most, read.choices, prior)

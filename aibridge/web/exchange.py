@@ -357,7 +357,7 @@ class Exchange(Ending):
             # It cannot be sent again.
             self._intake.release()
         # A stream may last for an hour; what was said in its request's head is not needed that long.
-        self._agent = client_of(request.header(b"user-agent"))
+        self._agent = self._agent or client_of(request.header(b"user-agent"))
         request.forget_fields()
         content_type, encoding = content_of(received)
         boundary = boundary_of(content_type, encoding)
