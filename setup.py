@@ -96,6 +96,7 @@ COMPILED = (
     "aibridge/web/channel.py",
     "aibridge/web/claims.py",
     "aibridge/web/collected.py",
+    "aibridge/web/completions.py",
     "aibridge/web/eager.py",
     "aibridge/web/ending.py",
     "aibridge/web/entrance.py",

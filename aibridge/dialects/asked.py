@@ -10,7 +10,7 @@ from aibridge.dialects import facts
 from aibridge.dialects.decoding import Decoding, TooMuch, Undecodable, decoding_of
 from aibridge.dialects.facts import Facts
 from aibridge.dialects.named import Named, Reference
-from aibridge.dialects.references import Sought
+from aibridge.dialects.references import Sought, may_name
 from aibridge.errors import BodyUnreadable
 from aibridge.model import Dialect
 
@@ -61,7 +61,7 @@ class Asked:
         self._body = body
         self._encoding = content_encoding
         self._dialect = dialect
-        self._sought: Sought | None = None if dialect is None else Sought(dialect)
+        self._sought: Sought | None = None
         known = facts.at_once(body, content_encoding)
         self.facts: Facts = facts.UNREAD if known is None else known
         self._reading: facts.Reading | None = None
@@ -69,12 +69,13 @@ class Asked:
         self._decoding: Decoding | None = None
         self._piece = b""
         self._at = 0
-        sought = self._sought
-        if known is not None and sought is not None and len(body) <= _SMALL:
-            sought.feed(body)
+        is_small = known is not None and len(body) <= _SMALL
+        if dialect is not None and not (is_small and not may_name(body, dialect)):
+            self._sought = Sought(dialect, found=is_small)
+        if is_small:
             self._looked(True)
-        elif known is None or sought is not None:
-            self._reading = facts.Reading(body, content_encoding, most, known, sought)
+        elif known is None or self._sought is not None:
+            self._reading = facts.Reading(body, content_encoding, most, known, self._sought)
 
     @property
     def is_done(self) -> bool:

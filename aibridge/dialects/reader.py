@@ -23,6 +23,8 @@ from aibridge.model import Dialect
 MOST_AT_ONCE: Final = 16384
 """Bytes that are read in one step. The worst that is known takes a reader two milliseconds, most a hundredth of it."""
 
+_JSON: Final = b"application/json"
+
 _READINGS: dict[Dialect, type[chat.Chat] | type[responses.Responses] | type[messages.Messages]] = {
     Dialect.CHAT: chat.Chat,
     Dialect.RESPONSES: responses.Responses,
@@ -87,7 +89,9 @@ def reader_for(
     :param limit: bytes of the largest event of a stream that is held until it is over.
     :param memory: what is held by all readers together.
     """
-    kind = (content_type or b"").partition(b";")[0].strip().lower()
+    kind = content_type or b""
+    if kind != _JSON:
+        kind = kind.partition(b";")[0].strip().lower()
     made = _READINGS.get(dialect)
     if made is None:
         return None
@@ -95,7 +99,7 @@ def reader_for(
     reader: UsageReader
     if kind == b"text/event-stream":
         reader = reading
-    elif kind == b"application/json" or kind.endswith(b"+json"):
+    elif kind == _JSON or kind.endswith(b"+json"):
         reader = _Body(reading, _BODIES[dialect])
     else:
         return None

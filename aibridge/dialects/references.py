@@ -44,10 +44,18 @@ always has: most quotes are done with by that letter, in a third of the time.
 """
 
 _OBJECT: Final = 123
+_WIDE: Final = (b"\xfe\xff", b"\xff\xfe")
 
 _ESCAPE: Final = b"\\u00"
 _HIDES: Final[Any] = re.compile(rb"\\u00(?:2[dD]|[3-7])")
 """An escape of what names are made of, which nobody escapes who has nothing to hide."""
+
+
+def may_name(body: bytes, dialect: Dialect) -> bool:
+    """
+    Whether a whole body may name objects, or ask for what makes some on the way: what `Sought` would find in it.
+    """
+    return _is_wide(body, False) or _is_marked(body, _MARKS[dialect])
 
 
 class Sought:
@@ -75,18 +83,21 @@ class Sought:
         if self.found:
             return
         seen = self._tail + piece if self._tail else piece
-        self.found = (
-            ((self._lines or self._passed < 4) and self._is_wide(seen))
-            or self._marks.search(seen) is not None
-            or (seen.find(_ESCAPE) >= 0 and _HIDES.search(seen) is not None)
-        )
+        begins = self._lines or self._passed < 4
+        self.found = (begins and _is_wide(seen, self._lines)) or _is_marked(seen, self._marks)
         self._passed += len(piece)
         self._tail = seen[-_LONGEST:]
 
-    def _is_wide(self, seen: bytes) -> bool:
-        if len(seen) > 1 and seen[0] == _OBJECT and seen[1] and not self._lines:
-            return False
-        # JSON in UTF-16 or UTF-32 has a NUL among its first bytes, or a mark of the order of bytes (RFC 4627, 3).
-        # Lines have them wherever they begin.
-        nul = seen.find(b"\0") if self._lines else seen.find(b"\0", 0, 4)
-        return nul >= 0 or seen.startswith((b"\xfe\xff", b"\xff\xfe"))
+
+def _is_marked(seen: bytes, marks: Any) -> bool:
+    return marks.search(seen) is not None or (seen.find(_ESCAPE) >= 0 and _HIDES.search(seen) is not None)
+
+
+def _is_wide(seen: bytes, lines: bool) -> bool:
+    # JSON in UTF-16 or UTF-32 has a NUL among its first bytes, or a mark of the order of bytes (RFC 4627, 3). Lines
+    # have them wherever they begin.
+    if lines:
+        return seen.find(b"\0") >= 0 or seen.startswith(_WIDE)
+    if len(seen) > 1 and seen[0] == _OBJECT and seen[1]:
+        return False
+    return seen.find(b"\0", 0, 4) >= 0 or seen.startswith(_WIDE)

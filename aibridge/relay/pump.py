@@ -87,6 +87,7 @@ class Pump:
         # See Note [Reading behind].
         self._slices = slices
         self._pieces: deque[bytes] = deque()  # not read yet
+        self._at = 0  # how far the first of them is read
         self._is_behind = False
         self._is_paused = False  # by the sink
         self._reason: Failure | None = None
@@ -186,10 +187,14 @@ class Pump:
                 return True
             if not pieces:
                 return False
-            piece = pieces.popleft()
-            if len(piece) > MOST_AT_ONCE:
-                pieces.appendleft(piece[MOST_AT_ONCE:])
-                piece = piece[:MOST_AT_ONCE]
+            piece, at = pieces[0], self._at
+            if len(piece) - at > MOST_AT_ONCE:
+                self._at = at + MOST_AT_ONCE
+                piece = piece[at : self._at]
+            else:
+                self._at = 0
+                pieces.popleft()
+                piece = piece[at:] if at else piece
             return reader.feed(piece) or bool(pieces)
         except Exception:
             self._unreadable()

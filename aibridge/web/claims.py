@@ -121,7 +121,9 @@ class Claims:
         :raises BodyUnreadable: it is not.
         """
         content_type = request.header(b"content-type")
-        if content_type is not None and content_type.strip().lower().startswith(_FORMS):
+        if content_type is None or content_type == b"application/json":
+            return
+        if content_type.strip().lower().startswith(_FORMS):
             raise errors.BodyUnreadable("A form is not read here; send JSON.")
 
     def check_body(self, asked: Asked) -> None:

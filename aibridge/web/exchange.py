@@ -111,11 +111,11 @@ class Exchange(Ending):
         identity = terms.identity
         self._credentials = read(request.header, request.headers_named, identity.verifies_tokens)
         found = identity.identify(self._credentials.token, request.client_host, self._began_at)
-        if isinstance(found, Deferred):
+        if isinstance(found, Principal):
+            self._identified(found, route)
+        else:
             self._lookup = found
             found.addCallbacks(self._identified_late, self._unidentified)
-        else:
-            self._identified(found, route)
 
     def _identified_late(self, principal: Principal) -> None:
         self._lookup = None

@@ -9,7 +9,7 @@ import re
 import pytest
 
 from aibridge.dialects.parts import WHOLE
-from aibridge.dialects.reading import MOST_WORD, UNKNOWN, Reading, error_of, has_told, loaded, text_of, word
+from aibridge.dialects.reading import MOST_WORD, UNKNOWN, Reading, error_of, has_told, loaded, sole_text, text_of, word
 from aibridge.dialects.sse import Memory
 from aibridge.dialects.usage import Report, Source, Unread, Usage
 from aibridge.dialects.weight import weight_of
@@ -170,3 +170,39 @@ def test_texts_weigh_what_each_of_them_does(text: bytes) -> None:
     Together as alone.
     """
     assert text_of([text, b"xyz"]) == weight_of(text) + 3
+
+
+TEXTS = re.compile(rb'"(?:content|reasoning)": ?"([^"\\\n]*+(?:\\.[^"\\\n]*+)*+)').findall
+MARK = b'"delta":{"content":"'
+SOLE = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":null}]}\n\n'
+
+
+@pytest.mark.parametrize("text", [b"", b" words", b"12 \\n", b'say \\"so\\"', b"\\u4e2d\\u6587", b"ends with \\\\", b'\\"'])
+def test_a_sole_text_is_found_by_its_place(text: bytes) -> None:
+    """
+    Or not at all, where a search for all texts is needed to be right.
+    """
+    block = SOLE % text
+    sole = sole_text(block, MARK)
+    assert sole in (-1, text_of(TEXTS(block)))
+    assert sole >= 0 or text.endswith((b'"', b"\\")) or b'\\"' in text
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        SOLE % b"a" + SOLE % b"b",
+        b'data: {"choices":[{"delta":{"content":"a","reasoning":"b"}}]}\n\n',
+        b'data: {"choices":[{"delta":{"reasoning":"b","content":"a"}}]}\n\n',
+        b'data: {"choices":[{"delta":{"content":"a","x":{}}}]}\n\n',
+        b'data: {"choices":[{"delta": {"content": "a"}}]}\n\n',
+        b'data: {"choices":[{"delta":{}}]}\n\n',
+        b'data: {"choices":[{"delta":{"content":"a',
+        b": nothing\n\n",
+    ],
+)
+def test_what_is_no_sole_text(block: bytes) -> None:
+    """
+    There may be others, which count too.
+    """
+    assert sole_text(block, MARK) == -1

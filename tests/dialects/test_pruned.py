@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from aibridge.dialects.parts import COUNTED, NOTHING, WHOLE, Part
 from aibridge.dialects.pruned import INSTEAD, LONG, MOST_KEPT, Pruned
+from aibridge.dialects.weight import weight_of
 from answers import bytewise, cut
 
 INNER = Part({b"w": WHOLE, b"e": COUNTED}, COUNTED)
@@ -147,6 +148,36 @@ def test_long_texts_are_left_out_of_what_is_kept(size: int, at: str) -> None:
     for pieces in ([body], cut(body, range(0, len(body), 1000)), cut(body, [len(body) - 3])):
         found = json.loads(fed(pieces).end())["w"]
         assert (found if at == "top" else found[0]) == (value if size <= LONG else json.loads(INSTEAD))
+
+
+@given(st.lists(st.sampled_from([b'\\"', b"\\\\", b"\\n", b"x" * 40, b"y" * 200, b"z"]), max_size=60), st.integers(1, 300))
+def test_where_a_text_ends(parts: list[bytes], size: int) -> None:
+    """
+    At the first quote that nothing escapes, however many backslashes stand before it and wherever a piece ends.
+    """
+    body = b'{"a":"' + b"".join(parts) + b'","b":1}'
+    pruned = Pruned(Part({b"b": WHOLE}))
+    for at in range(0, len(body), size):
+        pruned.feed(body[at : at + size])
+    assert pruned.end() == b'{"b":1}'
+
+
+@given(st.integers(0, 3), st.integers(1, 20_000), st.integers(1, 9000))
+def test_a_long_text_weighs_what_it_does_in_the_beginning(kind: int, length: int, size: int) -> None:
+    """
+    However it comes; a short one is weighed as a whole.
+    """
+    unit = (b"words, ", b"0123ABCD", b"\\u4e2d", "é".encode())[kind]
+    text = unit * (length // len(unit) + 1)
+    body = b'["' + text + b'"]'
+    pruned = Pruned(COUNTED)
+    for at in range(0, len(body), size):
+        pruned.feed(body[at : at + size])
+    assert pruned.is_over
+    if len(text) <= LONG:
+        assert pruned.text == weight_of(text)
+    else:
+        assert pruned.text == pytest.approx(weight_of(text), rel=0.01, abs=16)
 
 
 def test_what_is_kept_is_bounded() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aibridge.dialects import references
 from aibridge.dialects.references import Sought
 from aibridge.model import Dialect
 
@@ -21,6 +22,8 @@ def may_name(body: bytes, dialect: Dialect = Dialect.RESPONSES, size: int = 1 <<
     sought = Sought(dialect, lines=lines)
     for at in range(0, len(body), size):
         sought.feed(body[at : at + size])
+    if size >= len(body) and not lines:
+        assert references.may_name(body, dialect) is sought.found
     return sought.found
 
 
