@@ -56,15 +56,13 @@ class Chat(Reading):
         """
         Whole events.
         """
+        if self.is_like_the_last(block):
+            return
         # As `_ends` and `_counts` have it, written out: this runs for every event of every stream.
         start = len(self._head) if block.startswith(self._head) else 0
-        sole = sole_text(block, _DELTA, start)
-        if sole >= 0:
-            self.pieces += 1
-            self.text += sole
-        else:
-            self.pieces += block.count(b'"delta"', start)
-            self.text += text_of(_texts(block, start))
+        pieces = block.count(b'"delta"', start)
+        self.pieces += pieces
+        self.text += text_of(_texts(block, start))
         find = block.find
         if (
             self._unnamed
@@ -74,11 +72,17 @@ class Chat(Reading):
             or (find(b'"error"', start) >= 0 and _fails(block))
         ):
             self.read(block)
-        elif (at := find(b'"usage"', start)) >= 0:
+            return
+        if (at := find(b'"usage"', start)) >= 0:
             # Who was asked for usage says null in every chunk but the last.
             is_null = block.startswith(b":null", at + 7) and find(b'"usage"', at + 7) < 0
             if not is_null and _counts(block):
                 self._pending = block if len(block) <= SMALL else _last_count(block)
+                return
+        if pieces == 1:
+            begin, end = sole_text(block, _DELTA, start)
+            if begin >= 0:
+                self.remember(block, begin, end)
 
     def read(self, block: bytes) -> None:
         """

@@ -200,7 +200,7 @@ class Pruned:
             self._open()
             return at + 1
         if opens:
-            self._depth = 0
+            self._depth = self._last = 0
             self._state = _DEEP
             return at
         if char in (_COMMA, _COLON) or char | 32 == _CLOSES:

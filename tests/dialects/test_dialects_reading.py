@@ -7,7 +7,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from aibridge.dialects.chat import Chat
+from aibridge.dialects.messages import Messages
 from aibridge.dialects.parts import WHOLE
 from aibridge.dialects.reading import MOST_WORD, UNKNOWN, Reading, error_of, has_told, loaded, sole_text, text_of, word
 from aibridge.dialects.sse import Memory
@@ -183,9 +187,9 @@ def test_a_sole_text_is_found_by_its_place(text: bytes) -> None:
     Or not at all, where a search for all texts is needed to be right.
     """
     block = SOLE % text
-    sole = sole_text(block, MARK)
-    assert sole in (-1, text_of(TEXTS(block)))
-    assert sole >= 0 or text.endswith((b'"', b"\\")) or b'\\"' in text
+    begin, end = sole_text(block, MARK)
+    assert begin < 0 or block[begin:end] == text
+    assert begin >= 0 or text.endswith((b'"', b"\\")) or b'\\"' in text
 
 
 @pytest.mark.parametrize(
@@ -205,4 +209,68 @@ def test_what_is_no_sole_text(block: bytes) -> None:
     """
     There may be others, which count too.
     """
-    assert sole_text(block, MARK) == -1
+    assert sole_text(block, MARK) == (-1, -1)
+
+
+def pieces_of(reading: Reading, blocks: list[bytes]) -> tuple[int, int]:
+    """
+    How many pieces of an answer there are, and what their texts weigh.
+    """
+    for block in blocks:
+        reading.take(block)
+    return reading.pieces, reading.text
+
+
+HEAD = b'data: {"id":"c","model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n'
+START = b'event: message_start\ndata: {"type":"message_start","message":{"id":"i","model":"m","usage":{}}}\n\n'
+DELTA = (
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta",'
+    b'"text":"%b"}}\n\n'
+)
+texts = st.lists(
+    st.sampled_from(
+        [
+            b"",
+            b" words",
+            b"12 \\n",
+            b'\\"so\\"',
+            b"ends with \\\\",
+            b'"}}],"usage":{"prompt_tokens":9,"completion_tokens":9}',
+            b'","error":{"type":"overloaded"},"a":"',
+            b'x"},"finish_reason":"stop"}],"y":[{"z":{"u":"',
+        ]
+    ),
+    max_size=12,
+)
+
+
+@given(texts)
+def test_a_block_like_the_last_is_read_as_if_it_were_the_first(parts: list[bytes]) -> None:
+    """
+    Whatever is in the place of its text.
+    """
+    for made, head, event in ((Chat, HEAD, SOLE), (Messages, START, DELTA)):
+        blocks = [event % part for part in parts]
+        usual, fresh = made(1 << 20, Memory()), made(1 << 20, Memory())
+        usual.take(head)
+        fresh.take(head)
+        for block in blocks:
+            usual.take(block)
+            fresh.take(block)
+            fresh.remember(b"", 0, 0)
+        usual.end()
+        fresh.end()
+        assert usual.report() == fresh.report()
+
+
+def test_all_that_is_not_the_text_has_to_be_the_same() -> None:
+    """
+    And there is no more than one text.
+    """
+    reading = Chat(1 << 20, Memory())
+    counted = SOLE.replace(b'"finish_reason":null}]', b'"finish_reason":null}],"usage":{"prompt_tokens":7}')
+    blocks = [HEAD, SOLE % b"four", SOLE % b"four", counted % b"four", SOLE % b"four" * 2, SOLE % b"four"]
+    assert pieces_of(reading, blocks) == (7, 6 * weight_of(b"four"))
+    reading.end()
+    assert reading.usage is not None
+    assert reading.usage.input == 7

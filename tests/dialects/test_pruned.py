@@ -207,3 +207,11 @@ def test_where_values_begin() -> None:
     pruned = fed(bytewise(body))
     assert pruned.opened == 1
     assert [(key, body[at : at + 1]) for key, at in pruned.starts] == [(b"w", b"{"), (b"w", b"2")]
+
+
+def test_a_key_that_is_not_counted_takes_nothing_from_what_is() -> None:
+    """
+    A key's weight is taken back; one that nobody asks for was never counted.
+    """
+    body = b'{"c":["abcd"],"n":{"x":1}}'
+    assert fed([body]).text == fed(bytewise(body)).text == weight_of(b"abcd")
