@@ -16,7 +16,7 @@ from typing import Final
 from aibridge import errors
 from aibridge.admission.cooldown import CoolDown
 from aibridge.admission.pace import LIMITED, Pace, Ticket
-from aibridge.admission.verdict import Subject, Verdict
+from aibridge.admission.verdict import NOTHING, Subject, Verdict
 from aibridge.dialects.limits import Limits
 from aibridge.secret import Secret
 
@@ -263,7 +263,7 @@ class KeyPool:
         pace.heard(limits, verdict, status, now, choice.ticket)
         if not self.has_several:
             return
-        if subject is Subject.NOTHING:
+        if subject is NOTHING:
             if not key.cooldown.is_quiet:
                 key.cooldown.good(choice.number)
         elif subject is Subject.KEY or subject is Subject.ACCOUNT:

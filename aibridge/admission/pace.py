@@ -32,7 +32,7 @@ from __future__ import annotations
 from typing import Final
 
 from aibridge.admission.cooldown import FIRST_S, NEVER, PROBE_S, CoolDown
-from aibridge.admission.verdict import Subject, Verdict, used_up_for
+from aibridge.admission.verdict import NOTHING, Subject, Verdict, used_up_for
 from aibridge.dialects.limits import UNKNOWN, Limits
 
 HOLD_S: Final = 1.0
@@ -270,7 +270,7 @@ class Pace:
         self._release(ticket)
         subject = verdict.subject
         is_sure = verdict.is_sure and now >= self._disproved_at + BELIEVED_S
-        if subject is Subject.NOTHING:
+        if subject is NOTHING:
             self._good(ticket, limits, now)
         elif subject is Subject.MODEL or (subject is Subject.PROVIDER and verdict.wait_s is not None):
             self._limited(verdict, is_sure, status, now, ticket)

@@ -68,6 +68,11 @@ _ANTHROPIC_TOKENS = _Names(
 )
 
 
+# Named, so that they need not be looked up each time.
+_MESSAGES: Final = Dialect.MESSAGES
+_PLAIN: Final = Dialect.PLAIN
+
+
 class _Static:
     """
     The parts of the fields that depend on the limit alone.
@@ -133,9 +138,9 @@ def lines(
     if len(states) == 1 and not states[0].limit.shadow:
         state = states[0]
         static = _static(state.limit)
-        is_anthropic = dialect is Dialect.MESSAGES
+        is_anthropic = dialect is _MESSAGES
         names = static.anthropic if is_anthropic else static.openai
-        if dialect is Dialect.PLAIN:
+        if dialect is _PLAIN:
             return static.lines[dialect] % (state.remaining, _window(state, _longest(retry_after_s)))
         if not sent or names.all.isdisjoint(sent):
             left = state.empty_in_s

@@ -195,7 +195,8 @@ class Verdict:
         return f"Verdict({self.subject}, is_sure={self.is_sure}, wait_s={self.wait_s}, elsewhere={self.elsewhere})"
 
 
-GOOD: Final = Verdict(Subject.NOTHING)
+NOTHING: Final = Subject.NOTHING
+GOOD: Final = Verdict(NOTHING)
 
 
 def judge(status: int, limits: Limits, said: Said) -> Verdict:

@@ -28,6 +28,7 @@ objects of all that can be in it may take long."""
 UNKNOWN = "unknown"
 """Stands for an error whose type is not told in a word."""
 
+_PROVIDER: Final = Source.PROVIDER
 _DELTA: Final = b'"delta"'
 _BACKSLASH: Final = 92
 
@@ -198,7 +199,7 @@ class Reading:
         if self.usage is None:
             source = Source.NONE
         else:
-            source = Source.PROVIDER if self.is_final else Source.PARTIAL
+            source = _PROVIDER if self.is_final else Source.PARTIAL
         return Report(
             usage=self.usage,
             source=source,

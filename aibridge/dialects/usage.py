@@ -60,6 +60,9 @@ class Source(enum.Enum):
     """Nothing is known."""
 
 
+_PROVIDER: Final = Source.PROVIDER  # so that it need not be looked up each time
+
+
 class Unread(enum.Enum):
     """
     Why an answer, or a part of it, could not be read.
@@ -249,8 +252,8 @@ def charge(report: Report, estimated: int, body_bytes: int) -> tuple[int, Source
     """
     usage, seen = report.usage, report.seen
     if usage is not None:
-        if report.source is Source.PROVIDER:
-            return usage.total, Source.PROVIDER
+        if report.source is _PROVIDER:
+            return usage.total, _PROVIDER
         return usage.read + max(usage.output, seen), Source.PARTIAL
     if report.error and not seen:
         return 0, Source.NONE

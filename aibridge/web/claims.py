@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 Pair = tuple[bytes, bytes]
 
+_RESPONSES: Final = Dialect.RESPONSES
+_CHAT: Final = Dialect.CHAT
+
 _FORMS: Final = (b"multipart/", b"application/x-www-form-urlencoded")
 
 
@@ -237,9 +240,9 @@ def _keeps(asked: Asked, dialect: Dialect) -> bool:
     """
     Whether the provider may keep what it answers: a response unless it is told not to, a completion if it is told to.
     """
-    if dialect is Dialect.RESPONSES:
+    if dialect is _RESPONSES:
         # What asks for a container makes one that is kept, though the answer may not be.
         return asked.facts.store is not False or asked.names
-    if dialect is Dialect.CHAT:
+    if dialect is _CHAT:
         return bool(asked.facts.store) or asked.facts.speaks
     return asked.names

@@ -45,6 +45,11 @@ Pair = tuple[bytes, bytes]
 ANYONE: Final = "anyone"
 NOBODY: Final = Principal(id="", name="")
 
+# A member of an enumeration is looked up each time, unless it has a name of its own.
+_NONE: Final = usage.Source.NONE
+_PROVIDER: Final = usage.Source.PROVIDER
+_ESTIMATED: Final = usage.Source.ESTIMATED
+
 
 class Ending:
     """
@@ -305,7 +310,7 @@ class Ending:
         # An error is free, in whatever words it is told, unless the provider says that it is not.
         if report is not None and (completion.upstream_status < 400 or report.usage is not None):
             tokens, source = usage.charge(report, self._reservation.expected, self._body_size)
-            if source is not usage.Source.NONE:
+            if source is not _NONE:
                 completion.usage = source.value
                 read = usage.estimated_input(self._body_size) if report.usage is None else report.usage.read
                 completion.tokens_in, completion.tokens_out = read, tokens - read
@@ -329,12 +334,12 @@ class Ending:
         asked, learned = self._asked, self._bridge.learned
         if asked is None or report.error or self._completion.upstream_status >= 400:
             return
-        if report.usage is not None and source is usage.Source.PROVIDER:
+        if report.usage is not None and source is _PROVIDER:
             learned.learn(asked, report.usage)
-        elif source is usage.Source.ESTIMATED and report.complete and report.unread is None:
+        elif source is _ESTIMATED and report.complete and report.unread is None:
             # It is whole, and charged what was seen of it: nobody will know better.
             learned.learn(asked, usage.Usage(input=self._completion.tokens_in, output=output))
-        elif source is not usage.Source.NONE and report.unread is None:
+        elif source is not _NONE and report.unread is None:
             learned.learn_at_least(asked, output)
 
     def _told(self, cause: str) -> usage.Report | None:
