@@ -61,11 +61,12 @@ $(BENCH_STAMP): $(NEEDS_STAMP)
 	@touch $@
 
 # A plain editable install would not register the twistd plugin; the normal one does. What was compiled before stays in
-# build/, so that only changes are compiled.
+# build/, so that only changes are compiled. What is edited meanwhile is newer than the stamp.
 $(STAMP): $(NEEDS_STAMP) $(SOURCES)
 	@rm -rf build/bdist* build/lib; find build -name '*.py' -delete 2>/dev/null || true
+	@touch $@-begun
 	$(PIP) --upgrade --no-build-isolation --no-deps .
-	@touch $@
+	@mv $@-begun $@
 
 # The SDKs for Node, where npm is. Without them their tests are skipped, and the next time it is tried again.
 $(NODE_STAMP): tests/clients/package.json

@@ -48,7 +48,8 @@ class Deadlines(Generic[Item]):
         """
         seconds = self.seconds
         due = self._due
-        due.pop(item, None)
+        if item in due:
+            del due[item]
         if not seconds:
             return
         due[item] = self._clock.seconds() + seconds
@@ -59,7 +60,9 @@ class Deadlines(Generic[Item]):
         """
         Forget `item`; it is no error if it was not there.
         """
-        self._due.pop(item, None)
+        due = self._due
+        if item in due:
+            del due[item]
 
     def first(self) -> Item | None:
         """

@@ -127,7 +127,7 @@ def timestamp(at: float) -> str:
     Unix seconds in UTC, to the millisecond (RFC 3339).
     """
     milliseconds = int(at * 1000)
-    return _second(milliseconds // 1000) + "%03dZ" % (milliseconds % 1000)
+    return f"{_second(milliseconds // 1000)}{milliseconds % 1000:03d}Z"
 
 
 def _seconds(seconds: float) -> str:

@@ -350,15 +350,16 @@ class Metrics:
             self._unread.add((what[0], report.unread.value))
         if usage is None:
             return
-        counts = (
-            ("input", usage.input),
-            ("output", usage.output),
-            ("cache_read_input_tokens", usage.cache_read),
-            ("cache_write_input_tokens", usage.cache_write),
-        )
-        for kind, count in counts:
-            if count:
-                self._tokens.add((*what, kind, *who), count)
+        tokens = self._tokens
+        (provider, model), (principal, agent) = what, who
+        if usage.input:
+            tokens.add((provider, model, "input", principal, agent), usage.input)
+        if usage.output:
+            tokens.add((provider, model, "output", principal, agent), usage.output)
+        if usage.cache_read:
+            tokens.add((provider, model, "cache_read_input_tokens", principal, agent), usage.cache_read)
+        if usage.cache_write:
+            tokens.add((provider, model, "cache_write_input_tokens", principal, agent), usage.cache_write)
         for kind, count in usage.extras.items():
             if count:
-                self._tokens.add((*what, kind, *who), count)
+                tokens.add((provider, model, kind, principal, agent), count)

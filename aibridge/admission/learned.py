@@ -195,15 +195,20 @@ class Learned:
         What an answer is to be added to, made if need be; its principal is now the one that was heard of last.
         """
         principal = asked.principal
-        kinds = self._principals.pop(principal, None)
+        principals = self._principals
+        kinds = principals.get(principal)
         if kinds is None:
             kinds = {}
-        self._principals[principal] = kinds
+        else:
+            del principals[principal]
+        principals[principal] = kinds
         found = []
         # The wider one last: one that is new begins with what was known before.
         for kind in ((asked.model, asked.client), (asked.model, "")):
-            known = kinds.pop(kind, None)
-            if known is None:
+            known = kinds.get(kind)
+            if known is not None:
+                del kinds[kind]
+            else:
                 known = _beginning(kinds.get((asked.model, "")), asked)
                 if len(kinds) >= self._most_kinds:
                     del kinds[next(iter(kinds))]

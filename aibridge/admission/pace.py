@@ -390,10 +390,8 @@ class Pace:
         An estimate is put back: the answer's own report has what was counted, and an error costs nothing.
         """
         self._flying.pop(ticket.number, None)
-        input_, output = self._reserved.get(ticket.principal, (0, 0))
+        input_, output = self._reserved.pop(ticket.principal, (0, 0))
         input_ -= ticket.input_tokens
         output -= ticket.output_tokens
-        if input_ <= 0 and output <= 0:
-            self._reserved.pop(ticket.principal, None)
-        else:
+        if input_ > 0 or output > 0:
             self._reserved[ticket.principal] = (max(0, input_), max(0, output))

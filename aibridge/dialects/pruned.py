@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from aibridge.dialects.parts import COUNTED, NOTHING, WHOLE, Part
-from aibridge.dialects.weight import BEFORE, weight_of
+from aibridge.dialects.weight import Weighing
 
 LONG: Final = 4096
 """Bytes of a text that is kept; of a longer one, `INSTEAD` is. In less than that there may be a name, each character of
@@ -98,8 +98,7 @@ class Pruned:
         self._mark = 0
         self._elides = False
         self._odd = False  # what comes next is escaped
-        self._head = 0  # what its beginning weighs
-        self._before = b""  # of that, the last bytes of earlier pieces
+        self._weighing = Weighing()
         self._last = 0  # how much the last text has added to `text`, which may turn out to be a key
 
     def feed(self, data: bytes) -> None:
@@ -291,8 +290,7 @@ class Pruned:
         self._size = 0
         self._mark = len(self._kept)
         self._elides = self._odd = False
-        self._before = b""
-        self._head = 0
+        self._weighing.begin()
         if self._copies:
             self._kept.append(_QUOTE)
         self._last = 0
@@ -305,7 +303,9 @@ class Pruned:
         end = at if closed else len(data)
         self._size += end - begin
         if self._counts:
-            self._count(data, begin, end)
+            weight = self._weighing.add(data, begin, end)
+            self.text += weight - self._last
+            self._last = weight
         if self._copies and not self._elides:
             kept = self._kept
             if self._size > LONG:
@@ -351,22 +351,6 @@ class Pruned:
                 return quote
             at = quote + 1
         return -1
-
-    def _count(self, data: bytes, begin: int, end: int) -> None:
-        """
-        Weigh a piece of a text, the last of what `_size` is of. A long one weighs throughout what it does in the
-        beginning: to look at all of it would take longer than all else that is done for an answer.
-        """
-        weighed = self._size - (end - begin)
-        if weighed < LONG:
-            piece = data[begin : min(end, begin + LONG - weighed)]
-            self._head += weight_of(piece, self._before)
-            self._before = (self._before + piece[-BEFORE:])[-BEFORE:]
-        weight = self._head
-        if self._size > LONG:
-            weight += (self._size - LONG) * self._head // LONG
-        self.text += weight - self._last
-        self._last = weight
 
     # -- what is passed over -------------------------------------------------------------------------------------
 

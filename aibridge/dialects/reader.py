@@ -122,7 +122,7 @@ class _Body:
     def __init__(self, reading: Reading, part: Part) -> None:
         self._reading = reading
         self._part = part
-        self._small = bytearray()  # all of it, while it is small
+        self._small = b""  # all of it, while it is small
         self._pruned: Pruned | None = None
         self._is_begun = False
 
@@ -142,7 +142,7 @@ class _Body:
         if pruned is not None:
             pruned.feed(data)
         elif len(self._small) + len(data) <= SMALL:
-            self._small += data
+            self._small = self._small + data if self._small else data
         else:
             self._prune().feed(data)
         return False
@@ -159,7 +159,7 @@ class _Body:
         """
         reading, pruned = self._reading, self._pruned
         if pruned is None:
-            told = loaded(bytes(self._small))
+            told = loaded(self._small)
             if told is not None:
                 reading.whole(told)
                 if reading.usage is not None:
@@ -177,8 +177,8 @@ class _Body:
 
     def _prune(self) -> Pruned:
         self._pruned = pruned = Pruned(self._part)
-        pruned.feed(bytes(self._small))
-        self._small.clear()
+        pruned.feed(self._small)
+        self._small = b""
         return pruned
 
 

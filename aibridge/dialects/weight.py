@@ -25,6 +25,9 @@ _LOW: Final = b"\\u0"
 BEFORE: Final = 2
 """Bytes before a piece of a text that have to be known to weigh it."""
 
+BEGINNING: Final = 4096
+"""Bytes of a text that are looked at."""
+
 
 def weight_of(text: bytes, before: bytes = b"") -> int:
     """
@@ -38,3 +41,40 @@ def weight_of(text: bytes, before: bytes = b"") -> int:
         text = before + text
         weight -= 4 * (text.count(_FOUR_DIGITS) - before.count(_FOUR_DIGITS)) + 3 * text.count(_LOW)
     return weight
+
+
+class Weighing:
+    """
+    Weighs one text after the other, each in whatever pieces it comes.
+
+    A long one is taken to weigh throughout what it does in its first `BEGINNING` bytes: to look at all of it would take
+    longer than all else that is done for an answer.
+    """
+
+    __slots__ = ("_before", "_begun", "_size")
+
+    def __init__(self) -> None:
+        self._size = 0
+        self._begun = 0  # what the beginning weighs, as far as it has come
+        self._before = b""  # the last bytes of that
+
+    def begin(self) -> None:
+        """
+        Another text.
+        """
+        self._size = self._begun = 0
+        self._before = b""
+
+    def add(self, data: bytes, begin: int, end: int) -> int:
+        """
+        The next piece of it, from `begin` to `end`.
+
+        :return: what the text weighs so far.
+        """
+        if self._size < BEGINNING:
+            piece = data[begin : min(end, begin + BEGINNING - self._size)]
+            self._begun += weight_of(piece, self._before)
+            self._before = (self._before + piece[-BEFORE:])[-BEFORE:]
+        self._size += end - begin
+        beyond = self._size - BEGINNING
+        return self._begun if beyond <= 0 else self._begun + beyond * self._begun // BEGINNING

@@ -19,7 +19,7 @@ from aibridge.dialects.includeusage import TakenOut
 from aibridge.dialects.reader import MOST_AT_ONCE
 from aibridge.dialects.sse import Boundary
 from aibridge.errors import UpstreamError, UpstreamTruncated
-from aibridge.relay.response import WHOLE
+from aibridge.relay.response import WHOLE, Response
 from aibridge.relay.slices import Slices
 
 _log = Logger(namespace=__name__)
@@ -112,7 +112,7 @@ class Pump:
         """
         The body begins.
         """
-        if IPushProducer.providedBy(self.transport):
+        if _can_pause(self.transport):
             self._sink.registerProducer(self, True)
 
     def pauseProducing(self) -> None:
@@ -170,7 +170,7 @@ class Pump:
                 pass
         elif not self._slices.do(self, self._caught_up):
             self._is_behind = True
-            if not self._is_paused and IPushProducer.providedBy(self.transport):
+            if not self._is_paused and _can_pause(self.transport):
                 self.transport.pauseProducing()
 
     def go_on(self) -> bool:
@@ -210,7 +210,7 @@ class Pump:
         reason, self._reason = self._reason, None
         if reason is not None:
             self._over(reason)
-        elif not self._is_paused and IPushProducer.providedBy(self.transport):
+        elif not self._is_paused and _can_pause(self.transport):
             self.transport.resumeProducing()
 
     def connectionLost(self, reason: Failure | None = None) -> None:
@@ -254,6 +254,11 @@ class Pump:
         transport = self.transport
         if transport is not None:
             abandon(transport)
+
+
+def _can_pause(transport: Any) -> bool:
+    # An answer of the bridge's own client can; to ask anything else takes a microsecond.
+    return isinstance(transport, Response) or IPushProducer.providedBy(transport)
 
 
 def abandon(transport: Any) -> None:

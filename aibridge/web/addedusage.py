@@ -17,9 +17,11 @@ def asking_for_usage(route: Route, body: bytes, facts: Facts, content_encoding: 
     """
     The body to be sent in the place of the client's; None if that is sent as it is.
     """
+    if route.provider.settings.include_usage != ADD:
+        return None
     if route.dialect is not Dialect.CHAT or not route.bridged or content_encoding:
         return None
-    return with_usage(body, facts) if route.provider.settings.include_usage == ADD else None
+    return with_usage(body, facts)
 
 
 def without_encoding(pairs: list[Pair]) -> list[Pair]:

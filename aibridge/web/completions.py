@@ -18,6 +18,8 @@ thousands of refusals in a second is felt; and more than that would be lost at o
 
 _NEWLINE = ord("\n")
 
+_log = Logger(namespace=__name__)
+
 Told = TypeVar("Told")
 """What has ended; an exchange's is an `aibridge.log.Completion`."""
 
@@ -32,8 +34,6 @@ class Completions(Generic[Told]):
     :param sink: opened without buffering, or None to write nothing.
     :param render: a completion as text, without a line end.
     """
-
-    _log = Logger()
 
     def __init__(self, clock: IReactorTime, sink: BinaryIO | None, render: Callable[[Told], str]) -> None:
         self.lost = 0
@@ -101,8 +101,8 @@ class Completions(Generic[Told]):
             self.lost += len(held)
             if not self._failing:
                 self._failing = True
-                self._log.error("Completions cannot be written: {error}. Requests are served on.", error=str(error))
+                _log.error("Completions cannot be written: {error}. Requests are served on.", error=str(error))
             return
         if self._failing:
             self._failing = False
-            self._log.warn("Completions are written again; {lost} are missing.", lost=self.lost)
+            _log.warn("Completions are written again; {lost} are missing.", lost=self.lost)

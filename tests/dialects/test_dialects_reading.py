@@ -181,7 +181,9 @@ MARK = b'"delta":{"content":"'
 SOLE = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"%b"},"finish_reason":null}]}\n\n'
 
 
-@pytest.mark.parametrize("text", [b"", b" words", b"12 \\n", b'say \\"so\\"', b"\\u4e2d\\u6587", b"ends with \\\\", b'\\"'])
+@pytest.mark.parametrize(
+    "text", [b"", b" words", b"12 \\n", b'say \\"so\\"', b"\\u4e2d\\u6587", b"ends with \\\\", b'\\"']
+)
 def test_a_sole_text_is_found_by_its_place(text: bytes) -> None:
     """
     Or not at all, where a search for all texts is needed to be right.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aibridge.dialects.parts import COUNTED, NOTHING, WHOLE, Part
 from aibridge.dialects.pruned import INSTEAD, LONG, MOST_KEPT, Pruned
-from aibridge.dialects.weight import weight_of
+from aibridge.dialects.weight import BEGINNING, weight_of
 from answers import bytewise, cut
 
 INNER = Part({b"w": WHOLE, b"e": COUNTED}, COUNTED)
@@ -150,7 +150,9 @@ def test_long_texts_are_left_out_of_what_is_kept(size: int, at: str) -> None:
         assert (found if at == "top" else found[0]) == (value if size <= LONG else json.loads(INSTEAD))
 
 
-@given(st.lists(st.sampled_from([b'\\"', b"\\\\", b"\\n", b"x" * 40, b"y" * 200, b"z"]), max_size=60), st.integers(1, 300))
+@given(
+    st.lists(st.sampled_from([b'\\"', b"\\\\", b"\\n", b"x" * 40, b"y" * 200, b"z"]), max_size=60), st.integers(1, 300)
+)
 def test_where_a_text_ends(parts: list[bytes], size: int) -> None:
     """
     At the first quote that nothing escapes, however many backslashes stand before it and wherever a piece ends.
@@ -174,10 +176,10 @@ def test_a_long_text_weighs_what_it_does_in_the_beginning(kind: int, length: int
     for at in range(0, len(body), size):
         pruned.feed(body[at : at + size])
     assert pruned.is_over
-    if len(text) <= LONG:
+    if len(text) <= BEGINNING:
         assert pruned.text == weight_of(text)
     else:
-        assert pruned.text == pytest.approx(weight_of(text), rel=0.01, abs=16)
+        assert pruned.text == pytest.approx(weight_of(text), rel=0.02, abs=16)
 
 
 def test_what_is_kept_is_bounded() -> None:
