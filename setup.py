@@ -96,7 +96,6 @@ COMPILED = (
     "aibridge/web/channel.py",
     "aibridge/web/claims.py",
     "aibridge/web/collected.py",
-    "aibridge/web/completions.py",
     "aibridge/web/eager.py",
     "aibridge/web/ending.py",
     "aibridge/web/entrance.py",

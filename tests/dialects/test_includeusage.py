@@ -77,24 +77,45 @@ def test_a_changed_body_says_the_same_but_for_that(others: dict[str, Any]) -> No
 USAGE = data(chunk(None, usage=CHAT_USAGE))
 
 
-@given(st.sampled_from([b"\n", b"\r\n", b"\r"]), st.data())
+ENDS = [b"\n", b"\r\n", b"\r"]
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_what_is_taken_out_of_a_stream_of_bytes(end: bytes) -> None:
+    """
+    The same as out of one that comes at once.
+    """
+    stream, expected = with_and_without(end)
+    for pieces in ([stream], bytewise(stream)):
+        assert taken_out(pieces) == expected
+
+
+@given(st.sampled_from(ENDS), st.data())
 def test_what_is_taken_out_of_a_stream(end: bytes, draw: st.DataObject) -> None:
     """
-    The chunk with the usage and no choices, and nothing else, however the stream is cut, or broken off.
+    The chunk with the usage and no choices, and nothing else, however the stream is cut.
+    """
+    stream, expected = with_and_without(end)
+    assert taken_out(cut(stream, draw.draw(st.lists(st.integers(0, len(stream)), max_size=9)))) == expected
+
+
+def taken_out(pieces: list[bytes]) -> bytes:
+    """
+    What crosses.
+    """
+    filter = TakenOut()
+    return b"".join([*map(filter.take, pieces), filter.rest()])
+
+
+def with_and_without(end: bytes) -> tuple[bytes, bytes]:
+    """
+    A stream, and what is to cross of it.
     """
     first = data({"choices": [], "prompt_filter_results": [], "usage": None}, {"choices": [], "prompt": "usage"})
     last = data(chunk({}, "stop", usage=CHAT_USAGE))
     long = data(chunk({"content": '"usage"' * 3000}))
     whole = first + CHAT_STREAM.removesuffix(DONE) + long + USAGE + last + DONE + b": bye"
-    expected = whole.replace(USAGE, b"").replace(b"\n", end)
-    stream = whole.replace(b"\n", end)
-    for pieces in (
-        [stream],
-        bytewise(stream),
-        cut(stream, draw.draw(st.lists(st.integers(0, len(stream)), max_size=9))),
-    ):
-        filter = TakenOut()
-        assert b"".join([*map(filter.take, pieces), filter.rest()]) == expected
+    return whole.replace(b"\n", end), whole.replace(USAGE, b"").replace(b"\n", end)
 
 
 def test_events_cross_when_they_are_over() -> None:

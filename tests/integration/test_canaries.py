@@ -138,7 +138,7 @@ class TestCanaries:
         provider.close()
 
 
-@pytest.mark.parametrize("form", ["text", "json"])
+@pytest.mark.parametrize("form", ["text", pytest.param("json", marks=pytest.mark.slow)])
 def test_whatever_limits_it(deployment: Deployment, form: str) -> None:
     """
     Refused by each limit there is, relayed, failed and tried out: no token, no key and nothing of what was said is in

@@ -119,6 +119,7 @@ class TestManyTokens:
     A file of ten thousand tokens.
     """
 
+    @pytest.mark.slow
     def test_changes_stop_nothing(self, deployment: Deployment) -> None:
         """
         That tokens come and go is noticed, and that the configuration is read again, while no turn of the reactor takes

@@ -175,6 +175,7 @@ def test_it_tells_what_was_not_answered(crowd: Crowd) -> None:
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="the bench needs two cores")
+@pytest.mark.slow
 def test_all_of_it_in_small(tmp_path: Path) -> None:
     """
     Every kind of scene of those who ask steadily, for a moment, at a tiny capacity: figures come out, every request is

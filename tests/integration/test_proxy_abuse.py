@@ -145,6 +145,7 @@ def crowd(proxy: Daemon, token: str, port: int, first: int, last: int) -> int:
     return proxy.memory()
 
 
+@pytest.mark.slow
 def test_distinct_hosts(proxy_deployment: ProxyDeployment, tmp_path: Path) -> None:
     """
     Of twenty thousand host names, tunnelled to, refused and looked up, nothing stays in memory.

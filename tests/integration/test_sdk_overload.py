@@ -98,13 +98,23 @@ def start(deployment: Deployment, provider: Provider, more: str) -> Daemon:
     return deployment.start(environ=KEYS)
 
 
+QUEUE = "queue_size = 4\nqueue_timeout = 1\n"
+
+
 class TestGate:
     """
     All permits are out.
     """
 
-    @pytest.mark.parametrize("permits", [2, 20])
-    @pytest.mark.parametrize("queue", ["", "queue_size = 4\nqueue_timeout = 1\n"], ids=["refuses", "queue"])
+    @pytest.mark.parametrize(
+        ("permits", "queue"),
+        [
+            pytest.param(2, "", id="refuses-2"),
+            pytest.param(20, QUEUE, id="queue-20"),
+            pytest.param(20, "", id="refuses-20", marks=pytest.mark.slow),
+            pytest.param(2, QUEUE, id="queue-2", marks=pytest.mark.slow),
+        ],
+    )
     def test_full_for_two_seconds(self, deployment: Deployment, permits: int, queue: str) -> None:
         """
         Twice as many callers as there are permits come while all of them are out.
@@ -136,6 +146,7 @@ class TestGate:
         thread.join(60)
         holder.close()
 
+    @pytest.mark.slow
     def test_twice_the_load_for_two_seconds(self, deployment: Deployment) -> None:
         """
         Two permits of a tenth of a second serve twenty in a second, and forty come; four places in the queue for each
@@ -209,7 +220,7 @@ class TestProvider:
     A provider says "wait".
     """
 
-    @pytest.mark.parametrize("service_s", [0.0, 1.5])
+    @pytest.mark.parametrize("service_s", [pytest.param(0.0, marks=pytest.mark.slow), 1.5])
     def test_a_second_and_another(self, deployment: Deployment, service_s: float) -> None:
         """
         It refuses everybody, and whoever asks again after the second that it told, and then takes everybody, be it fast

@@ -150,17 +150,17 @@ class Bystander:
         self._thread.join(PATIENCE_S)
 
 
-@pytest.mark.parametrize("vendor", sorted(PYTHON))
+NODE = pytest.mark.skipif(not HAS_NODE, reason="the SDKs for Node are installed by `make test`, with npm")
+
+
 @pytest.mark.parametrize(
-    "made_by",
+    ("made_by", "vendor"),
     [
-        of_python,
-        pytest.param(
-            of_node,
-            marks=pytest.mark.skipif(not HAS_NODE, reason="the SDKs for Node are installed by `make test`, with npm"),
-        ),
+        pytest.param(of_python, "openai", id="python-openai"),
+        pytest.param(of_node, "anthropic", id="node-anthropic", marks=NODE),
+        pytest.param(of_python, "anthropic", id="python-anthropic", marks=pytest.mark.slow),
+        pytest.param(of_node, "openai", id="node-openai", marks=[NODE, pytest.mark.slow]),
     ],
-    ids=["python", "node"],
 )
 def test_one_is_refused_and_nobody_else(
     deployment: Deployment, made_by: Callable[[str, Place], list[str]], vendor: str
