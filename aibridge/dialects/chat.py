@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from aibridge.dialects import sse
 from aibridge.dialects.parts import COUNTED, NOTHING, WHOLE, Part
-from aibridge.dialects.reading import SMALL, Reading, error_of, has_told, sole_text, text_of, word
+from aibridge.dialects.reading import SMALL, UNKNOWN, Reading, error_of, has_told, sole_text, text_of, word
 from aibridge.dialects.usage import Report, Usage, count_of, extras_of, object_of
 
 PART: Final[Part] = Part(
@@ -29,6 +29,9 @@ PART: Final[Part] = Part(
 _texts: Any = re.compile(
     rb'"(?:content|reasoning_content|reasoning|arguments|refusal|text)": ?"([^"\\\n]*+(?:\\.[^"\\\n]*+)*+)'
 ).findall
+
+# Some name the event so, and tell the error in it as if it were one of OpenAI's answers: without a field for it.
+_is_error: Any = re.compile(rb"(?:^|[\r\n])event: ?error[\r\n]").search
 
 _DELTA: Final = b'"delta":{"content":"'
 
@@ -69,7 +72,7 @@ class Chat(Reading):
             or find(b'"finish_reason":"', start) >= 0
             or find(b'"finish_reason": "', start) >= 0
             or find(b"[DONE]", start) >= 0
-            or (find(b'"error"', start) >= 0 and _fails(block))
+            or ((find(b'"error"', start) >= 0 or find(b"event:") >= 0) and _fails(block))
         ):
             self.read(block)
             return
@@ -136,7 +139,7 @@ class Chat(Reading):
             self._take(last)
 
     def _take(self, event: bytes) -> None:
-        _, data = sse.fields(event)
+        name, data = sse.fields(event)
         if data.startswith(b"[DONE]"):
             self.complete = True
             self.is_final = self.usage is not None
@@ -144,6 +147,8 @@ class Chat(Reading):
         told = self.loaded(data)
         if told is not None:
             self._tell(told)
+        if name == b"error" and not self.error:
+            self.error = word((told or {}).get("type")) or word((told or {}).get("code")) or UNKNOWN
         if self._unnamed and data:
             self._unnamed = 0 if self.model and self.id else self._unnamed - 1
             self._head = _head_of(event)
@@ -232,4 +237,4 @@ def _fails(block: bytes) -> bool:
     """
     Whether an error may be told in it.
     """
-    return has_told(block, b'"error"', b'"error":null', b'"error": null')
+    return has_told(block, b'"error"', b'"error":null', b'"error": null') or _is_error(block) is not None

@@ -218,7 +218,8 @@ def content_of(pairs: list[Pair]) -> tuple[bytes, bytes]:
         if size == 12 and name.lower() == b"content-type":
             content_type = value
         elif size == 16 and name.lower() == b"content-encoding" and value.lower() != b"identity":
-            encoding = value
+            # Of several fields each is an encoding more (RFC 9110, 5.3).
+            encoding = encoding + b", " + value if encoding else value
     return content_type, encoding
 
 

@@ -174,6 +174,26 @@ def test_an_error_in_mid_stream(error: object, word: str) -> None:
     assert (told.error, told.complete, told.usage, told.pieces) == (word, False, None, 2)
 
 
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        ({"message": "Too busy", "code": "engine_overloaded"}, "engine_overloaded"),
+        ({"object": "error", "message": "Too busy", "type": "server_error"}, "server_error"),
+        ({"message": "event: error"}, "unknown"),
+        ("no object", "unknown"),
+    ],
+)
+@pytest.mark.parametrize("name", [b"event: error\n", b"event:error\n"])
+def test_an_event_that_is_called_an_error(name: bytes, error: object, word: str) -> None:
+    """
+    Is one, without a field for it.
+    """
+    told = report(CHAT, data(chunk({"content": "Hi"}), chunk({"content": "!"})) + name + data(error) + DONE)
+    assert (told.error, told.complete) == (word, False)
+    fine = report(CHAT, data(chunk({"content": "event: error"}), chunk({"content": "event:"}, "stop")) + DONE)
+    assert (fine.error, fine.complete) == ("", True)
+
+
 def test_errors_that_are_null() -> None:
     """
     Are none.

@@ -414,6 +414,8 @@ def test_what_an_answer_says_of_its_body() -> None:
     pairs = [(b"CONTENT-TYPE", b"text/event-stream"), (b"content-encoding", b"Identity"), (b"Content-Length", b"12")]
     assert content_of(pairs) == (b"text/event-stream", b"")
     assert content_of([*pairs, (b"Content-Encoding", b"gzip")]) == (b"text/event-stream", b"gzip")
+    several = [(b"Content-Encoding", value) for value in (b"gzip", b"identity", b"zstd")]
+    assert content_of(several) == (b"", b"gzip, zstd")
     assert content_of([]) == (b"", b"")
     assert declared_length(pairs) == 12
     assert declared_length([(b"Content-Length", b"twelve")]) is None
