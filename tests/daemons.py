@@ -5,6 +5,7 @@ Processes for the integration tests, above all our own daemons: started on free 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import queue
 import re
@@ -18,6 +19,8 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+from aibridge.cli.command import run
 
 ROOT = Path(__file__).resolve().parent.parent
 KEPT = ("PATH", "PYTHONPATH", "HOME", "LANG", "TMPDIR")
@@ -242,9 +245,12 @@ class Deployment:
 
     def token(self, name: str, *arguments: str) -> str:
         """
-        Make a token with the command that people use.
+        Make a token with the command that people use; within this process, as nearly every test needs one.
         """
-        return self.command("token", "create", "--name", name, "--file", str(self.tokens), *arguments).stdout.strip()
+        told, wrong = io.StringIO(), io.StringIO()
+        command = ["token", "create", "--name", name, "--file", str(self.tokens), *arguments]
+        assert run(command, told, wrong, {}) == 0, wrong.getvalue()
+        return told.getvalue().strip()
 
     def command(
         self, *arguments: str, check: bool = True, environ: Mapping[str, str] | None = None

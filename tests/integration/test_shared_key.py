@@ -150,16 +150,16 @@ class Bystander:
         self._thread.join(PATIENCE_S)
 
 
-NODE = pytest.mark.skipif(not HAS_NODE, reason="the SDKs for Node are installed by `make test`, with npm")
+WITH_NODE = pytest.mark.skipif(not HAS_NODE, reason="the SDKs for Node are installed by `make test`, with npm")
 
 
 @pytest.mark.parametrize(
     ("made_by", "vendor"),
     [
         pytest.param(of_python, "openai", id="python-openai"),
-        pytest.param(of_node, "anthropic", id="node-anthropic", marks=NODE),
+        pytest.param(of_node, "anthropic", id="node-anthropic", marks=WITH_NODE),
         pytest.param(of_python, "anthropic", id="python-anthropic", marks=pytest.mark.slow),
-        pytest.param(of_node, "openai", id="node-openai", marks=[NODE, pytest.mark.slow]),
+        pytest.param(of_node, "openai", id="node-openai", marks=[WITH_NODE, pytest.mark.slow]),
     ],
 )
 def test_one_is_refused_and_nobody_else(
