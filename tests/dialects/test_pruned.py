@@ -66,11 +66,11 @@ def expected(value: Any, part: Part, in_list: bool = False) -> tuple[bool, Any]:
 
 def texts(value: Any, part: Part, in_list: bool = False) -> int:
     """
-    The bytes of the texts that are counted in a value.
+    What the texts weigh that are counted in a value.
     """
     if part is COUNTED:
         if isinstance(value, str):
-            return len(value.encode())
+            return weight_of(value.encode())
         if isinstance(value, dict):
             return sum(texts(inner, COUNTED) for inner in value.values())
         return sum(texts(inner, COUNTED) for inner in value) if isinstance(value, list) else 0
@@ -84,7 +84,7 @@ def texts(value: Any, part: Part, in_list: bool = False) -> int:
 @given(values, st.sampled_from([None, 1]), st.data())
 def test_what_is_kept_is_what_a_parser_finds(value: Any, indent: int | None, draw: st.DataObject) -> None:
     """
-    With or without blanks, and however it is cut; and the texts that are counted are as long as a parser finds them.
+    With or without blanks, and however it is cut; and the texts that are counted weigh what a parser finds.
     """
     body = json.dumps(value, ensure_ascii=False, indent=indent).encode()
     pieces = cut(body, draw.draw(st.lists(st.integers(0, len(body)), max_size=6)))
