@@ -88,10 +88,11 @@ run: $(STAMP)
 run-proxy: $(STAMP)
 	@exec $(BIN)/aibridge try-proxy $(ARGS)
 
-# On what is installed, which is compiled where there is a C compiler. All of it, and on the sources as well, which is
-# what is installed elsewhere, takes half an hour.
+# On what is installed, which is compiled where there is a C compiler; what is not installed, on the sources. All of it on
+# the sources as well, which is what is installed elsewhere, and the slow ones take half an hour.
 test: $(STAMP) $(TEST_STAMP) $(NODE_STAMP)
 	$(BIN)/pytest -n $(JOBS) -m "not slow" $(ARGS)
+	PYTHONPATH=$(CURDIR) $(BIN)/pytest -n $(JOBS) -m "not slow" tests/benchmarks
 
 test-all: $(STAMP) $(TEST_STAMP) $(NODE_STAMP) $(CLIENTS_STAMP)
 	$(BIN)/pytest -n $(JOBS) $(ARGS)
