@@ -7,6 +7,10 @@ and so outlives the daemon's own end, however sudden.
 
 At start the file is read, a line that was not finished is left out, and so is whatever cannot be read; then it is
 written anew, with what is still in force, and so it is whenever it has grown to several times that.
+
+Note [What is owed]: lines that were lost are known to the daemon still. So when lines can be written again the file is
+written anew, and at the end it is tried once more. As long as that fails it is tried after twice as many changes each
+time, since all there is may take more room than there is.
 """
 
 from __future__ import annotations
@@ -57,6 +61,11 @@ class Journal:
         self._file: int = -1
         self._lines = 0  # in the file, and on their way to it
         self._fails = False
+        # See Note [What is owed]: lines are missing, after how many changes the file is written anew, and how many of
+        # those there were.
+        self._owes = False
+        self._patience = 1
+        self._changes = 0
         self.lost = 0
 
     def start(self) -> None:
@@ -81,9 +90,10 @@ class Journal:
             return
         if self._queue.qsize() >= MOST_WAITING:
             self.lost += 1
+            self._owes = True
             return
         self._lines += 1
-        if self._lines > self._most_lines:
+        if self._lines > self._most_lines or self._can_pay():
             self._renew()
         else:
             self._queue.put(line)
@@ -94,8 +104,20 @@ class Journal:
         """
         thread, self._thread = self._thread, None
         if thread is not None:
+            if self._owes:
+                self._renew()
             self._queue.put(None)
             thread.join(1.0)
+
+    def _can_pay(self) -> bool:
+        if not self._owes or self._fails:
+            return False
+        self._changes += 1
+        if self._changes < self._patience:
+            return False
+        self._changes = 0
+        self._patience *= 2
+        return True
 
     def _renew(self) -> None:
         lines = list(self._objects.lines())
@@ -131,6 +153,7 @@ class Journal:
             write(b"".join(map(encode, lines)))
         except OSError as error:
             self.lost += len(lines)
+            self._owes = True
             if not self._fails:
                 _log.error("What is known of stored objects cannot be written: {error}.", error=error)
             self._fails = True
@@ -159,6 +182,7 @@ class Journal:
             os.close(made)
             raise
         before, self._file = self._file, made
+        self._owes, self._patience = False, 1
         os.close(before)
 
 

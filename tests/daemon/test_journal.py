@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -119,6 +120,47 @@ def test_a_disk_that_is_full_costs_lines(tmp_path: Path) -> None:
     journal._put([("up", "file", "f1", "alice", "k1", 0), ("up", "file", "f2", "alice", "k1", 0)])
     os.close(journal._file)
     assert journal.lost == 2
+
+
+@pytest.mark.parametrize("changes", [0, 1, 2, 3])
+def test_what_was_lost_is_written_when_there_is_room_again(tmp_path: Path, changes: int) -> None:
+    """
+    All of it, with changes that come then; or at the end, if none does.
+    """
+    objects = Objects(1000)
+    journal = Journal(str(tmp_path), objects, 1000)
+    journal.start()
+    journal.stop()
+    # What the thread does is done here, one after the other.
+    journal._thread = Thread()
+    journal._file = os.open("/dev/full", os.O_WRONLY)
+    learn(journal, objects, "f1")
+    learn(journal, objects, "f2")
+    work(journal)
+    assert journal.lost == 2
+    os.close(journal._file)
+    journal._file = os.open(tmp_path / NAME, os.O_WRONLY | os.O_APPEND)
+    for number in range(changes):
+        learn(journal, objects, f"later{number}")
+        work(journal)
+    if changes < 2:
+        journal._thread.start()
+        journal.stop()
+        work(journal)
+    os.close(journal._file)
+    journal, objects = made(tmp_path)
+    assert [owner(objects, id) for id in ("f1", "f2", "f3")] == ["alice", "alice", ""]
+    journal.stop()
+
+
+def work(journal: Journal) -> None:
+    """
+    Write what waits.
+    """
+    entries = []
+    while not journal._queue.empty():
+        entries.append(journal._queue.get())
+    journal._put(entries)
 
 
 def test_where_nothing_can_be_kept(tmp_path: Path) -> None:
