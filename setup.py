@@ -84,6 +84,7 @@ COMPILED = (
     "aibridge/relay/slices.py",
     "aibridge/relay/sockets.py",
     "aibridge/relay/upload.py",
+    "aibridge/relay/waiting.py",
     "aibridge/secret.py",
     "aibridge/tally.py",
     "aibridge/web/account.py",

@@ -142,6 +142,13 @@ class Call:
             waits.total.start(self)
 
     @property
+    def sender(self) -> str:
+        """
+        Whose turn it is where calls wait, as its receiver says by an attribute of that name; empty if it does not.
+        """
+        return str(getattr(self._receiver, "sender", ""))
+
+    @property
     def headers(self) -> Headers:
         """
         The fields that were asked with, Host and framing not included.

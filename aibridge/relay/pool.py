@@ -4,7 +4,6 @@ The connections to one origin: how many there may be, who waits for one, and whi
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
@@ -16,6 +15,7 @@ from twisted.python.failure import Failure
 from aibridge import errors
 from aibridge.relay.attempt import Attempt
 from aibridge.relay.connection import Connection
+from aibridge.relay.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,8 +60,8 @@ class Pool:
 
     Note [Every slot]: each connection and each attempt to make one takes one of `max_connections` slots, from the
     moment it begins until its socket is closed. A connection that is cut keeps its slot for the turn that this takes.
-    A call that finds neither an idle connection nor a slot waits in the queue, first come, first served. Whenever a
-    connection is given back or a slot is freed, the queue is looked at.
+    A call that finds neither an idle connection nor a slot waits in the queue, in which one sender comes after the
+    other. Whenever a connection is given back or a slot is freed, the queue is looked at.
 
     :ivar idle: connections that serve nobody, the one used last at the end.
     :ivar connections: all that are made and not yet closed, idle or not.
@@ -85,7 +85,7 @@ class Pool:
         self.idle: dict[Connection, None] = {}
         self.connections: set[Connection] = set()
         self.attempts: set[Attempt] = set()
-        self.waiting: OrderedDict[Call, None] = OrderedDict()
+        self.waiting = Waiting()
         self.closing = False
         self._tls = tls
         self._endpoint = endpoint
@@ -119,7 +119,7 @@ class Pool:
                 return
         if self.open < self._most:
             self._connect(call)
-        elif len(self.waiting) < self._most_waiting:
+        elif len(self.waiting) < self._most_waiting or self._make_room(call):
             self._queue(call)
         else:
             call.fail(errors.PoolTimeout())
@@ -128,7 +128,7 @@ class Pool:
         """
         A call that waits in the queue has ended.
         """
-        self.waiting.pop(call, None)
+        self.waiting.leave(call)
 
     def close(self) -> None:
         """
@@ -151,16 +151,24 @@ class Pool:
 
     def _queue(self, call: Call, *, first: bool = False) -> None:
         call.place = self
-        self.waiting[call] = None
-        if first:
-            self.waiting.move_to_end(call, last=False)
+        self.waiting.add(call, first=first)
         self.waits.pool.start(call)
 
     def _next(self) -> Call:
-        call, _ = self.waiting.popitem(last=False)
+        call = self.waiting.take()
         self.waits.pool.cancel(call)
         call.place = None
         return call
+
+    def _make_room(self, call: Call) -> bool:
+        last = self.waiting.giving_way(call.sender)
+        if last is None:
+            return False
+        self.waiting.leave(last)
+        self.waits.pool.cancel(last)
+        last.place = None
+        last.fail(errors.PoolTimeout())
+        return True
 
     def _connect(self, call: Call) -> None:
         attempt = Attempt(self, call)

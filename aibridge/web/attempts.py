@@ -142,6 +142,13 @@ class Attempts:
         self._hearing.end()
 
     @property
+    def sender(self) -> str:
+        """
+        Whose turn it is where calls wait for a connection.
+        """
+        return self._request.party
+
+    @property
     def key(self) -> int:
         """
         See the class.

@@ -319,6 +319,7 @@ class Exchange(Ending):
         self._attempts = Attempts(self, account, bridge.clock, bridge.wall_clock, bridge.chance, provider.key_style)
         shown = list(credential.pairs) if credential.is_clients else None
         asked = UpstreamRequest(request.method, self._url, pairs, shown, body, principal=self._principal.id)
+        asked.party = self._principal.party
         asked.model, asked.route = self._completion.model, "" if route.bridged else route.label
         asked.input_tokens, asked.output_tokens = tokens
         asked.key_id = "" if self._claims is None else self._claims.key_id

@@ -20,6 +20,7 @@ class UpstreamRequest:
     :ivar body: bytes, a producer, or None; only bytes and None can be sent twice.
     :ivar model: as the client named it, or empty; providers limit each model by itself.
     :ivar principal: the id of whose request it is.
+    :ivar party: who that is where things are shared out, see `aibridge.model.Principal`.
     :ivar input_tokens: that it has, as estimated.
     :ivar output_tokens: that it may be answered with, as estimated.
     :ivar key_id: of the configured key that alone may be used, see `aibridge.admission.keypool.Key`; empty is any.
@@ -35,6 +36,7 @@ class UpstreamRequest:
         "model",
         "output_tokens",
         "pairs",
+        "party",
         "principal",
         "route",
         "shown",
@@ -51,6 +53,7 @@ class UpstreamRequest:
         *,
         model: str = "",
         principal: str = "",
+        party: str = "",
         input_tokens: int = 0,
         output_tokens: int = 0,
         key_id: str = "",
@@ -63,6 +66,7 @@ class UpstreamRequest:
         self.body = body
         self.model = model
         self.principal = principal
+        self.party = party
         self.input_tokens = input_tokens
         self.output_tokens = output_tokens
         self.key_id = key_id
