@@ -60,9 +60,10 @@ class Asked:
     :ivar maximum: the most tokens of one answer, as the request says, or None if it says nothing of it.
     :ivar choices: answers it asks for; at least 1.
     :ivar prior: tokens of output that an answer is taken for while nothing is known of its kind.
+    :ivar background: it asks for an answer that is made in the background.
     """
 
-    __slots__ = ("body_bytes", "choices", "client", "maximum", "model", "principal", "prior")
+    __slots__ = ("background", "body_bytes", "choices", "client", "maximum", "model", "principal", "prior")
 
     def __init__(
         self,
@@ -73,6 +74,7 @@ class Asked:
         maximum: int | None,
         choices: int,
         prior: int,
+        background: bool = False,
     ) -> None:
         self.principal = principal
         self.model = model
@@ -81,6 +83,7 @@ class Asked:
         self.maximum = maximum
         self.choices = choices
         self.prior = prior
+        self.background = background
 
     @property
     def most(self) -> int:
@@ -88,6 +91,18 @@ class Asked:
         Tokens that one answer can have at most.
         """
         return MOST_OUTPUT if self.maximum is None or self.maximum > MOST_OUTPUT else self.maximum
+
+    def unheard(self, reservation: Reservation) -> int:
+        """
+        The tokens that an answer is taken for of which nobody will hear what it has used: all that its request allows;
+        or where it says nothing of that, what is expected, and no less than where nothing is known: those who have
+        asked for short answers must not be let off with that here.
+
+        :param reservation: what the request was expected to use.
+        """
+        if self.maximum is not None:
+            return reservation.expected + reservation.beyond
+        return reservation.input + max(reservation.output, self.prior * self.choices)
 
 
 class Experience:

@@ -54,6 +54,10 @@ nothing), it is charged the estimate: a token for every four bytes of a JSON bod
 Of a body that crosses as a stream only the latter, since bytes of sound and pictures say nothing about tokens; its
 model is logged where a form names it before its file, as the vendors' SDKs do.
 
+A response that is made in the background (`"background": true`) is not over when its request is answered, and what a
+later `GET` tells of it is free to ask for. So its request is charged at once for what it allows (`max_output_tokens`),
+or is expected to use; see [limits](limits.md#tokens).
+
 A batch counts as one request, and is charged what its body is taken for; what its requests use later, at a time that
 the provider chooses, is charged to nobody. Who must not spend that way has to be without batches: leave them to those
 with a key of their own, or give the account a budget at the provider.

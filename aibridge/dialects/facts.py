@@ -37,7 +37,7 @@ MOST_CHOICES: Final = 128
 # everybody else and it in older days call it. Whatever type a value has is no reason to leave the others unread.
 _NAMES: Final = ("model", "stream", "n", "max_completion_tokens", "max_output_tokens", "max_tokens")
 _OPTIONS: Final = "stream_options"
-_KEPT: Final = ("store", "audio")
+_KEPT: Final = ("store", "audio", "background")
 
 ABSENT: Final = "absent"
 """Stands for stream options that are not there."""
@@ -64,10 +64,11 @@ class Facts:
     :ivar stream_options: as the client has them, or `ABSENT`.
     :ivar store: whether the answer is to be kept, as the client has it; None if it does not say.
     :ivar speaks: the answer is to be spoken, too.
+    :ivar background: it may be asked for to be made in the background, in whatever way that is said.
     :ivar size: bytes of the request, without its content encoding; as many as were seen, if it could not be undone.
     """
 
-    __slots__ = ("choices", "max_tokens", "model", "size", "speaks", "store", "stream", "stream_options")
+    __slots__ = ("background", "choices", "max_tokens", "model", "size", "speaks", "store", "stream", "stream_options")
 
     def __init__(
         self, model: str = "", stream: bool = False, max_tokens: int | None = None, choices: int = 1, size: int = 0
@@ -80,6 +81,7 @@ class Facts:
         self.stream_options: object = ABSENT
         self.store: object = None
         self.speaks = False
+        self.background = False
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Facts) and repr(self) == repr(other)
@@ -237,6 +239,11 @@ def _facts_of(request: Any, size: int) -> Facts:
     facts.stream_options = request.stream_options
     facts.store = request.store
     facts.speaks = request.audio is not None
+    # Some servers take 1 and "true" for true.
+    facts.background = bool(request.background)
+    if facts.background:
+        # It is a response, and nothing corrects what is named under names that responses have not.
+        facts.max_tokens = _count(request.max_output_tokens, MOST_TOKENS)
     return facts
 
 

@@ -68,6 +68,7 @@ class Reading:
         "skipped",
         "stop",
         "text",
+        "unfinished",
         "usage",
     )
 
@@ -77,6 +78,7 @@ class Reading:
         self.is_final = False  # the usage is that of the whole answer
         self.complete = False
         self.cut = False
+        self.unfinished = False
         self.model = self.id = self.stop = self.error = ""
         self.pieces = 0
         self.text = 0
@@ -212,6 +214,7 @@ class Reading:
             text=self.text,
             unread=unread,
             cut=self.cut and not self.error,
+            unfinished=self.unfinished and not self.error,
         )
 
     def identify(self, told: Mapping[str, Any]) -> None:

@@ -16,6 +16,9 @@ from aibridge.dialects.usage import Usage, count_of, extras_of, object_of
 _WHOLE = ("completed", "incomplete")
 """How a response ends that was told to its end; an incomplete one has reached a limit, and has its usage."""
 
+_OPEN: Final = ("queued", "in_progress")
+"""What a response is that is told before its end, since it is made in the background."""
+
 _LAST: Final = ("_generation.completed", "_edit.completed", "speech.audio.done", "transcript.text.done")
 """How the last event of what is no response is called, or ends."""
 
@@ -30,7 +33,7 @@ them is read. Codex's are of 40 kB.
 """
 
 _FIELDS: Final[dict[bytes, Part]] = dict.fromkeys(
-    (b"id", b"model", b"error", b"usage", b"status", b"incomplete_details"), WHOLE
+    (b"id", b"model", b"error", b"usage", b"status", b"incomplete_details", b"background"), WHOLE
 )
 
 EVENT: Final[Part] = Part(
@@ -69,7 +72,9 @@ class Responses(Named):
         Read a response that is no stream.
         """
         # Of a request that was refused there is nothing but the error.
-        self._tell_response(body, word(body.get("status")) or ("" if body.get("error") else "completed"))
+        status = word(body.get("status")) or ("" if body.get("error") else "completed")
+        self._tell_response(body, status)
+        self.unfinished = self.unfinished or status in _OPEN
 
     def hear(self, told: Mapping[str, Any], kind: str) -> None:
         """
@@ -100,9 +105,12 @@ class Responses(Named):
         if usage is not None:
             self.usage = usage
         if status in ("completed", "incomplete", "failed", "cancelled"):
+            self.unfinished = False
             self.complete = status in _WHOLE
             self.is_final = self.usage is not None
             self.stop = word(object_of(response, "incomplete_details").get("reason")) or status
+        elif response.get("background") is True:
+            self.unfinished = True
         if status == "failed":
             self.error = self.error or UNKNOWN
         elif status == "cancelled":

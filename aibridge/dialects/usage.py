@@ -161,9 +161,23 @@ class Report:
     :ivar text: what the texts of the answer weigh that were seen, those of thoughts and of what tools are given.
     :ivar unread: why something could not be read, or None.
     :ivar cut: it is half an answer: a stream without its last event, or a body that is no whole one.
+    :ivar unfinished: the response is made in the background, and was not over when its answer was.
     """
 
-    __slots__ = ("complete", "cut", "error", "id", "model", "pieces", "source", "stop", "text", "unread", "usage")
+    __slots__ = (
+        "complete",
+        "cut",
+        "error",
+        "id",
+        "model",
+        "pieces",
+        "source",
+        "stop",
+        "text",
+        "unfinished",
+        "unread",
+        "usage",
+    )
 
     def __init__(
         self,
@@ -179,6 +193,7 @@ class Report:
         text: int = 0,
         unread: Unread | None = None,
         cut: bool = False,
+        unfinished: bool = False,
     ) -> None:
         self.usage = usage
         self.source = source
@@ -191,6 +206,7 @@ class Report:
         self.text = text
         self.unread = unread
         self.cut = cut
+        self.unfinished = unfinished
 
     def but_for(self, unread: Unread) -> Report:
         """
@@ -208,6 +224,7 @@ class Report:
             text=self.text,
             unread=unread,
             cut=False,
+            unfinished=self.unfinished,
         )
 
     @property
@@ -228,7 +245,7 @@ class Report:
 
     def _all(self) -> tuple[object, ...]:
         told = (self.usage, self.source, self.model, self.id, self.stop, self.error, self.complete)
-        return (*told, self.pieces, self.unread)
+        return (*told, self.pieces, self.unread, self.unfinished)
 
 
 def estimated_input(body_bytes: int) -> int:
@@ -238,19 +255,32 @@ def estimated_input(body_bytes: int) -> int:
     return min(-(-body_bytes // BYTES_PER_TOKEN), MOST_INPUT)
 
 
-def charge(report: Report, estimated: int, body_bytes: int) -> tuple[int, Source]:
+def is_unfinished(report: Report, background: bool) -> bool:
+    """
+    Whether a response was not over when its answer was, and is made all the same.
+
+    :param background: its request asked for that. Who leaves before he is told anything is not told this either.
+    """
+    return report.unfinished or (background and not report.stop and not report.error)
+
+
+def charge(report: Report, estimated: int, body_bytes: int, unfinished: bool = False) -> tuple[int, Source]:
     """
     The tokens that an exchange has cost in the end, and how that is known.
 
     What the provider told for the whole answer is taken as it is, zero included. Of an answer that broke off, it is
     what was seen, though it may have told less before. Where the provider told nothing, an answer is taken for its
-    request and what was seen of it, an error for nothing, and what could not be read for what was estimated, if that is
-    more.
+    request and what was seen of it, an error for nothing, and what could not be read, or is not over, for what was
+    estimated, if that is more.
 
     :param estimated: the tokens that the request was expected to use.
     :param body_bytes: of the request.
+    :param unfinished: see `is_unfinished`.
     """
     usage, seen = report.usage, report.seen
+    if unfinished:
+        read = estimated_input(body_bytes) if usage is None else usage.read
+        return max(estimated, read + seen), Source.ESTIMATED
     if usage is not None:
         if report.source is _PROVIDER:
             return usage.total, _PROVIDER

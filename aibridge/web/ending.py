@@ -49,6 +49,7 @@ NOBODY: Final = Principal(id="", name="")
 _NONE: Final = usage.Source.NONE
 _PROVIDER: Final = usage.Source.PROVIDER
 _ESTIMATED: Final = usage.Source.ESTIMATED
+_RESPONSES: Final = Dialect.RESPONSES
 
 
 class Ending:
@@ -309,12 +310,17 @@ class Ending:
         completion, tokens = self._completion, 0
         # An error is free, in whatever words it is told, unless the provider says that it is not.
         if report is not None and (completion.upstream_status < 400 or report.usage is not None):
-            tokens, source = usage.charge(report, self._reservation.expected, self._body_size)
+            asked, expected = self._asked, self._reservation.expected
+            unfinished = usage.is_unfinished(report, asked is not None and asked.background)
+            if unfinished and asked is not None:
+                expected = asked.unheard(self._reservation)
+            tokens, source = usage.charge(report, expected, self._body_size, unfinished)
             if source is not _NONE:
                 completion.usage = source.value
                 read = usage.estimated_input(self._body_size) if report.usage is None else report.usage.read
                 completion.tokens_in, completion.tokens_out = read, tokens - read
-            self._learn(report, source, completion.tokens_out)
+            if not unfinished:
+                self._learn(report, source, completion.tokens_out)
         if self._entrance is not None:
             self._entrance.settle(float(tokens), now)
 
@@ -325,7 +331,9 @@ class Ending:
         self._agent = self._agent or client_of(self._request.header(b"user-agent"))
         principal, prior = self._principal.id, self._terms.default_output
         most = route.most_output if read.max_tokens is None else read.max_tokens
-        return Asked(principal, read.model, self._agent, read.size, most, read.choices, prior)
+        # Pictures have a background, too.
+        background = read.background and route.dialect is _RESPONSES
+        return Asked(principal, read.model, self._agent, read.size, most, read.choices, prior, background)
 
     def _learn(self, report: usage.Report, source: usage.Source, output: int) -> None:
         """

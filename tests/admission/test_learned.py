@@ -46,6 +46,24 @@ def told(reservation: Reservation) -> tuple[int, int, int, int, int | None]:
     )
 
 
+def test_what_nobody_hears_of() -> None:
+    """
+    Is taken for all that is allowed; where nothing is named, for what is expected, and no less than at first.
+    """
+    learned = Learned()
+    for maximum, output in ((128_000, 128_000), (500, 500), (10**15, MOST_OUTPUT), (None, PRIOR)):
+        request = asked(maximum=maximum)
+        assert request.unheard(learned.expect(request)) == 1000 + output
+    for _ in range(100):
+        learned.learn(asked(), Usage(input=1000, output=3))
+    request = asked(maximum=None)
+    assert learned.expect(request).output < PRIOR
+    assert request.unheard(learned.expect(request)) == 1000 + PRIOR
+    for _ in range(100):
+        learned.learn(asked(), Usage(input=1000, output=20_000))
+    assert request.unheard(learned.expect(request)) == 1000 + learned.expect(request).output > 19_000
+
+
 class TestFirst:
     """
     While nothing is known.

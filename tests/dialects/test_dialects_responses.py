@@ -141,10 +141,43 @@ def test_an_answer_that_was_cancelled() -> None:
 @pytest.mark.parametrize("status", ["queued", "in_progress"])
 def test_an_answer_in_the_background(status: str) -> None:
     """
-    Has just begun, and tells its id.
+    Has just begun, tells its id, and is not over.
     """
     told = report(RESPONSES, compact(response(status)), JSON)
     assert (told.complete, told.stop, told.source, told.id) == (False, "", Source.NONE, "resp_68a1")
+    assert told.unfinished
+
+
+@pytest.mark.parametrize("status", ["completed", "incomplete", "failed", "cancelled"])
+def test_an_answer_in_the_background_that_is_over(status: str) -> None:
+    """
+    It says so, in a body or in the last event of a stream.
+    """
+    assert not report(RESPONSES, compact(response(status, background=True)), JSON).unfinished
+    begin, end = lifecycle("queued", 0, background=True), lifecycle(status, 1, background=True)
+    assert report(RESPONSES, named(begin)).unfinished
+    assert not report(RESPONSES, named(begin, end)).unfinished
+
+
+@pytest.mark.parametrize("first", ["created", "queued", "in_progress"])
+@pytest.mark.parametrize("size", [0, 100_000])
+def test_a_stream_of_the_background_that_is_cut(first: str, size: int) -> None:
+    """
+    Its response goes on; one that is not made in the background does not.
+    """
+    for background in (True, False, None):
+        begin = lifecycle(first, 0, instructions="x" * size, background=background)
+        told = report(RESPONSES, named(begin, lifecycle("in_progress", 1), text_delta(2, "Hi")))
+        assert (told.unfinished, told.pieces) == (background is True, 1)
+
+
+@pytest.mark.parametrize("background", ["transparent", "opaque", "auto"])
+def test_pictures_have_another_background(background: str) -> None:
+    """
+    Which is nothing that goes on.
+    """
+    body = {"created": 1, "background": background, "data": [], "usage": {"input_tokens": 5, "output_tokens": 7}}
+    assert not report(RESPONSES, compact(body), JSON).unfinished
 
 
 def test_a_stream_that_is_cut() -> None:

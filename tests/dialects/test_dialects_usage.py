@@ -16,6 +16,7 @@ from aibridge.dialects.usage import (
     charge,
     count_of,
     extras_of,
+    is_unfinished,
     object_of,
 )
 
@@ -75,6 +76,42 @@ def test_the_charge(report: Report, charged: tuple[int, Source]) -> None:
     What was told, and zero if zero was told; what was seen; nothing for an error; the estimate for what was not read.
     """
     assert charge(report, estimated=500, body_bytes=40) == charged
+
+
+@pytest.mark.parametrize(
+    ("report", "tokens"),
+    [
+        (Report(), 500),
+        (Report(pieces=600), 610),
+        (Report(usage=Usage(), source=Source.PARTIAL), 500),
+        (Report(usage=USAGE, source=Source.PARTIAL, pieces=600), 710),
+    ],
+)
+def test_the_charge_of_what_is_not_over(report: Report, tokens: int) -> None:
+    """
+    What was estimated, or what was seen already if that is more; whatever usage was told is not that of all of it.
+    """
+    assert charge(report, 500, 40, unfinished=True) == (tokens, Source.ESTIMATED)
+
+
+@pytest.mark.parametrize(
+    ("report", "background", "unfinished"),
+    [
+        (Report(unfinished=True), False, True),
+        (Report(), True, True),
+        (Report(cut=True, pieces=7), True, True),
+        (Report(cut=True, pieces=7), False, False),
+        (Report(stop="completed", complete=True), True, False),
+        (Report(stop="failed", error="server_error"), True, False),
+        (Report(error="invalid_request_error"), True, False),
+        (Report(unfinished=True).but_for(Unread.BEHIND), False, True),
+    ],
+)
+def test_what_is_not_over(report: Report, background: bool, unfinished: bool) -> None:
+    """
+    What says so, and what was asked for in the background and has not told its end.
+    """
+    assert is_unfinished(report, background) == unfinished
 
 
 @pytest.mark.parametrize(

@@ -121,6 +121,27 @@ def test_most_tokens(body: bytes, most: int | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "background"),
+    [
+        (b"true", True),
+        (b"1", True),
+        (b'"true"', True),
+        (b"false", False),
+        (b"null", False),
+        (b"0", False),
+    ],
+)
+@pytest.mark.parametrize("size", [0, SMALL, AT_ONCE])
+def test_background(value: bytes, background: bool, size: int) -> None:
+    """
+    Whatever may be taken for true is; the most tokens have but the name then that responses have for them.
+    """
+    most = b'"max_completion_tokens":1,"max_output_tokens":4096,"max_tokens":2'
+    facts = read(b'{"background":' + value + b"," + most + b',"input":"' + b"x" * size + b'"}')
+    assert (facts.background, facts.max_tokens) == (background, 4096 if background else 1)
+
+
+@pytest.mark.parametrize(
     ("n", "choices"),
     [(b"1", 1), (b"8", 8), (b"128", 128), (b"129", 1), (b"0", 1), (b"-2", 1), (b"null", 1), (b"true", 1), (b'"2"', 1)],
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 import gzip
 import json
 import threading
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -22,11 +23,12 @@ from answers import (
     compact,
     data,
     message,
+    named,
     response,
 )
 from daemons import Daemon, Deployment
 from held import KEYS, Asking, Holder, ask, said, table
-from wires import read_until, whole
+from wires import Provider, answers, read_until, whole
 
 BURST = 60000
 LIMIT = f'[[limit]]\nscope = "principal"\nunit = "tokens/min"\nlimit = 1\nburst = {BURST}\n'
@@ -301,6 +303,29 @@ class TestUsed:
         daemon.until("aibridge_permits_in_use", 0)
         assert level(daemon) == taken_for(request)
         assert " usage=estimated " in daemon.wait_for("completion .* cause=client_left ").string
+
+    @pytest.mark.parametrize("stream", [False, True], ids=["blocking", "stream"])
+    @pytest.mark.parametrize(("most", "let_in"), [(100_000, 1), (None, 9)], ids=["a maximum", "none"])
+    def test_what_is_made_in_the_background(
+        self, deployment: Deployment, stream: bool, most: int | None, let_in: int
+    ) -> None:
+        """
+        Nobody hears what it uses, so each is charged what it may use, or is expected to: of eighty few are let in.
+        """
+        started = response("queued", background=True)
+        event = named({"type": "response.queued", "sequence_number": 0, "response": started})
+        token = deployment.token("ada")
+        more: dict[str, Any] = {} if most is None else {"max_output_tokens": most}
+        request = said(token, path=PATHS[Dialect.RESPONSES], background=True, stream=stream, **more)
+        limit = LIMIT.replace(f"burst = {BURST}", "burst = 10000")
+        reply = whole(event, EVENTS) if stream else whole(compact(started))
+        with closing(Provider(answers(reply))) as provider:
+            deployment.configure(table(provider) + limit)
+            daemon = deployment.start(environ=KEYS)
+            statuses = [ask(daemon.url, request).status for _ in range(80)]
+        assert statuses == [200] * let_in + [429] * (80 - let_in)
+        assert level(daemon) == let_in * (taken_for(request) + (most or 1024))
+        assert daemon.wait_for("completion .* status=200 .* usage=estimated ")
 
     def test_nothing_for_nothing(self, deployment: Deployment, holder: Holder) -> None:
         """

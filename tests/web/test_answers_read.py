@@ -18,7 +18,21 @@ from aibridge import errors
 from aibridge.admission.breaker import BreakerTerms, State
 from aibridge.admission.policy import Policy, Scope, Unit
 from aibridge.model import Dialect
-from answers import DONE, EVENTS, JSON, MESSAGE_STOP, STREAMS, chunk, compact, data, message, named, response
+from answers import (
+    DONE,
+    EVENTS,
+    JSON,
+    MESSAGE_STOP,
+    RESPONSES_USAGE,
+    STREAMS,
+    chunk,
+    compact,
+    data,
+    lifecycle,
+    message,
+    named,
+    response,
+)
 from fakes import TOKEN, Answer, Asked, Fixture, bridge
 
 URIS = {
@@ -104,6 +118,73 @@ def test_who_leaves_pays_for_what_he_saw(dialect: Dialect, form: str) -> None:
     line = fixture.done[0]
     assert 5000 <= line.tokens_out <= 20000
     assert charged(fixture, dialect) == line.tokens_in + line.tokens_out
+
+
+BACKGROUND = {"model": "m", "input": "Hi", "background": True, "max_output_tokens": 5000}
+QUEUED = compact(response("queued", background=True))
+
+
+@pytest.mark.parametrize("ending", ["body", "stream", "in the body", "in the stream", "before the head"])
+@pytest.mark.parametrize("most", [5000, None])
+def test_what_goes_on_behind_an_answer_is_charged_as_expected(ending: str, most: int | None) -> None:
+    """
+    Nobody will hear what a response in the background uses, so it is charged what it may use, or else what is expected;
+    however little its client waits for. That teaches nothing.
+    """
+    body = {**BACKGROUND, "max_output_tokens": most, "stream": "stream" in ending}
+    fixture, request, call = asked(Dialect.RESPONSES, body=compact(body), default_output=300)
+    started = named(lifecycle("queued", 0, background=True))
+    if ending == "before the head":
+        request.leave()
+    else:
+        answer = call.answer(Answer(200, STREAM if "stream" in ending else BODY))
+        answer.body(started if "stream" in ending else QUEUED[:-30] if ending == "in the body" else QUEUED)
+        if ending.startswith("in"):
+            request.leave()
+        else:
+            answer.end()
+    line = fixture.done[0]
+    assert (line.usage, line.tokens_in, line.tokens_out) == ("estimated", -(-len(compact(body)) // 4), most or 300)
+    assert charged(fixture, Dialect.RESPONSES) == line.tokens_in + line.tokens_out
+    assert not fixture.bridge.learned.kinds(fixture.identity.principal.id)
+
+
+def test_a_response_that_is_over_in_time_is_charged_what_it_used() -> None:
+    """
+    Made in the background or not.
+    """
+    for body in (BACKGROUND, {**BACKGROUND, "stream": True}):
+        fixture, _, call = asked(Dialect.RESPONSES, body=compact(body))
+        answer = call.answer(Answer(200, STREAM if "stream" in body else BODY))
+        told = {"background": True, "usage": RESPONSES_USAGE}
+        events = named(lifecycle("queued", 0, background=True), lifecycle("completed", 1, **told))
+        answer.body(events if "stream" in body else compact(response("completed", **told)))
+        answer.end()
+        assert (fixture.done[0].usage, charged(fixture, Dialect.RESPONSES)) == ("provider", 2687)
+
+
+def test_what_is_refused_or_fails_in_the_background_is_free() -> None:
+    """
+    As elsewhere.
+    """
+    error = compact({"error": {"message": "no", "type": "invalid_request_error"}})
+    failed = compact(response("failed", background=True, error={"code": "server_error", "message": "no"}))
+    for status, body in ((400, error), (500, error), (200, failed)):
+        fixture, _, call = asked(Dialect.RESPONSES, body=compact(BACKGROUND))
+        answer = call.answer(Answer(status, BODY))
+        answer.body(body)
+        answer.end()
+        assert charged(fixture, Dialect.RESPONSES) == 0
+
+
+def test_only_responses_are_made_in_the_background() -> None:
+    """
+    Elsewhere the word means something else, or nothing.
+    """
+    body = compact({"model": "m", "max_tokens": 5000, "background": True})
+    fixture, request, _ = asked(Dialect.CHAT, body=body)
+    request.leave()
+    assert charged(fixture, Dialect.CHAT) == -(-len(body) // 4)
 
 
 @pytest.mark.parametrize("text", [TEXT * 250, "对不起，" * 700, 'if (x[i] != "a\\n") {\n    return y + 1;\n}\n' * 150])
