@@ -3,10 +3,16 @@ A circuit breaker: what fails again and again is left alone for a while, and the
 
 Its states and what leads from one to the next are an Automat machine:
 
-- **closed**: everybody may pass. `failure_threshold` failures in a row within `interval` seconds open it.
+- **closed**: everybody may pass. `failure_threshold` failures in a row within `interval` seconds open it; those of the
+  principal who has most of them are not counted.
 - **open**: nobody may pass for `timeout` seconds. Whatever was sent before and ends now says nothing any more.
-- **half-open**: `max_requests` probes may pass. Once that many have succeeded it closes; the first that fails opens it.
-  When none of them has come to an end after `timeout` seconds, as long thoughts may take, another set may pass.
+- **half-open**: `max_requests` probes may pass; where one principal has sent all that are out, one more of another's.
+  Once that many have succeeded it closes; failures of two principals open it. When none of them has come to an end
+  after `timeout` seconds, as long thoughts may take, another set may pass.
+
+Where one principal's failures alone say something it stays as it is, and says so: he is to have a breaker of his own.
+What happens to nobody known, whose name is empty, is never taken for one's own: it counts in full, and one such probe
+that fails opens it. So does what happens in a breaker that is one principal's.
 
 This module has one breaker, and what counts as a failure; `aibridge.admission.breakers` has the table of them.
 """
@@ -85,6 +91,54 @@ class BreakerTerms:
     shadow: bool = False
 
 
+class Row:
+    """
+    Failures in a row, by whom they happened to. There are less than twice the threshold of them.
+    """
+
+    __slots__ = ("_times",)
+
+    def __init__(self) -> None:
+        self._times: dict[str, deque[float]] = {}
+
+    def add(self, principal: str, now: float, terms: BreakerTerms) -> None:
+        """
+        One more; what is too long ago is forgotten.
+        """
+        times = self._times.setdefault(principal, deque())
+        times.append(now)
+        while len(times) > terms.failure_threshold:
+            times.popleft()
+        if terms.interval_s:
+            for name, each in list(self._times.items()):
+                while each and now - each[0] > terms.interval_s:
+                    each.popleft()
+                if not each:
+                    del self._times[name]
+
+    def of(self, principal: str) -> int:
+        """
+        How many are this principal's.
+        """
+        return len(self._times.get(principal, ()))
+
+    def of_several(self) -> int:
+        """
+        How many there are without those of the principal who has most.
+        """
+        counts = [len(times) for times in self._times.values()]
+        return sum(counts) - max((len(times) for name, times in self._times.items() if name), default=0)
+
+    def clear(self) -> None:
+        """
+        None any more.
+        """
+        self._times.clear()
+
+    def __bool__(self) -> bool:
+        return bool(self._times)
+
+
 # -- the machine -------------------------------------------------------------------------------------------------
 
 
@@ -98,29 +152,33 @@ class Breaker(Protocol):
         It is `now`: what was only to wait for that is done.
         """
 
-    def admit(self, now: float) -> float:
+    def admit(self, now: float, principal: str) -> float:
         """
         Send a probe, and return 0.0; or return how long to wait.
+
+        :param principal: the id of whose it is; empty is nobody known.
         """
 
-    def succeed(self, now: float, round_: int) -> None:
+    def succeed(self, now: float, round_: int, principal: str) -> None:
         """
         A call has succeeded.
 
         :param round_: that of the probe; 0 for what was sent while the breaker was closed.
         """
 
-    def fail(self, now: float, round_: int) -> None:
+    def fail(self, now: float, round_: int, principal: str) -> bool:
         """
         A call has failed.
+
+        :returns: whether this principal, and he alone, has failed too often.
         """
 
-    def give_back(self, round_: int) -> None:
+    def give_back(self, round_: int, principal: str) -> None:
         """
         A call has ended and says nothing of the provider.
         """
 
-    def _trip(self, now: float) -> None:
+    def trip(self, now: float) -> None:
         """
         Too much has failed.
         """
@@ -141,12 +199,14 @@ class Core:
     """
     What a breaker remembers.
 
-    :ivar failures: when the last ones in a row were, while it is closed.
+    :ivar row: the last failures in a row, while it is closed.
     :ivar until: when it stops being open.
     :ivar next_round: numbers that no other breaker has, from 1.
     :ivar round: of probes; what is left of an earlier one no longer counts.
-    :ivar out: probes of this round that have not ended.
-    :ivar succeeded: those that have succeeded.
+    :ivar out: how many probes of this round have not ended, by principal; only those who have some.
+    :ivar succeeded: how many have succeeded.
+    :ivar failed_by: whose probe was the last to fail without opening it; empty if none was.
+    :ivar failed_at: when that was.
     :ivar probed_at: when the last one was sent.
     """
 
@@ -154,11 +214,13 @@ class Core:
     entered: Callable[[State], None]
     next_round: Callable[[], int]
     state: State = State.CLOSED
-    failures: deque[float] = attrs.Factory(deque)
+    row: Row = attrs.Factory(Row)
     until: float = 0.0
     round: int = 0
-    out: int = 0
+    out: dict[str, int] = attrs.Factory(dict)
     succeeded: int = 0
+    failed_by: str = ""
+    failed_at: float = 0.0
     probed_at: float = 0.0
 
     def enter(self, state: State) -> None:
@@ -172,13 +234,32 @@ class Core:
         """
         Whether as many probes are out, or have succeeded, as there may be.
         """
-        return self.out + self.succeeded >= self.terms.max_requests
+        return sum(self.out.values()) + self.succeeded >= self.terms.max_requests
+
+    def is_full_for(self, principal: str) -> bool:
+        """
+        Whether this principal may send none: it is full, and not all that are out are one other's.
+        """
+        return self.is_full() and (len(self.out) != 1 or principal in self.out)
+
+    def take_back(self, round_: int, principal: str) -> bool:
+        """
+        A probe has ended; return whether it was one of this round.
+        """
+        count = self.out.get(principal, 0)
+        if round_ != self.round or not count:
+            return False
+        if count > 1:
+            self.out[principal] = count - 1
+        else:
+            del self.out[principal]
+        return True
 
     def is_idle(self, now: float) -> bool:
         """
         Whether it keeps nobody out, and nobody is on the way whose word it waits for.
         """
-        return self.out == 0 and (self.state is not State.OPEN or now >= self.until)
+        return not self.out and (self.state is not State.OPEN or now >= self.until)
 
 
 def _make_machine() -> Callable[[Core], Breaker]:
@@ -193,23 +274,23 @@ def _make_machine() -> Callable[[Core], Breaker]:
     closed.upon(Breaker.give_back).loop().returns(None)
 
     @closed.upon(Breaker.succeed).loop()
-    def broke_the_row(breaker: Breaker, core: Core, now: float, round_: int) -> None:
-        core.failures.clear()
+    def broke_the_row(breaker: Breaker, core: Core, now: float, round_: int, principal: str) -> None:
+        core.row.clear()
 
     @closed.upon(Breaker.fail).loop()
-    def counted(breaker: Breaker, core: Core, now: float, round_: int) -> None:
-        failures, terms = core.failures, core.terms
-        failures.append(now)
-        while len(failures) > terms.failure_threshold or (terms.interval_s and now - failures[0] > terms.interval_s):
-            failures.popleft()
-        if len(failures) >= terms.failure_threshold:
-            breaker._trip(now)
+    def counted(breaker: Breaker, core: Core, now: float, round_: int, principal: str) -> bool:
+        row, terms = core.row, core.terms
+        row.add(principal, now, terms)
+        if row.of_several() >= terms.failure_threshold:
+            breaker.trip(now)
+            return False
+        return row.of(principal) >= terms.failure_threshold
 
-    @closed.upon(Breaker._trip).to(open_)
-    @half_open.upon(Breaker._trip).to(open_)
+    @closed.upon(Breaker.trip).to(open_)
+    @half_open.upon(Breaker.trip).to(open_)
     def tripped(breaker: Breaker, core: Core, now: float) -> None:
-        core.failures.clear()
-        core.out = 0
+        core.row.clear()
+        core.out.clear()
         core.until = now + core.terms.timeout_s
         core.enter(State.OPEN)
 
@@ -219,19 +300,21 @@ def _make_machine() -> Callable[[Core], Breaker]:
             breaker._try(now)
 
     @open_.upon(Breaker.admit).loop()
-    def refused(breaker: Breaker, core: Core, now: float) -> float:
+    def refused(breaker: Breaker, core: Core, now: float, principal: str) -> float:
         return core.until - now
 
     open_.upon(Breaker.succeed).loop().returns(None)
-    open_.upon(Breaker.fail).loop().returns(None)
+    open_.upon(Breaker.fail).loop().returns(False)
     open_.upon(Breaker.give_back).loop().returns(None)
 
     @open_.upon(Breaker._try).to(half_open)
     @half_open.upon(Breaker._try).loop()
     def began_round(breaker: Breaker, core: Core, now: float) -> None:
         core.round = core.next_round()
-        core.out = core.succeeded = 0
+        core.out.clear()
+        core.succeeded = 0
         if core.state is not State.HALF_OPEN:
+            core.failed_by = ""
             core.enter(State.HALF_OPEN)
 
     @half_open.upon(Breaker.pass_time).loop()
@@ -240,31 +323,37 @@ def _make_machine() -> Callable[[Core], Breaker]:
             breaker._try(now)
 
     @half_open.upon(Breaker.admit).loop()
-    def probed(breaker: Breaker, core: Core, now: float) -> float:
-        if core.is_full():
+    def probed(breaker: Breaker, core: Core, now: float, principal: str) -> float:
+        if core.is_full_for(principal):
             return HALF_OPEN_WAIT_S
-        core.out += 1
+        core.out[principal] = core.out.get(principal, 0) + 1
         core.probed_at = now
         return 0.0
 
     @half_open.upon(Breaker.succeed).loop()
-    def proved(breaker: Breaker, core: Core, now: float, round_: int) -> None:
-        if round_ != core.round:
+    def proved(breaker: Breaker, core: Core, now: float, round_: int, principal: str) -> None:
+        if not core.take_back(round_, principal):
             return
-        core.out -= 1
         core.succeeded += 1
         if core.succeeded >= core.terms.max_requests:
             breaker._recover()
 
     @half_open.upon(Breaker.fail).loop()
-    def disproved(breaker: Breaker, core: Core, now: float, round_: int) -> None:
-        if round_ == core.round:
-            breaker._trip(now)
+    def disproved(breaker: Breaker, core: Core, now: float, round_: int, principal: str) -> bool:
+        if not core.take_back(round_, principal):
+            return False
+        lately = core.failed_by if now - core.failed_at <= core.terms.timeout_s else ""
+        if not principal or lately not in ("", principal):
+            breaker.trip(now)
+            return False
+        # His others are not awaited either.
+        core.out.pop(principal, None)
+        core.failed_by, core.failed_at = principal, now
+        return True
 
     @half_open.upon(Breaker.give_back).loop()
-    def given_back(breaker: Breaker, core: Core, round_: int) -> None:
-        if round_ == core.round:
-            core.out -= 1
+    def given_back(breaker: Breaker, core: Core, round_: int, principal: str) -> None:
+        core.take_back(round_, principal)
 
     @half_open.upon(Breaker._recover).to(closed)
     def recovered(breaker: Breaker, core: Core) -> None:

@@ -7,8 +7,11 @@ for as long as it has failures to remember; a model that has none has no entry, 
 for their provider and endpoint, whose name is `OTHER`: made-up names neither grow the table nor free a model that is
 down.
 
-Note [One's own failures]: a request may be such that no provider answers it in time. So a breaker that one principal's
-failures alone have opened keeps out him alone; as soon as another's fails too, it keeps out all.
+Note [One's own failures]: a request may be such that no provider answers it in time. So whoever fails most counts for
+nothing: a breaker opens for all when the failures of the others reach the threshold. Before that, one whose own reach
+it is set apart: he has a breaker of his own, and what comes of his calls opens, holds and closes that alone. So is he
+whose probe fails, unless another's fails as well. When it opens for all nobody is apart any more. What is down opens
+after twice the threshold at most, however many ask for it; and where one asks alone, after the threshold, for him.
 """
 
 from __future__ import annotations
@@ -24,6 +27,9 @@ from aibridge.model import Dialect
 
 OTHER: Final = "other"
 
+MOST_APART: Final = 16
+"""How many may have a breaker of their own beside one; beyond, the oldest gives way."""
+
 SCAN_S: Final = 1.0
 """How long a table that was found full of refusing breakers is taken to be so."""
 
@@ -31,38 +37,97 @@ Name = tuple[str, str, str]
 """Provider, endpoint, model."""
 
 
+class _One:
+    """
+    A machine, and what it remembers.
+    """
+
+    __slots__ = ("core", "machine")
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.machine = make_breaker(core)
+
+
 class _Entry:
     """
-    One breaker and its place: its machine, and what that remembers.
+    One breaker and its place, and those of who are apart; see Note [One's own failures].
 
-    :ivar only: the id of the principal whose failures alone are counted in it; empty if they are several's.
+    :ivar apart: the breakers of single principals, by their ids; none of them is closed.
     """
 
-    __slots__ = ("core", "machine", "name", "only", "table")
+    __slots__ = ("apart", "core", "machine", "name", "table")
 
     def __init__(self, name: Name, table: dict[Name, _Entry], core: Core) -> None:
         self.name = name
         self.table = table
         self.core = core
         self.machine = make_breaker(core)
-        self.only = ""
+        self.apart: dict[str, _One] = {}
 
-    def failed(self, principal: str, now: float) -> None:
+    def own(self, principal: str, round_: int) -> _One | None:
         """
-        Remember whose failure is to be counted next.
+        The breaker of this principal alone, if it is what a call of his tells; one that was a probe tells whose it was.
+        """
+        one = self.apart.get(principal)
+        return None if one is None or (round_ and round_ != one.core.round) else one
+
+    def failed(self, principal: str, round_: int, now: float) -> None:
+        """
+        A call has failed.
+        """
+        one = self.own(principal, round_)
+        if one is not None:
+            one.machine.fail(now, round_, "")
+            return
+        core, apart = self.core, self.apart
+        if self.machine.fail(now, round_, principal):
+            if principal not in apart and len(apart) >= MOST_APART:
+                del apart[next(iter(apart))]
+            one = apart[principal] = _One(Core(core.terms, core.entered, core.next_round))
+            one.machine.trip(now)
+        elif core.state is State.OPEN:
+            apart.clear()
+
+    def succeeded(self, principal: str, round_: int, now: float) -> None:
+        """
+        A call has succeeded.
         """
         core = self.core
-        failures, interval_s = core.failures, core.terms.interval_s
-        if core.state is State.CLOSED and (not failures or (interval_s and now - failures[-1] > interval_s)):
-            self.only = principal
-        elif self.only != principal:
-            self.only = ""
+        one = self.own(principal, round_)
+        if one is None:
+            if round_ or core.row:
+                self.machine.succeed(now, round_, principal)
+            return
+        one.machine.succeed(now, round_, "")
+        if one.core.state is State.CLOSED:
+            del self.apart[principal]
+            core.row.clear()
 
-    def keeps_out(self, principal: str) -> bool:
+    @property
+    def state(self) -> State:
         """
-        Whether it is meant for this principal; see Note [One's own failures].
+        How it stands: for all, else for those who are apart.
         """
-        return not principal or self.only in ("", principal)
+        if self.core.state is not State.CLOSED or not self.apart:
+            return self.core.state
+        is_open = any(one.core.state is State.OPEN for one in self.apart.values())
+        return State.OPEN if is_open else State.HALF_OPEN
+
+    @property
+    def until(self) -> float:
+        """
+        When it stops being open; the same.
+        """
+        if self.core.state is not State.CLOSED or not self.apart:
+            return self.core.until
+        return max(one.core.until for one in self.apart.values())
+
+    def is_idle(self, now: float) -> bool:
+        """
+        Whether it keeps nobody out, and nobody is on the way whose word it waits for.
+        """
+        return self.core.is_idle(now) and all(one.core.is_idle(now) for one in self.apart.values())
 
 
 class Pass:
@@ -90,7 +155,7 @@ class Pass:
         breakers, self._breakers = self._breakers, None
         # Most have nothing to be counted for: see Note [Absent is closed].
         if breakers is not None and (breakers.entries or breakers.shared):
-            breakers.succeeded(self._name, self._round, now)
+            breakers.succeeded(self._name, self._round, now, self._principal)
 
     def failure(self, now: float) -> None:
         """
@@ -106,7 +171,7 @@ class Pass:
         """
         breakers, self._breakers = self._breakers, None
         if breakers is not None and self._round:
-            breakers.given_back(self._name, self._round)
+            breakers.given_back(self._name, self._round, self._principal)
 
     @property
     def is_probe(self) -> bool:
@@ -121,7 +186,7 @@ class Pass:
         that will be counts like that of any other call.
         """
         if self._breakers is not None and self._round:
-            self._breakers.succeeded(self._name, self._round, now)
+            self._breakers.succeeded(self._name, self._round, now, self._principal)
             self._round = 0
 
     def settle(self, outcome: errors.BridgeError | int, dialect: Dialect, now: float) -> None:
@@ -184,7 +249,7 @@ class Breakers:
         Let one call through.
 
         :param now: monotonic seconds.
-        :param principal: the id of whose it is; empty is anybody.
+        :param principal: the id of whose it is; empty is nobody known.
         :raises BreakerOpen: it may not pass; with the time that is left.
         """
         name = (provider, endpoint, model)
@@ -194,11 +259,16 @@ class Breakers:
 
     def _admit(self, name: Name, now: float, principal: str) -> Pass:
         entry = self._find(name)
-        if entry is None or entry.core.state is State.CLOSED or not entry.keeps_out(principal):
+        if entry is None:
             return Pass(self, name, 0, False, principal)
-        core, machine = entry.core, entry.machine
+        core, machine, whose = entry.core, entry.machine, principal
+        one = entry.apart.get(principal) if entry.apart else None
+        if one is not None:
+            core, machine, whose = one.core, one.machine, ""
+        if core.state is State.CLOSED:
+            return Pass(self, name, 0, False, principal)
         machine.pass_time(now)
-        wait = machine.admit(now)
+        wait = machine.admit(now, whose)
         if not wait:
             return Pass(self, name, core.round, False, principal)
         shadow = self.terms.shadow
@@ -211,19 +281,19 @@ class Breakers:
 
     def state(self, provider: str, endpoint: str, model: str) -> State:
         """
-        How the breaker of this name stands, that shared with others not considered.
+        How the breaker of this name stands, for all or for whom it is open; that shared with others not considered.
         """
         entry = self.entries.get((provider, endpoint, model))
-        return State.CLOSED if entry is None else entry.core.state
+        return State.CLOSED if entry is None else entry.state
 
-    def succeeded(self, name: Name, round_: int, now: float) -> None:
+    def succeeded(self, name: Name, round_: int, now: float, principal: str = "") -> None:
         """
         A call that had been let through has succeeded; `Pass` tells it.
         """
         entry = self._find(name)
         if entry is not None:
-            entry.machine.succeed(now, round_)
-            if entry.core.state is State.CLOSED:
+            entry.succeeded(principal, round_, now)
+            if entry.core.state is State.CLOSED and not entry.apart:
                 del entry.table[entry.name]
 
     def failed(self, name: Name, round_: int, now: float, principal: str = "") -> None:
@@ -237,16 +307,19 @@ class Breakers:
         if entry is not None:
             if entry.core.state is State.CLOSED:
                 entry.core.terms = self.terms
-            entry.failed(principal, now)
-            entry.machine.fail(now, round_)
+            entry.failed(principal, round_, now)
 
-    def given_back(self, name: Name, round_: int) -> None:
+    def given_back(self, name: Name, round_: int, principal: str = "") -> None:
         """
         A probe has ended without a verdict; `Pass` tells it.
         """
         entry = self._find(name)
         if entry is not None:
-            entry.machine.give_back(round_)
+            one = entry.own(principal, round_)
+            if one is None:
+                entry.machine.give_back(round_, principal)
+            else:
+                one.machine.give_back(round_, "")
 
     def _find(self, name: Name) -> _Entry | None:
         """
@@ -284,17 +357,17 @@ class Breakers:
             return False
         idle: Name | None = None
         for name, entry in entries.items():
-            if entry.core.state is State.CLOSED:
+            if entry.state is State.CLOSED:
                 idle = name
                 break
-            if idle is None and entry.core.is_idle(now):
+            if idle is None and entry.is_idle(now):
                 idle = name
         if idle is None:
             self._full_until = now + SCAN_S
             return False
-        core = entries.pop(idle).core
-        if core.state is not State.CLOSED:
-            core.enter(State.CLOSED)
+        gone = entries.pop(idle)
+        if gone.state is not State.CLOSED:
+            gone.core.enter(State.CLOSED)
         return True
 
     def __len__(self) -> int:

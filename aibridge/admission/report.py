@@ -271,17 +271,17 @@ def _breakers(limiters: Limiters, breakers: Breakers, now: float) -> Told:
         "option": "breaker.enabled",
         "source": limiters.source("breaker.enabled"),
         "would_have_refused": breakers.would_have_refused,
-        "failing": sum(entry.core.state is BreakerState.CLOSED for _, entry in entries),
+        "failing": sum(entry.state is BreakerState.CLOSED for _, entry in entries),
         "open": [
             {
                 "provider": provider,
                 "endpoint": endpoint,
                 "model": model,
-                "state": entry.core.state.name.lower().replace("_", "-"),
-                "retry_in_s": round(max(0.0, entry.core.until - now), 3),
+                "state": entry.state.name.lower().replace("_", "-"),
+                "retry_in_s": round(max(0.0, entry.until - now), 3),
             }
             for (provider, endpoint, model), entry in entries
-            if entry.core.state is not BreakerState.CLOSED
+            if entry.state is not BreakerState.CLOSED
         ],
     }
 

@@ -118,10 +118,10 @@ class Gauges(Collector):
         # Those that a reload has switched off keep nobody out.
         tables = (breakers.entries, breakers.shared) if self._bridge.terms.breaks else ()
         states = [
-            (name, float(entry.core.state.value))
+            (name, float(entry.state.value))
             for table in tables
             for name, entry in table.items()
-            if entry.core.state is not State.CLOSED
+            if entry.state is not State.CLOSED
         ]
         labels = ("provider", "endpoint", "model")
         yield _gauge(

@@ -4,6 +4,9 @@ Circuit breakers: what opens them, whom they keep out, how they close, and that 
 
 from __future__ import annotations
 
+import collections
+import contextlib
+
 import attrs
 import pytest
 from hypothesis import given
@@ -11,7 +14,7 @@ from hypothesis import strategies as st
 
 from aibridge import errors
 from aibridge.admission.breaker import HALF_OPEN_WAIT_S, BreakerTerms, State
-from aibridge.admission.breakers import OTHER, Breakers, Name, Pass
+from aibridge.admission.breakers import MOST_APART, OTHER, Breakers, Name, Pass
 from aibridge.model import Dialect
 
 PROVIDER, ENDPOINT = "openai", "/v1/chat/completions"
@@ -491,25 +494,258 @@ def test_it_does_what_the_model_does(steps: list[tuple[float, str, int]], thresh
         assert fixture.state() is model.state
 
 
-def test_ones_own_failures() -> None:
+# -- of principals -----------------------------------------------------------------------------------------------
+
+
+def asked(breakers: Breakers, principal: str, now: float) -> Pass:
     """
-    Keep out whoever they happen to, and nobody else; until another's fail as well.
+    A call of this principal that is let through.
+    """
+    return breakers.admit(PROVIDER, ENDPOINT, "m", now, principal)
+
+
+def fails(breakers: Breakers, principal: str, now: float, times: int = 1) -> None:
+    """
+    Calls of this principal that are let through and fail.
+    """
+    for _ in range(times):
+        asked(breakers, principal, now).failure(now)
+
+
+def kept_out(breakers: Breakers, now: float, *principals: str) -> list[str]:
+    """
+    Who of these is refused.
+    """
+    refused = []
+    for principal in principals:
+        try:
+            asked(breakers, principal, now).ignore(now)
+        except errors.BreakerOpen:
+            refused.append(principal)
+    return refused
+
+
+def tried(*principals: str) -> Breakers:
+    """
+    Breakers of which one was opened for all, by the failures of these, and may be tried from 30 s on.
     """
     breakers = Breakers(TERMS)
+    for principal in principals:
+        fails(breakers, principal, 0.0, 5)
+    assert kept_out(breakers, 29.0, "alice", "bob", "eve") == ["alice", "bob", "eve"]
+    return breakers
 
-    def fails(principal: str, now: float) -> None:
-        breakers.admit(PROVIDER, ENDPOINT, "m", now, principal).failure(now)
 
-    for now in range(5):
-        fails("bob", float(now))
-    with pytest.raises(errors.BreakerOpen):
-        breakers.admit(PROVIDER, ENDPOINT, "m", 5.0, "bob")
+def test_ones_own_failures() -> None:
+    """
+    Keep out whoever they happen to, and nobody else, even where a few of another's are among them.
+    """
+    breakers = Breakers(TERMS)
+    fails(breakers, "bob", 0.0, 4)
+    fails(breakers, "alice", 1.0)
+    assert kept_out(breakers, 1.0, "alice", "bob", "eve") == []
+    fails(breakers, "bob", 1.0)
+    assert kept_out(breakers, 5.0, "alice", "bob", "eve") == ["bob"]
+    assert breakers.state(PROVIDER, ENDPOINT, "m") is State.OPEN
     for _ in range(100):
-        breakers.admit(PROVIDER, ENDPOINT, "m", 5.0, "alice").success(5.0)
-    fails("alice", 6.0)
-    for principal in ("alice", "bob", "eve"):
-        with pytest.raises(errors.BreakerOpen):
-            breakers.admit(PROVIDER, ENDPOINT, "m", 6.0, principal)
+        asked(breakers, "alice", 5.0).success(5.0)
+        fails(breakers, "alice", 6.0, 4)
+    assert kept_out(breakers, 6.0, "alice", "bob", "eve") == ["bob"]
+
+
+def test_failures_of_others_than_the_chief_one() -> None:
+    """
+    Five of them open it for all, whoever they happened to; and then nobody is apart.
+    """
+    breakers = Breakers(TERMS)
+    fails(breakers, "bob", 0.0, 5)
+    fails(breakers, "alice", 1.0, 4)
+    assert kept_out(breakers, 1.0, "alice", "bob", "eve") == ["bob"]
+    fails(breakers, "carol", 2.0)
+    assert kept_out(breakers, 3.0, "alice", "bob", "eve") == ["alice", "bob", "eve"]
+    (entry,) = breakers.entries.values()
+    assert (entry.state, entry.until, entry.apart) == (State.OPEN, 32.0, {})
+
+
+def test_ones_own_breaker_closes_like_any() -> None:
+    """
+    By as many probes of his, and opens again by one; others' go on meanwhile.
+    """
+    breakers = Breakers(TERMS)
+    fails(breakers, "bob", 0.0, 5)
+    fails(breakers, "bob", 30.0)
+    asked(breakers, "alice", 30.0).success(30.0)
+    assert kept_out(breakers, 59.0, "alice", "bob") == ["bob"]
+    (entry,) = breakers.entries.values()
+    assert entry.until == 60.0
+    probes = [asked(breakers, "bob", 60.0) for _ in range(3)]
+    assert kept_out(breakers, 60.0, "alice", "bob") == ["bob"]
+    assert breakers.state(PROVIDER, ENDPOINT, "m") is State.HALF_OPEN
+    for probe in probes:
+        probe.success(61.0)
+    assert len(breakers) == 0
+
+
+def test_a_round_that_one_fails() -> None:
+    """
+    Opens it again for him; others' probes close it for all others, and his late ones say nothing.
+    """
+    breakers = tried("bob", "alice")
+    probes = [asked(breakers, "bob", 30.0) for _ in range(3)]
+    probes[0].failure(31.0)
+    probes[1].failure(31.0)
+    assert kept_out(breakers, 31.0, "alice", "bob", "eve") == ["bob"]
+    for _ in range(3):
+        asked(breakers, "alice", 32.0).success(32.0)
+    probes[2].success(32.0)
+    (entry,) = breakers.entries.values()
+    assert (entry.core.state, list(entry.apart)) == (State.CLOSED, ["bob"])
+    assert kept_out(breakers, 60.0, "alice", "bob", "eve") == ["bob"]
+    assert kept_out(breakers, 61.0, "alice", "bob", "eve") == []
+
+
+def test_a_round_that_two_fail() -> None:
+    """
+    Opens it again for all.
+    """
+    breakers = tried("bob", "alice")
+    fails(breakers, "bob", 30.0)
+    fails(breakers, "eve", 31.0)
+    assert kept_out(breakers, 60.0, "alice", "bob", "eve", "") == ["alice", "bob", "eve", ""]
+    assert kept_out(breakers, 61.0, "alice", "bob", "eve", "") == []
+
+
+def test_failures_of_two_rounds() -> None:
+    """
+    One principal's probe that failed longer ago than he was kept out for does not make another's everybody's.
+    """
+    breakers = tried("bob", "alice")
+    fails(breakers, "bob", 30.0)
+    fails(breakers, "eve", 61.0)
+    assert kept_out(breakers, 62.0, "alice", "bob", "eve") == ["eve"]
+
+
+def test_probes_are_not_all_ones() -> None:
+    """
+    While all that are out are one principal's, another may send one.
+    """
+    breakers = tried("bob", "alice")
+    for _ in range(3):
+        asked(breakers, "bob", 30.0)
+    assert kept_out(breakers, 30.0, "alice", "bob", "eve") == ["bob"]
+    others = asked(breakers, "alice", 30.0)
+    assert kept_out(breakers, 30.0, "alice", "bob", "eve") == ["alice", "bob", "eve"]
+    others.success(31.0)
+    for _ in range(2):
+        asked(breakers, "alice", 31.0).success(31.0)
+    assert len(breakers) == 0
+
+
+def test_few_are_apart() -> None:
+    """
+    Beyond, the oldest gives way.
+    """
+    breakers = Breakers(TERMS)
+    for number in range(MOST_APART + 1):
+        fails(breakers, f"bob-{number}", 0.1 * number, 5)
+        asked(breakers, "alice", 0.1 * number).success(0.1 * number)
+    (entry,) = breakers.entries.values()
+    assert list(entry.apart) == [f"bob-{number}" for number in range(1, MOST_APART + 1)]
+    assert kept_out(breakers, 2.0, "bob-0", "bob-1", "alice") == ["bob-1"]
+
+
+def test_one_that_keeps_out_somebody_stays() -> None:
+    """
+    It gives way no sooner than one that is open for all, and is told as closed then.
+    """
+    fixture = watched(size=1)
+    fails(fixture.breakers, "bob", 0.0, 5)
+    fixture.fail(29, "n", times=1)
+    assert fixture.state() is State.OPEN
+    fixture.fail(31, "n", times=1)
+    assert fixture.state() is State.CLOSED
+    assert [state for _, state in fixture.changes] == [State.OPEN, State.CLOSED]
+
+
+CALLS = st.tuples(
+    st.sampled_from([0.0, 0.1, 1.0, 4.0, 31.0]),
+    st.sampled_from(["admit", "admit", "success", "failure", "failure", "failure", "ignore", "begun"]),
+    st.sampled_from(["bob", "bob", "bob", "alice", "carol", "dave"]),
+    st.integers(0, 7),
+)
+
+
+@given(st.lists(CALLS, max_size=150), st.integers(1, 5), st.integers(1, 3), st.sampled_from([0.0, 10.0]))
+def test_nobody_pays_for_another(
+    calls: list[tuple[float, str, str, int]], threshold: int, most: int, interval: float
+) -> None:
+    """
+    Whatever becomes of bob's calls: while those of others fail less often than the threshold within any interval, who
+    fails not at all is never refused.
+    """
+    breakers = Breakers(BreakerTerms(failure_threshold=threshold, max_requests=most, interval_s=interval))
+    out: dict[str, list[Pass]] = {}
+    others: list[float] = []
+    now = 0.0
+    for step, word, who, which in calls:
+        now += step
+        if word == "admit":
+            try:
+                out.setdefault(who, []).append(asked(breakers, who, now))
+            except errors.BreakerOpen:
+                assert who != "alice"
+        elif out.get(who):
+            if word == "failure" and who != "bob":
+                others = [at for at in others if not interval or now - at <= interval]
+                word = "ignore" if who == "alice" or len(others) >= threshold - 1 else word
+                others += [now] * (word == "failure")
+            pass_ = out[who][which % len(out[who])]
+            getattr(pass_, word)(now)
+            if word != "begun":
+                out[who].remove(pass_)
+
+
+@given(st.lists(st.tuples(CALLS, st.booleans()), max_size=150), st.integers(1, 3))
+def test_one_keeps_none_from_closing_it(calls: list[tuple[tuple[float, str, str, int], bool]], most: int) -> None:
+    """
+    Whatever becomes of bob's calls: who asks for one thing after another and does not fail is not refused from when it
+    may be tried, and his successes close it for all but bob.
+    """
+    breakers = Breakers(BreakerTerms(max_requests=most))
+    fails(breakers, "", 0.0, 5)
+    out: list[Pass] = []
+    now, successes = 30.0, 0
+    for (step, word, _, which), is_alice in calls:
+        now += step
+        if is_alice:
+            asked(breakers, "alice", now).success(now)
+            successes += 1
+        elif word == "admit":
+            with contextlib.suppress(errors.BreakerOpen):
+                out.append(asked(breakers, "bob", now))
+        elif out:
+            getattr(out.pop(which % len(out)), word)(now)
+        for entry in breakers.entries.values():
+            assert entry.core.state is not State.OPEN or not successes
+            assert successes < 2 * most or entry.core.state is State.CLOSED
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c", "d", "e", "f", ""]), max_size=100), st.integers(1, 8))
+def test_what_is_down_opens_soon(calls: list[str], threshold: int) -> None:
+    """
+    Whoever asks for it: of those whose calls all fail each is let through as often as the threshold says at most, and
+    all together twice as often; and it is open for all once as many as that came from others than the chief one.
+    """
+    breakers = Breakers(BreakerTerms(failure_threshold=threshold))
+    let = collections.Counter[str]()
+    for who in calls:
+        with contextlib.suppress(errors.BreakerOpen):
+            fails(breakers, who, 0.0)
+            let[who] += 1
+    assert max(let.values(), default=0) <= threshold
+    assert let.total() <= 2 * threshold
+    if len(calls) - max((calls.count(who) for who in "abcdef"), default=0) >= threshold:
+        assert kept_out(breakers, 0.0, "new") == ["new"]
 
 
 def test_failures_of_long_ago_are_nobodys() -> None:
