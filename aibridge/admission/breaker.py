@@ -20,7 +20,6 @@ This module has one breaker, and what counts as a failure; `aibridge.admission.b
 from __future__ import annotations
 
 import enum
-from collections import deque
 from collections.abc import Callable
 from typing import Final, Protocol
 
@@ -99,22 +98,22 @@ class Row:
     __slots__ = ("_times",)
 
     def __init__(self) -> None:
-        self._times: dict[str, deque[float]] = {}
+        self._times: dict[str, list[float]] = {}
 
     def add(self, principal: str, now: float, terms: BreakerTerms) -> None:
         """
         One more; what is too long ago is forgotten.
         """
-        times = self._times.setdefault(principal, deque())
+        rows, interval_s = self._times, terms.interval_s
+        times = rows.setdefault(principal, [])
         times.append(now)
-        while len(times) > terms.failure_threshold:
-            times.popleft()
-        if terms.interval_s:
-            for name, each in list(self._times.items()):
-                while each and now - each[0] > terms.interval_s:
-                    each.popleft()
-                if not each:
-                    del self._times[name]
+        del times[: -terms.failure_threshold]
+        if interval_s:
+            for name, each in list(rows.items()):
+                if now - each[0] > interval_s:
+                    rows[name] = [at for at in each if now - at <= interval_s]
+                    if not rows[name]:
+                        del rows[name]
 
     def of(self, principal: str) -> int:
         """

@@ -277,6 +277,7 @@ def _breakers(limiters: Limiters, breakers: Breakers, now: float) -> Told:
                 "provider": provider,
                 "endpoint": endpoint,
                 "model": model,
+                "principals": 0 if entry.core.state is not BreakerState.CLOSED else len(entry.apart),
                 "state": entry.state.name.lower().replace("_", "-"),
                 "retry_in_s": round(max(0.0, entry.until - now), 3),
             }

@@ -151,12 +151,20 @@ def _breakers(breakers: Told | None, is_live: bool) -> Iterator[str]:
     if breakers["failing"]:
         yield f"Closed, with failures to remember: {breakers['failing']}."
     if breakers["open"]:
-        head = ["BREAKER", "ENDPOINT", "MODEL", "STATE", "TRIED AGAIN IN"]
+        head = ["BREAKER", "ENDPOINT", "MODEL", "STATE", "FOR", "TRIED AGAIN IN"]
         rows = [
-            [each["provider"], each["endpoint"], each["model"], each["state"], f"{number(each['retry_in_s'])} s"]
+            [
+                *(each[name] for name in ("provider", "endpoint", "model", "state")),
+                _kept_out(each["principals"]),
+                f"{number(each['retry_in_s'])} s",
+            ]
             for each in breakers["open"]
         ]
         yield from table([head, *rows])
+
+
+def _kept_out(principals: int) -> str:
+    return "all" if not principals else "1 principal" if principals == 1 else f"{principals} principals"
 
 
 def _providers(providers: list[Told]) -> Iterator[str]:

@@ -323,12 +323,23 @@ class TestProviders:
                 breakers.admit("one", "/v1/messages", model, NOW - 10).failure(NOW - 10)
         told = report(limiters(breakers=breakers), None, NOW)["breakers"]
         assert told["open"] == [
-            {"provider": "one", "endpoint": "/v1/messages", "model": "down", "state": "open", "retry_in_s": 20.0}
+            {
+                "provider": "one",
+                "endpoint": "/v1/messages",
+                "model": "down",
+                "principals": 0,
+                "state": "open",
+                "retry_in_s": 20.0,
+            }
         ]
         assert (told["failing"], told["failure_threshold"], told["timeout_s"]) == (1, 2, 30.0)
         breakers.admit("one", "/v1/messages", "down", NOW + 20)
         (told,) = report(limiters(breakers=breakers), None, NOW + 20)["breakers"]["open"]
         assert (told["state"], told["retry_in_s"]) == ("half-open", 0.0)
+        for _ in range(2):
+            breakers.admit("one", "/v1/messages", "his", NOW, "bob").failure(NOW)
+        _, told = report(limiters(breakers=breakers), None, NOW)["breakers"]["open"]
+        assert (told["principals"], told["state"], told["retry_in_s"]) == (1, "open", 30.0)
         assert report(limiters(), None, NOW)["breakers"] is None
 
     def test_keys(self) -> None:

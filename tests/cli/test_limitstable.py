@@ -92,6 +92,7 @@ def busy() -> Limiters:
         made.policies.check(ADA, "one", 0.0, 1000)
     assert made.breakers is not None
     made.breakers.failed(("one", "/v1/messages", "m\x1b"), 0, 0.0)
+    made.breakers.failed(("one", "/v1/messages", "his"), 0, 0.0, "bob")
     pool = made.pools["one"]
     first, second = pool.keys
     choice = pool.choose(Wanted(("", "big"), only=first.id), 0.0)
@@ -114,7 +115,8 @@ def test_in_force() -> None:
     assert "per-class-batch-one-tokens the class batch at one 60000 tokens/min 60000 2000 58000 2 s 0 limit[2]" in text
     assert "Buckets take " in text
     assert "A breaker opens after 1 failure, for 30 s; then 3 have to succeed: breaker.enabled (/a.toml)." in text
-    assert "one /v1/messages m\\x1b open 30 s" in text
+    assert "one /v1/messages m\\x1b open all 30 s" in text
+    assert "one /v1/messages his open 1 principal 30 s" in text
     assert "one first 1 rate_limited big 20 s - 3" in text
     assert "one first 2 unauthorized big 4 s 500 tokens left 3" in text
 
