@@ -157,7 +157,7 @@ class TestInForce:
         text = self.shown(deployment)
         for row in (
             r"^each principal 3 - - - admission\.max_in_flight",
-            r"^up /v1/chat/completions m open \d+(\.\d+)? s$",
+            r"^up /v1/chat/completions m open 1 principal \d+(\.\d+)? s$",
             r"^up first 1 rate_limited m \d+(\.\d+)? s 0 requests left 3$",
             r"^up first 2 usable - - - 3$",
             r"Now: nobody\.$",
