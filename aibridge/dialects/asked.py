@@ -10,7 +10,7 @@ from aibridge.dialects import facts
 from aibridge.dialects.decoding import Decoding, TooMuch, Undecodable, decoding_of
 from aibridge.dialects.facts import Facts
 from aibridge.dialects.named import Named, Reference
-from aibridge.dialects.references import Sought, may_name
+from aibridge.dialects.references import Others, Sought, may_name
 from aibridge.errors import BodyUnreadable
 from aibridge.model import Dialect
 
@@ -32,6 +32,7 @@ class Asked:
     :param content_encoding: of it.
     :param most: bytes that may come out of it.
     :param dialect: whose names of objects are looked for; None if nobody wants them.
+    :param others: whether an item of an id is known to be somebody else's; None where it does not matter.
     :ivar facts: once there is nothing left to do.
     :ivar names: it may name objects, or ask for what makes some on the way.
     :ivar references: what it names.
@@ -45,6 +46,7 @@ class Asked:
         "_dialect",
         "_encoding",
         "_named",
+        "_others",
         "_piece",
         "_reading",
         "_sought",
@@ -54,13 +56,21 @@ class Asked:
         "references",
     )
 
-    def __init__(self, body: bytes, content_encoding: bytes | None, most: int, dialect: Dialect | None) -> None:
+    def __init__(
+        self,
+        body: bytes,
+        content_encoding: bytes | None,
+        most: int,
+        dialect: Dialect | None,
+        others: Others | None = None,
+    ) -> None:
         self.error: BodyUnreadable | None = None
         self.names = False
         self.references: list[Reference] = []
         self._body = body
         self._encoding = content_encoding
         self._dialect = dialect
+        self._others = others
         self._sought: Sought | None = None
         known = facts.at_once(body, content_encoding)
         self.facts: Facts = facts.UNREAD if known is None else known
@@ -70,8 +80,8 @@ class Asked:
         self._piece = b""
         self._at = 0
         is_small = known is not None and len(body) <= _SMALL
-        if dialect is not None and not (is_small and not may_name(body, dialect)):
-            self._sought = Sought(dialect, found=is_small)
+        if dialect is not None and not (is_small and not may_name(body, dialect, others)):
+            self._sought = Sought(dialect, found=is_small, others=others)
         if is_small:
             self._looked(True)
         elif known is None or self._sought is not None:
@@ -124,7 +134,7 @@ class Asked:
         if not is_whole:
             self.error = BodyUnreadable("The request body cannot be read without its encoding, or is too large then.")
         elif sought.found:
-            self._named = Named(dialect)
+            self._named = Named(dialect, self._others)
             self._decoding = decoding_of(self._encoding)
             if self._decoding is None:
                 self._piece = self._body

@@ -12,6 +12,7 @@ import json
 import re
 from typing import Any, Final
 
+from aibridge.dialects.references import Others
 from aibridge.errors import BodyUnreadable
 from aibridge.model import Dialect, Stored
 
@@ -118,9 +119,12 @@ class _Frame:
 class Named:
     """
     Finds them, in whatever pieces the body comes.
+
+    :param others: ids of items that it tells are references, whatever is beside them; None if none are.
     """
 
-    def __init__(self, dialect: Dialect) -> None:
+    def __init__(self, dialect: Dialect, others: Others | None = None) -> None:
+        self._others = others
         self._items = dialect is Dialect.RESPONSES
         # In others, who says so of a request would hide all of its input.
         self._calls = dialect is Dialect.MESSAGES
@@ -253,11 +257,13 @@ class Named:
                 del found[begin:end]
         if not frame.ids:
             return
-        kind = frame.kind
+        kind, others = frame.kind, self._others
         if kind is not None:
             found += [(kind, each, frame.param) for each in frame.ids if each]
         if "item_reference" in frame.kinds or (self._items and frame.is_item and frame.is_bare):
             found += [(Stored.ITEM, each, "input") for each in frame.ids]
+        elif others is not None:
+            found += [(Stored.ITEM, each, "input") for each in frame.ids if others(each)]
 
     def _ended(self, text: str | None) -> None:
         # A value that is no list and no object: a text, or None.

@@ -42,6 +42,23 @@ def test_facts_and_names(size: int, names: bool, encoding: bytes) -> None:
     assert (asked.facts.model, asked.names, asked.references, asked.error) == ("m", False, [], None)
 
 
+@pytest.mark.parametrize("encoding", [b"", b"gzip"])
+@pytest.mark.parametrize("size", [1, 20_000, 200_000])
+@pytest.mark.parametrize("before", [True, False])
+def test_anothers_items(size: int, before: bool, encoding: bytes) -> None:
+    """
+    Are named by what has their ids, whatever is beside them; a body with other ids alone is not walked through.
+    """
+    item, text = {"type": "reasoning", "id": "rs_1", "summary": []}, {"role": "user", "content": "x" * size}
+    body = json.dumps({"model": "m", "input": [item, text] if before else [text, item]}).encode()
+    body = gzip.compress(body) if encoding else body
+    for theirs, references in (("rs_1", [(Stored.ITEM, "rs_1", "input")]), ("rs_2", [])):
+        asked = Asked(body, encoding, 10_000_000, Dialect.RESPONSES, theirs.__eq__)
+        while asked.go_on():
+            pass
+        assert (asked.names, asked.references, asked.error) == (bool(references), references, None)
+
+
 def test_what_is_read_at_once() -> None:
     """
     Bodies of some ten kilobytes, which name nothing, and no large ones.

@@ -68,6 +68,38 @@ def test_an_encoding_in_which_nothing_is_found(encoding: str, size: int) -> None
     assert may_name(b"{}\n" * 9 + body, size=size, lines=True)
 
 
+@given(st.integers(1, 60), st.integers(0, 600), st.integers(0, 31))
+def test_an_id_of_anothers_item_is_found_in_pieces(size: int, before: int, blanks: int) -> None:
+    """
+    However the body is cut, and what nobody else has is not.
+    """
+    body = b"-" * before + b'{"type":"reasoning","id"@:@"rs_1","summary":[]}'.replace(b"@", b" " * blanks)
+    for theirs in ("rs_1", "rs_2"):
+        sought = Sought(Dialect.PLAIN, lines=True, others=theirs.__eq__)
+        for at in range(0, len(body), size):
+            sought.feed(body[at : at + size])
+        assert sought.found is (theirs == "rs_1")
+        assert references.may_name(body, Dialect.RESPONSES, theirs.__eq__) is (theirs == "rs_1")
+    assert references.may_name(body.replace(b"rs_1", b"rs\\/1"), Dialect.RESPONSES, "x".__eq__)
+
+
+@given(
+    st.integers(1, 60),
+    st.sampled_from([b"Content-transfer-Encoding", b"content-encoding"]),
+    st.sampled_from([b"base64", b"Quoted-Printable", b"x", b"\r\n base64", b" " * 600 + b"base64"]),
+)
+def test_a_part_of_a_form_in_an_encoding(size: int, field: bytes, encoding: bytes) -> None:
+    """
+    May have anything in it, if a server decodes it; what is not the head of a part says nothing.
+    """
+    body = b"--b\r\nContent-Disposition: form-data; name=file\r\n%b: %b\r\n\r\n" + b"e30K" * 20 + b"\r\n--b--\r\n"
+    assert may_name(body % (field, encoding), Dialect.PLAIN, size, lines=True)
+    for none in (b"binary", b"8BIT", b"identity"):
+        assert not may_name(body % (field, none), Dialect.PLAIN, size, lines=True)
+    line = json.dumps({"body": {"input": (body % (field, encoding)).decode()}}).encode()
+    assert not may_name(line, Dialect.PLAIN, size, lines=True)
+
+
 def test_most_bodies_name_nothing() -> None:
     """
     Calls of tools have ids, and schemas have names, that are none.
