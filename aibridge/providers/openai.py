@@ -32,14 +32,21 @@ _MODELS: Final = (
 )
 
 _STORED: Final = (
-    free("GET", "/responses/{response}", dialect=Dialect.RESPONSES),
+    # What is made in the background is asked for here, and has its items only then.
+    free("GET", "/responses/{response}", dialect=Dialect.RESPONSES, makes=Stored.RESPONSE),
     free("DELETE", "/responses/{response}", dialect=Dialect.RESPONSES),
-    free("POST", "/responses/{response}/cancel", dialect=Dialect.RESPONSES),
+    free("POST", "/responses/{response}/cancel", dialect=Dialect.RESPONSES, makes=Stored.RESPONSE),
     free("GET", "/responses/{response}/input_items", dialect=Dialect.RESPONSES, makes=Stored.ITEM),
-    free("POST", "/conversations", form=Form.HELD, makes=Stored.CONVERSATION),
+    free("POST", "/conversations", dialect=Dialect.RESPONSES, form=Form.HELD, makes=Stored.CONVERSATION),
     free("GET POST", "/conversations/{conversation}", form=Form.HELD),
     free("DELETE", "/conversations/{conversation}"),
-    free("GET POST", "/conversations/{conversation}/items", form=Form.HELD, makes=Stored.ITEM),
+    free(
+        "GET POST",
+        "/conversations/{conversation}/items",
+        dialect=Dialect.RESPONSES,
+        form=Form.HELD,
+        makes=Stored.ITEM,
+    ),
     free("GET DELETE", "/conversations/{conversation}/items/{any}"),
     free("GET", "/chat/completions", lists=True),
     free("GET POST", "/chat/completions/{chat_completion}", form=Form.HELD),

@@ -60,14 +60,14 @@ PASSTHROUGH = [
     ("GET", "/openai/v1/models/", f"{OPENAI}/models/", "/v1/models/*", CHAT),
     ("GET", "/openai/v1/models/gpt-5.4", f"{OPENAI}/models/gpt-5.4", "/v1/models/*", CHAT),
     ("GET", "/openai/v1/models/org%2Fmodel", f"{OPENAI}/models/org%2Fmodel", "/v1/models/*", CHAT),
-    ("POST", "/openai/v1/conversations", f"{OPENAI}/conversations", "/v1/conversations", CHAT),
+    ("POST", "/openai/v1/conversations", f"{OPENAI}/conversations", "/v1/conversations", RESPONSES),
     ("GET", "/openai/v1/conversations/c_1", f"{OPENAI}/conversations/c_1", "/v1/conversations/*", CHAT),
     (
         "GET",
         "/openai/v1/conversations/c_1/items",
         f"{OPENAI}/conversations/c_1/items",
         "/v1/conversations/*/items",
-        CHAT,
+        RESPONSES,
     ),
     ("GET", "/openai/v1/responses/r_1", f"{OPENAI}/responses/r_1", "/v1/responses/*", RESPONSES),
     (
