@@ -80,7 +80,12 @@ was made before it kept this in mind, or with that key elsewhere. Lists of what 
   (`auth.backend = "none"`) that is whoever shows the same key, or comes from the same address.
 - A body that could name objects and cannot be read (encoded in a way that is not known, a form in place of JSON) is
   refused with 415.
-- The file of a batch may name objects in its lines. One that does cannot be made a batch with a configured key.
+- The file of a batch may name objects in its lines. One that does cannot be made a batch with a configured key, nor can
+  one that was put together of several parts of an upload, or sent in an encoding, as a name may be hidden there.
+- An item of an input that has the id of another's item is refused, whatever else it has. One's own, and one whose id
+  nobody is known to have, cross with what they say, as clients that let nothing be stored send them. The items of a
+  response of more than 1 MiB that was no stream are not known. Where a provider stores nothing, and gives the same ids
+  to several, set `stored_objects = "anyone"`.
 - `daemon.max_stored_objects` are kept in mind, each principal's longest unused given up first when there are more. With
   `daemon.state_dir`, which systemd sets, they outlive a restart; without it, they do not.
 """

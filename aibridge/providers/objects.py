@@ -19,6 +19,8 @@ MOST: Final = 65536
 MOST_ID: Final = 256
 """Characters of an id; what is longer is no vendor's."""
 
+_ITEM: Final[str] = Stored.ITEM.value
+
 Name = tuple[str, str, str]
 """Provider, kind and id."""
 
@@ -72,6 +74,13 @@ class Objects:
             own.pop(name)
             own[name] = None
         return found
+
+    def is_others_item(self, provider: str, principal: str, id: str) -> bool:
+        """
+        Whether an item is known to be somebody else's. It does not count as used.
+        """
+        found = self._all.get((provider, _ITEM, id))
+        return found is not None and found.principal != principal
 
     def learn(
         self, provider: str, kind: Stored, id: str, principal: str, key_id: str, refers: bool = False

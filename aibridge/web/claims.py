@@ -7,16 +7,17 @@ None of it concerns a request that shows a key of the client's own.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aibridge import errors
 from aibridge.admission.keypool import KeyPool
 from aibridge.dialects.asked import Asked
 from aibridge.dialects.decoding import Undecodable, decoding_of
 from aibridge.dialects.made import Made
-from aibridge.dialects.references import Sought
+from aibridge.dialects.references import Others, Sought
 from aibridge.model import Dialect, Stored
 from aibridge.providers.missing import unknown
 from aibridge.providers.objects import Line, Object, Objects
@@ -33,6 +34,16 @@ Pair = tuple[bytes, bytes]
 
 _RESPONSES: Final = Dialect.RESPONSES
 _CHAT: Final = Dialect.CHAT
+
+_one_part: Final[Any] = re.compile(
+    rb'\s*\{(?:\s*"md5"\s*:\s*(?:"[^"\\]*"|null)\s*,)?'
+    rb'\s*"part_ids"\s*:\s*\[\s*"[^"\\\s,]*"\s*\]\s*'
+    rb'(?:,\s*"md5"\s*:\s*(?:"[^"\\]*"|null)\s*)?\}\s*'
+).fullmatch
+"""What completes an upload of a single part, which was looked through as a whole."""
+
+_LONGEST: Final = 4096
+"""Bytes of what does, at most."""
 
 _FORMS: Final = (b"multipart/", b"application/x-www-form-urlencoded")
 
@@ -113,9 +124,8 @@ class Claims:
         if self._route.uses:
             self._ids = self._route.ids(url)
             for kind, id in self._ids:
-                found = self._check(kind, id, "")
-                if found is not None and found.refers:
-                    self._refers = True
+                self._check(kind, id, "")
+            self._refers = self._assembles()
 
     def check_form(self, request: Request) -> None:
         """
@@ -129,10 +139,18 @@ class Claims:
         if content_type.strip().lower().startswith(_FORMS):
             raise errors.BodyUnreadable("A form is not read here; send JSON.")
 
-    def check_body(self, asked: Asked) -> None:
+    def others(self) -> Others | None:
+        """
+        What tells of an item's id in the body whether it is known to be somebody else's, where that matters.
+        """
+        route = self._route
+        return self._others() if route.dialect is _RESPONSES else None
+
+    def check_body(self, asked: Asked, body: bytes) -> None:
         """
         What a JSON body names.
 
+        :param body: as it came.
         :raises BodyUnreadable: nobody can see what that is.
         :raises NotAllowed: it makes a batch of what may name anything.
         :raises ObjectUnknown: or ObjectsApart, as above.
@@ -142,11 +160,15 @@ class Claims:
         route = self._route
         if route.bridged:
             self._is_kept = _keeps(asked, route.dialect)
+        if self._assembles():
+            # A name may be cut between two parts, or between the end and the begin of one that is there twice.
+            self._refers = len(body) > _LONGEST or _one_part(body) is None
+        hides = route.makes is Stored.BATCH and not self._is_anyones()
         for kind, id, param in asked.references:
             found = self._check(kind, id, param)
-            if found is not None and found.refers and route.makes is Stored.BATCH:
+            if hides and found is not None and found.refers:
                 raise errors.NotAllowed(
-                    "The lines of that file name stored objects, which in a batch nobody can tell to be one's own; "
+                    "The lines of that file may name stored objects, which in a batch nobody can tell to be one's own; "
                     "bring a key of your own."
                 )
 
@@ -155,14 +177,28 @@ class Claims:
         What looks at a body that crosses as it comes, where that matters: a file may become a batch.
         """
         if self._route.makes is Stored.FILE or Stored.UPLOAD in (kind for kind, _ in self._ids):
-            self._watch = Sought(Dialect.PLAIN, found=_is_encoded(request), lines=True)
+            self._watch = Sought(Dialect.PLAIN, _is_encoded(request), True, self._others())
         return self._watch
+
+    def _others(self) -> Others | None:
+        if self._is_anyones():
+            return None
+        return partial(self._ledger.objects.is_others_item, self._provider, self._principal)
+
+    def _is_anyones(self) -> bool:
+        return self._route.provider.settings.stored_objects == ANYONE
+
+    def _assembles(self) -> bool:
+        """
+        Whether what it makes is a file of what was uploaded before.
+        """
+        return self._route.makes is Stored.FILE and bool(self._ids) and self._ids[0][0] is Stored.UPLOAD
 
     def _check(self, kind: Stored, id: str, param: str) -> Object | None:
         found = self._ledger.objects.find(self._provider, kind, id)
         route = self._route
         is_own = found is not None and found.principal == self._principal
-        if not is_own and route.provider.settings.stored_objects != ANYONE:
+        if not is_own and not self._is_anyones():
             raise unknown(kind, id, param, route.dialect)
         if found is not None:
             self._go_to(found.key_id, kind, id, param)
@@ -215,8 +251,12 @@ class Claims:
             made.end()
 
     def _learn(self, key_id: str, kind: Stored, id: str) -> None:
-        refers = self._refers or (self._watch is not None and self._watch.found)
         ledger = self._ledger
+        refers = self._refers or (self._watch is not None and self._watch.found)
+        if not refers and self._assembles():
+            # Its parts may have come when this request had begun.
+            upload = ledger.objects.find(self._provider, *self._ids[0])
+            refers = upload is None or upload.refers
         ledger.note(ledger.objects.learn(self._provider, kind, id, self._principal, key_id, refers))
 
     def _done(self) -> None:

@@ -228,7 +228,8 @@ class Exchange(Ending):
             claims.check_form(request)
         # Of several fields each is an encoding more (RFC 9110, 5.3).
         encoding = b",".join(request.headers_named(b"content-encoding"))
-        asked = Asked(body, encoding, self._terms.max_body, None if claims is None else route.dialect)
+        others = None if claims is None else claims.others()
+        asked = Asked(body, encoding, self._terms.max_body, None if claims is None else route.dialect, others)
         if asked.is_done or not asked.begin() or self._bridge.slices.do(asked, lambda: self._known_late(body, asked)):
             self._known(route, body, asked)
 
@@ -238,7 +239,7 @@ class Exchange(Ending):
     def _known(self, route: Route, body: bytes, asked: Asked) -> None:
         self._facts = asked.facts
         if self._claims is not None and body:
-            self._claims.check_body(asked)
+            self._claims.check_body(asked, body)
         self._enter_gate(route, body)
 
     def _enter_gate(self, route: Route, body: bytes) -> None:

@@ -197,6 +197,25 @@ def test_it_outlives_a_restart(deployment: Deployment, store: Store, how: signal
     assert is_hidden(call(daemon, bob, "GET", f"/responses/{hers}"))
 
 
+def test_a_file_of_parts_and_a_restart(deployment: Deployment, store: Store) -> None:
+    """
+    What was put together of several parts makes no batch, whenever the daemon was started anew; what is one part does.
+    """
+    token = deployment.token("ada")
+    daemon = start(deployment, store)
+    # The provider gives a file the id of its upload.
+    for parts, status in ((["part_1", "part_2"], 403), (["part_1"], 200)):
+        upload = made(daemon, token, "/uploads")
+        for number, piece in enumerate((b'{"body":{"input":"Hi"', b"}}\n")):
+            assert call(daemon, token, "POST", f"/uploads/{upload}/parts", piece).status == 200, number
+        daemon.stop_gently()
+        daemon = deployment.start(environ=SECRETS)
+        assert call(daemon, token, "POST", f"/uploads/{upload}/complete", {"part_ids": parts}).status == 200
+        daemon.stop_gently()
+        daemon = deployment.start(environ=SECRETS)
+        assert call(daemon, token, "POST", "/batches", {"input_file_id": upload}).status == status
+
+
 def test_without_a_place_for_it(deployment: Deployment, store: Store) -> None:
     """
     It says so at its start, and a restart makes everything unknown, which is refused; unless anybody may name anything.

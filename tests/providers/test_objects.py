@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from aibridge.model import Stored
 from aibridge.providers.objects import MOST_ID, Objects
 
-FILE, RESPONSE = Stored.FILE, Stored.RESPONSE
+FILE, ITEM, RESPONSE = Stored.FILE, Stored.ITEM, Stored.RESPONSE
 
 
 def owner(objects: Objects, id: str, provider: str = "up", kind: Stored = FILE) -> str:
@@ -42,6 +42,22 @@ def test_what_is_somebodys_stays_that() -> None:
     objects.learn("up", FILE, "f1", "alice", "k1")
     assert objects.learn("up", FILE, "f1", "bob", "k2") is None
     assert owner(objects, "f1") == "alice"
+
+
+def test_an_item_that_is_somebody_elses() -> None:
+    """
+    Is known to be, and not used by being asked for; what nobody knows is nobody's.
+    """
+    objects = Objects(2)
+    objects.learn("up", ITEM, "i1", "alice", "k1")
+    objects.learn("up", FILE, "f1", "alice", "k1")
+    assert objects.is_others_item("up", "bob", "i1")
+    assert not objects.is_others_item("up", "alice", "i1")
+    assert not objects.is_others_item("up", "bob", "i2")
+    assert not objects.is_others_item("up", "bob", "f1")
+    assert not objects.is_others_item("other", "bob", "i1")
+    objects.learn("up", FILE, "f2", "alice", "k1")
+    assert not objects.is_others_item("up", "bob", "i1")
 
 
 def test_what_is_no_id() -> None:

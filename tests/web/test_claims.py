@@ -158,6 +158,149 @@ class OwnershipTests(SynchronousTestCase):
             self.assertEqual((status, reason), (403, b"route"))
             self.crosses(fixture, "GET", "/files/file-1")
 
+    def upload(self, fixture: Fixture, pieces: list[bytes], body: object = None) -> None:
+        """
+        Bob makes a file of parts.
+        """
+        make(fixture, "bob", "/uploads", "upload_1")
+        for number, piece in enumerate(pieces):
+            self.crosses(fixture, "POST", "/uploads/upload_1/parts", piece)
+            answer(fixture, {"id": f"part_{number}"})
+        completed = {"part_ids": [f"part_{number}" for number in range(len(pieces))]} if body is None else body
+        self.crosses(fixture, "POST", "/uploads/upload_1/complete", completed)
+        answer(fixture, {"id": "upload_1", "object": "upload", "file": {"id": "file-1"}})
+
+    def test_a_file_of_several_parts(self) -> None:
+        """
+        A name may be cut between them, in whatever order they are, so it makes no batch; nor does what was put together
+        in a way that cannot be read. Of a single part that names nothing it does.
+        """
+        line = b'{"url":"/v1/responses","body":{"previous_response_id":"resp_alices"}}\n'
+        plain = [b'{"url":"/v1/responses","body":{"input":"Hi"}}\n']
+        for pieces, body in (
+            ([line[:45], line[45:]], None),
+            ([line[45:], line[:45]], {"part_ids": ["part_1", "part_0"]}),
+            (plain * 2, None),
+            (plain, {"part_ids": ["part_0", "part_0"]}),
+            (plain, {"part_ids": "part_0"}),
+            (plain, {"part_ids": ["part_0,part_0"]}),
+            (plain, b'{"part_ids":["part_0"],"part_ids":["part_0","part_0"]}'),
+            (plain, b'{"part_ids":["part_0"],"part\\u005fids":["part_0","part_0"]}'),
+            (plain, b'{"md5":"","part_ids":["part_0"],"md5":"","part_ids":["part_0","part_0"]}'),
+            (plain, b'{"part_ids":["part_0"]}' + b" " * 5000),
+            (plain, b""),
+        ):
+            fixture = bridge()
+            self.upload(fixture, pieces, body)
+            status, reason, _ = self.refused(fixture, "POST", "/batches", {"input_file_id": "file-1"})
+            self.assertEqual((status, reason), (403, b"route"), body)
+            self.crosses(fixture, "GET", "/files/file-1")
+        for one in (
+            None,
+            {"part_ids": ["part_0"], "md5": "d41d8cd9"},
+            {"md5": None, "part_ids": ["part_0"]},
+            b'\n{ "part_ids" : [ "part_0" ] , "md5" : null }\n',
+        ):
+            fixture = bridge()
+            self.upload(fixture, plain, one)
+            self.crosses(fixture, "POST", "/batches", {"input_file_id": "file-1"})
+
+    def test_a_part_that_comes_after_its_completion_began(self) -> None:
+        """
+        Counts all the same.
+        """
+        fixture = bridge()
+        make(fixture, "bob", "/uploads", "upload_1")
+        path = b"/openai/v1/uploads/upload_1/complete"
+        body = b'{"part_ids":["part_0"]}'
+        late = Asked(b"POST", path, body=body, body_comes_at_once=False).ask(fixture.bridge)
+        self.crosses(fixture, "POST", "/uploads/upload_1/parts", b'{"body":{"previous_response_id":"resp_alices"}}\n')
+        answer(fixture, {"id": "part_0"})
+        late.send(body)
+        answer(fixture, {"id": "upload_1", "object": "upload", "file": {"id": "file-1"}})
+        self.assertEqual(self.refused(fixture, "POST", "/batches", {"input_file_id": "file-1"})[0], 403)
+
+    def test_a_batch_with_anothers_item(self) -> None:
+        """
+        What has the id of one, whatever is beside it, makes no batch.
+        """
+        for id, makes in (("rs_1", False), ("rs_none", True)):
+            fixture = bridge()
+            self.items(fixture)
+            line = {"url": "/v1/responses", "body": {"input": [{"id": id, "type": "reasoning", "summary": []}]}}
+            self.crosses(fixture, "POST", "/files", json.dumps(line).encode())
+            answer(fixture, {"id": "file-1"})
+            check = self.crosses if makes else self.refused
+            check(fixture, "POST", "/batches", {"input_file_id": "file-1"})
+
+    def items(self, fixture: Fixture) -> None:
+        """
+        Alice gets a response with items; then bob asks.
+        """
+        become(fixture, "alice")
+        self.crosses(fixture, "POST", "/responses", {"model": "m"})
+        answer(fixture, {"id": "resp_1", "output": [{"id": "rs_1"}, {"id": "ig_1"}, {"id": "msg_1"}]})
+        become(fixture, "bob")
+
+    def test_anothers_item_with_more_than_its_id(self) -> None:
+        """
+        Is refused as one would be that is not there, whatever it has and wherever it is sent; its maker's crosses, and
+        so does what nobody knows.
+        """
+        for path, field in (
+            ("/responses", "input"),
+            ("/responses/compact", "input"),
+            ("/responses/input_tokens", "input"),
+            ("/conversations", "items"),
+            ("/conversations/conv_{}/items", "items"),
+        ):
+            fixture = bridge()
+            self.items(fixture)
+            for name in ("alice", "bob"):
+                make(fixture, name, "/conversations", f"conv_{name}")
+            for item in (
+                {"type": "reasoning", "id": "rs_1", "summary": []},
+                {"id": "rs_1", "type": "reasoning", "summary": [], "encrypted_content": "x"},
+                {"type": "image_generation_call", "id": "ig_1", "status": "completed"},
+                {"type": "message", "role": "assistant", "id": "msg_1", "content": [{"text": "Hi"}]},
+            ):
+                text = json.dumps({"model": "m", field: [item]})
+                escaped = text.replace('_1"', '\\u005f1"')
+                spaced = text.replace('"id":', '"id" \n:\t')
+                for body in (text, escaped, spaced):
+                    become(fixture, "bob")
+                    status, reason, error = self.refused(fixture, "POST", path.format("bob"), body.encode())
+                    self.assertEqual((status, reason, error["param"]), (404, b"object", "input"), body[:100])
+                    self.assertIn(str(item["id"]), error["message"])
+                    become(fixture, "alice")
+                    self.crosses(fixture, "POST", path.format("alice"), body.encode())
+                    answer(fixture, {})
+                    become(fixture, "bob")
+                    self.crosses(fixture, "POST", path.format("bob"), text.replace('_1"', '_none"').encode())
+                    answer(fixture, {})
+
+    def test_an_id_that_is_no_items(self) -> None:
+        """
+        What a schema, a tool's arguments or notes have in them crosses.
+        """
+        fixture = bridge()
+        self.items(fixture)
+        self.crosses(fixture, "POST", "/responses", {"metadata": {"id": "rs_1"}, "input": '{"id":"rs_1"}'})
+
+    def test_items_that_come_later(self) -> None:
+        """
+        Those of a response that is made in the background are known when it is asked for.
+        """
+        fixture = bridge()
+        make(fixture, "alice", "/responses", "resp_1", {"background": True})
+        self.crosses(fixture, "GET", "/responses/resp_1")
+        answer(fixture, {"id": "resp_1", "output": [{"id": "rs_1", "type": "reasoning"}]})
+        body = {"input": [{"id": "rs_1", "type": "reasoning", "summary": []}]}
+        self.crosses(fixture, "POST", "/responses", {"input": [{"id": "rs_1"}]})
+        answer(fixture, {})
+        become(fixture, "bob")
+        self.assertEqual(self.refused(fixture, "POST", "/responses", body)[0], 404)
+
     def test_what_a_body_names(self) -> None:
         """
         The same, wherever in a body it is.
@@ -306,6 +449,20 @@ class AnyoneTests(SynchronousTestCase):
         ask(fixture, "GET", "/responses/resp_none")
         ask(fixture, "GET", "/files")
         self.assertEqual(len(fixture.upstream.calls), 7)
+
+    def test_files_and_items(self) -> None:
+        """
+        A batch of whatever names others, and others' items.
+        """
+        fixture = bridge(provider={"stored_objects": "anyone"})
+        make(fixture, "bob", "/files", "file-1", {"previous_response_id": "resp_1"})
+        ask(fixture, "POST", "/batches", {"input_file_id": "file-1"})
+        become(fixture, "alice")
+        ask(fixture, "POST", "/responses", {})
+        answer(fixture, {"id": "resp_1", "output": [{"id": "rs_1"}]})
+        become(fixture, "bob")
+        ask(fixture, "POST", "/responses", {"input": [{"id": "rs_1", "type": "reasoning", "summary": []}]})
+        self.assertEqual(len(fixture.upstream.calls), 4)
 
 
 class KeyTests(SynchronousTestCase):
