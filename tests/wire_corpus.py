@@ -261,7 +261,6 @@ def _hosts() -> Iterator[Case]:
         ("with letters in brackets", b"Host: [bridge.test]\r\n"),
         ("an address without brackets", b"Host: 2001:db8::1\r\n"),
         ("a port alone", b"Host: :80\r\n"),
-        ("padded at the end", b"Host: bridge.test \r\n"),
         ("of 300 letters", b"Host: " + b"a" * 300 + b"\r\n"),
         ("folded", b"Host:\r\n bridge.test\r\n"),
         ("with a space before the colon", b"Host : bridge.test\r\n"),
@@ -274,6 +273,7 @@ def _hosts() -> Iterator[Case]:
         ("an IPv6 address", b"Host: [2001:db8::1]:443\r\n"),
         ("in capitals", b"HOST: BRIDGE.TEST\r\n"),
         ("with an underscore", b"Host: my_bridge\r\n"),
+        ("padded at the end", b"Host: bridge.test \t\r\n"),
     ):
         yield Case(f"host: {name}", _head(line=b"GET /corpus HTTP/1.1", host=host), 0)
 
@@ -298,8 +298,7 @@ def _lengths() -> Iterator[Case]:
         ("with a blank inside", b"1 0"),
         ("with a semicolon", b"5;"),
         ("quoted", b'"5"'),
-        ("padded at the end", b"5 "),
-        ("padded with a tab at the end", b"5\t"),
+        ("padded inside and at the end", b"5 5 "),
         ("padded with a vertical tab", b"\x0b5"),
         ("padded with a form feed", b"5\x0c"),
         ("padded with a no-break space", b"\xa05"),
@@ -336,6 +335,7 @@ def _lengths() -> Iterator[Case]:
     yield Case("length: padded with zeros", _head(b"Content-Length: 0000000005") + b"abcde", 0, b"abcde")
     yield Case("length: without a space", _head(b"Content-Length:5") + b"abcde", 0, b"abcde")
     yield Case("length: after blanks", _head(b"Content-Length: \t 5") + b"abcde", 0, b"abcde")
+    yield Case("length: before blanks", _head(b"Content-Length: 5 \t") + b"abcde", 0, b"abcde")
     yield Case("length: in capitals", _head(b"CONTENT-LENGTH: 5") + b"abcde", 0, b"abcde")
     yield Case("length: 0 on a POST", _head(b"Content-Length: 0"), 0)
     yield Case("length: none on a POST", _head(), 0)
@@ -376,8 +376,7 @@ def _codings() -> Iterator[Case]:
         ("empty", b""),
         ("blank", b" "),
         ("chunk", b"chunk"),
-        ("chunked padded at the end", b"chunked "),
-        ("chunked with a tab at the end", b"chunked\t"),
+        ("chunked with a comma padded at the end", b"chunked, "),
         ("chunked after a vertical tab", b"\x0bchunked"),
         ("chunked before a form feed", b"chunked\x0c"),
         ("chunked after a NUL", b"\0chunked"),
@@ -416,6 +415,9 @@ def _codings() -> Iterator[Case]:
     yield Case("coding: in HTTP/1.0", _head(te, line=old) + b"0\r\n\r\n" + SECOND, 400)
     yield Case("coding: in HTTP/1.0 with a length", _head(te, cl, line=old) + b"0\r\n\r\n" + SECOND, 400)
     yield Case("coding: in HTTP/1.0 and kept alive", _head(te, b"Connection: keep-alive", line=old) + b"0\r\n\r\n", 400)
+    for name, blanks in (("a space", b" "), ("a tab", b"\t")):
+        chunks = _head(te + blanks) + b"3\r\nabc\r\n0\r\n\r\n"
+        yield Case(f"coding: chunked before {name}", chunks, 0, b"abc")
     yield Case(
         "coding: chunked in capitals", _head(b"Transfer-Encoding: CHUNKED") + b"3\r\nabc\r\n0\r\n\r\n", 0, b"abc"
     )

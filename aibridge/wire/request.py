@@ -31,6 +31,7 @@ _LINE = re.compile(rb"([A-Z]+) (" + _PATH.pattern + rb") HTTP/1\.([01])\r\n")
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VERSION = re.compile(rb"HTTP/([0-9])\.([0-9])")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
+_BEHIND = re.compile(rb"(?<=[^ \t\r\n])[ \t]++(?=\r\n)")
 _BAD_ESCAPE = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _NAME_OR_ADDRESS = rb"(?:[0-9A-Za-z](?:[0-9A-Za-z._~-]*)|\[[0-9A-Fa-f:.]{2,45}\])"
 _HOST = re.compile(_NAME_OR_ADDRESS + rb"(?::[0-9]{0,5})?")
@@ -63,7 +64,7 @@ class Head:
     :ivar target: as sent, in origin form (``*`` for OPTIONS, an authority for CONNECT; a forward proxy's may be
         absolute).
     :ivar version: ``HTTP/1.1`` or ``HTTP/1.0``.
-    :ivar pairs: the fields in their order, names as sent, values as sent but for white space before them.
+    :ivar pairs: the fields in their order, names as sent, values as sent but for white space around them.
     :ivar fields: name in lower case → its first value, likewise.
     :ivar repeats: a name occurs more than once.
     :ivar length: of the body in bytes; 0 where there is none, None where it is chunked.
@@ -172,6 +173,9 @@ class HeadReader:
         if target.find(37) >= 0:  # a percent sign; `in` raises and catches an exception where it is given bytes
             _check_escapes(target)
         text = buffer[start:end]
+        if text.find(b" \r\n") >= 0 or text.find(b"\t\r\n") >= 0:
+            # White space behind a value is not part of it (RFC 9110, 5.5).
+            text = _BEHIND.sub(b"", text)
         # A dictionary's own method takes the fields without a call of Python's; names that repeat show in the count.
         distinct: dict[bytes, bytes] = {}
         self._parse(text, distinct.__setitem__)

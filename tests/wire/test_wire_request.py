@@ -35,17 +35,16 @@ def lines(*fields: bytes, line: bytes = b"POST /a/b?c=d HTTP/1.1") -> bytes:
 
 def test_a_head_says_what_was_sent() -> None:
     """
-    Names and values as sent, in their order; white space before a value is not part of it, nor, where a value is
-    looked up, that behind it.
+    Names and values as sent, in their order; white space around a value is not part of it.
     """
     raw = lines(b"X-One:  1 ", b"x-TWO:", b"X-Three: a: b\t", b"Content-Length: 7")
     head = read(raw + b"rest")
     assert (head.method, head.target, head.version) == (b"POST", b"/a/b?c=d", b"HTTP/1.1")
     assert head.pairs == [
         (b"Host", b"bridge.test"),
-        (b"X-One", b"1 "),
+        (b"X-One", b"1"),
         (b"x-TWO", b""),
-        (b"X-Three", b"a: b\t"),
+        (b"X-Three", b"a: b"),
         (b"Content-Length", b"7"),
     ]
     assert head.value(b"x-one") == b"1"
@@ -216,6 +215,21 @@ def test_a_continue_is_expected_only_before_a_body() -> None:
     assert not read(lines(b"Expect: 100-continue")).expects_continue
 
 
+@pytest.mark.parametrize("behind", [b" ", b"\t", b" \t  "])
+def test_white_space_behind_a_value_means_nothing(behind: bytes) -> None:
+    """
+    In any field (RFC 9110, 5.5); a line of nothing else is none that goes on, and a request line may not end in it.
+    """
+    fields = (b"Connection: close", b"Expect: 100-continue", b"Content-Length: 3", b"X: a b")
+    raw, spaced = lines(*fields), lines(*(field + behind for field in fields))
+    usual, told = read(raw), read(spaced)
+    assert (told.pairs, told.length, told.keeps_alive, told.expects_continue) == (usual.pairs, 3, False, True)
+    assert told.size == len(spaced)
+    assert refusal(lines(b"X: a", behind, b"Y: b")) == 400
+    assert refusal(lines(b"X: a", line=b"GET / HTTP/1.1" + behind)) == 400
+    assert refusal(lines(b"Content-Length: 5" + behind + b"5")) == 400
+
+
 @pytest.mark.parametrize(
     ("fields", "length"),
     [
@@ -224,6 +238,10 @@ def test_a_continue_is_expected_only_before_a_body() -> None:
         ((b"Content-Length: 12",), 12),
         ((b"Content-Length: 9999999999999999999",), 9999999999999999999),
         ((b"Transfer-Encoding: chunked",), None),
+        ((b"Content-Length: 5 ",), 5),
+        ((b"Content-Length:\t5 \t ",), 5),
+        ((b"Transfer-Encoding: chunked ",), None),
+        ((b"Transfer-Encoding: chunked\t",), None),
     ],
 )
 def test_how_long_the_body_is(fields: tuple[bytes, ...], length: int | None) -> None:
