@@ -64,7 +64,7 @@ class Head:
     :ivar target: as sent, in origin form (``*`` for OPTIONS, an authority for CONNECT; a forward proxy's may be
         absolute).
     :ivar version: ``HTTP/1.1`` or ``HTTP/1.0``.
-    :ivar pairs: the fields in their order, names as sent, values as sent but for white space around them.
+    :ivar pairs: the fields in their order, names as sent, values as sent but for white space before them.
     :ivar fields: name in lower case → its first value, likewise.
     :ivar repeats: a name occurs more than once.
     :ivar length: of the body in bytes; 0 where there is none, None where it is chunked.
@@ -173,9 +173,17 @@ class HeadReader:
         if target.find(37) >= 0:  # a percent sign; `in` raises and catches an exception where it is given bytes
             _check_escapes(target)
         text = buffer[start:end]
-        if text.find(b" \r\n") >= 0 or text.find(b"\t\r\n") >= 0:
-            # White space behind a value is not part of it (RFC 9110, 5.5).
-            text = _BEHIND.sub(b"", text)
+        version = b"HTTP/1.1" if minor == b"1" else b"HTTP/1.0"
+        try:
+            return self._head(method, target, version, text, end)
+        except Refusal:
+            # White space behind a value is not part of it (RFC 9110, 5.5), but only here it would matter.
+            trimmed = _BEHIND.sub(b"", text)
+            if trimmed == text:
+                raise
+        return self._head(method, target, version, trimmed, end)
+
+    def _head(self, method: bytes, target: bytes, version: bytes, text: bytes, size: int) -> Head:
         # A dictionary's own method takes the fields without a call of Python's; names that repeat show in the count.
         distinct: dict[bytes, bytes] = {}
         self._parse(text, distinct.__setitem__)
@@ -188,7 +196,7 @@ class HeadReader:
             raise Refusal(431, f"The request has more than {self._max_fields} header fields.")
         if lines != len(pairs):
             raise Refusal(400, "The request head is malformed.")
-        head = Head(method, target, b"HTTP/1.1" if minor == b"1" else b"HTTP/1.0", pairs, end)
+        head = Head(method, target, version, pairs, size)
         _check(head)
         return head
 
