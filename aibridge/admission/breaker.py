@@ -169,7 +169,7 @@ class Breaker(Protocol):
         """
         A call has failed.
 
-        :returns: whether this principal, and he alone, has failed too often.
+        :return: whether this principal, and he alone, has failed too often.
         """
 
     def give_back(self, round_: int, principal: str) -> None:

@@ -49,20 +49,19 @@ class _One:
         self.machine = make_breaker(core)
 
 
-class _Entry:
+class _Entry(_One):
     """
     One breaker and its place, and those of who are apart; see Note [One's own failures].
 
     :ivar apart: the breakers of single principals, by their ids; none of them is closed.
     """
 
-    __slots__ = ("apart", "core", "machine", "name", "table")
+    __slots__ = ("apart", "name", "table")
 
     def __init__(self, name: Name, table: dict[Name, _Entry], core: Core) -> None:
+        super().__init__(core)
         self.name = name
         self.table = table
-        self.core = core
-        self.machine = make_breaker(core)
         self.apart: dict[str, _One] = {}
 
     def own(self, principal: str, round_: int) -> _One | None:
@@ -103,6 +102,16 @@ class _Entry:
         if one.core.state is State.CLOSED:
             del self.apart[principal]
             core.row.clear()
+
+    def given_back(self, principal: str, round_: int) -> None:
+        """
+        A probe has ended without a verdict.
+        """
+        one = self.own(principal, round_)
+        if one is None:
+            self.machine.give_back(round_, principal)
+        else:
+            one.machine.give_back(round_, "")
 
     @property
     def state(self) -> State:
@@ -315,11 +324,7 @@ class Breakers:
         """
         entry = self._find(name)
         if entry is not None:
-            one = entry.own(principal, round_)
-            if one is None:
-                entry.machine.give_back(round_, principal)
-            else:
-                one.machine.give_back(round_, "")
+            entry.given_back(principal, round_)
 
     def _find(self, name: Name) -> _Entry | None:
         """

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from aibridge.dialects import sse
 from aibridge.dialects.parts import COUNTED, NOTHING, WHOLE, Part
-from aibridge.dialects.reading import SMALL, UNKNOWN, Reading, error_of, has_told, sole_text, text_of, word
+from aibridge.dialects.reading import SMALL, Reading, error_of, has_told, sole_text, text_of, word
 from aibridge.dialects.usage import Report, Usage, count_of, extras_of, object_of
 
 PART: Final[Part] = Part(
@@ -147,8 +147,8 @@ class Chat(Reading):
         told = self.loaded(data)
         if told is not None:
             self._tell(told)
-        if name == b"error" and not self.error:
-            self.error = word((told or {}).get("type")) or word((told or {}).get("code")) or UNKNOWN
+        if name == b"error":
+            self.error = self.error or error_of({"error": told or True})
         if self._unnamed and data:
             self._unnamed = 0 if self.model and self.id else self._unnamed - 1
             self._head = _head_of(event)

@@ -15,7 +15,7 @@ from aibridge.dialects.facts import name_of
 from aibridge.dialects.large import Large
 from aibridge.dialects.parts import Part
 from aibridge.dialects.pruned import Pruned
-from aibridge.dialects.usage import Report, Source, Unread, Usage
+from aibridge.dialects.usage import PROVIDER, Report, Source, Unread, Usage
 from aibridge.dialects.weight import weight_of
 
 MOST_WORD = 64
@@ -28,7 +28,6 @@ objects of all that can be in it may take long."""
 UNKNOWN = "unknown"
 """Stands for an error whose type is not told in a word."""
 
-_PROVIDER: Final = Source.PROVIDER
 _DELTA: Final = b'"delta"'
 _BACKSLASH: Final = 92
 
@@ -201,7 +200,7 @@ class Reading:
         if self.usage is None:
             source = Source.NONE
         else:
-            source = _PROVIDER if self.is_final else Source.PARTIAL
+            source = PROVIDER if self.is_final else Source.PARTIAL
         return Report(
             usage=self.usage,
             source=source,

@@ -60,7 +60,8 @@ class Source(enum.Enum):
     """Nothing is known."""
 
 
-_PROVIDER: Final = Source.PROVIDER  # so that it need not be looked up each time
+PROVIDER: Final = Source.PROVIDER
+"""Has a name of its own, so that it need not be looked up each time."""
 
 
 class Unread(enum.Enum):
@@ -282,8 +283,8 @@ def charge(report: Report, estimated: int, body_bytes: int, unfinished: bool = F
         read = estimated_input(body_bytes) if usage is None else usage.read
         return max(estimated, read + seen), Source.ESTIMATED
     if usage is not None:
-        if report.source is _PROVIDER:
-            return usage.total, _PROVIDER
+        if report.source is PROVIDER:
+            return usage.total, PROVIDER
         return usage.read + max(usage.output, seen), Source.PARTIAL
     if report.error and not seen:
         return 0, Source.NONE

@@ -164,9 +164,6 @@ class Pool:
         last = self.waiting.giving_way(call.sender)
         if last is None:
             return False
-        self.waiting.leave(last)
-        self.waits.pool.cancel(last)
-        last.place = None
         last.fail(errors.PoolTimeout())
         return True
 

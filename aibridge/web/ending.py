@@ -47,7 +47,6 @@ NOBODY: Final = Principal(id="", name="")
 
 # A member of an enumeration is looked up each time, unless it has a name of its own.
 _NONE: Final = usage.Source.NONE
-_PROVIDER: Final = usage.Source.PROVIDER
 _ESTIMATED: Final = usage.Source.ESTIMATED
 _RESPONSES: Final = Dialect.RESPONSES
 
@@ -342,7 +341,7 @@ class Ending:
         asked, learned = self._asked, self._bridge.learned
         if asked is None or report.error or self._completion.upstream_status >= 400:
             return
-        if report.usage is not None and source is _PROVIDER:
+        if report.usage is not None and source is usage.PROVIDER:
             learned.learn(asked, report.usage)
         elif source is _ESTIMATED and report.complete and report.unread is None:
             # It is whole, and charged what was seen of it: nobody will know better.
